@@ -1,0 +1,6 @@
+"""The program `expctl`."""
+
+
+def main() -> int:
+    """Run one command."""
+    return 0

@@ -1,0 +1,6 @@
+"""The program `expd`."""
+
+
+def main() -> int:
+    """Start the daemon."""
+    return 0
