@@ -1,0 +1,91 @@
+"""Maps to bytes and back: the only place that imports msgpack, and the limits on everything that comes in.
+
+Light core. What leaves `decode` is plain data within the limits below; what a message may hold is decided in
+`messages`. Nothing of a refused body is kept.
+"""
+
+import msgpack
+
+from expproto.errors import BAD_MESSAGE, RemoteProtocolError
+from expproto.frames import FRAME_BYTES_MAX
+
+DEPTH_MAX = 16
+"""Our deepest message, a page of entries with parameters, nests seven levels; json.dumps dies at a thousand."""
+ITEMS_MAX = 65_536
+"""Elements of one array or map: an environment of 2 MiB has fewer variables, a page of entries has at most 500."""
+STRING_BYTES_MAX = FRAME_BYTES_MAX
+"""A string or bytes value is bounded by its frame."""
+
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
+"""SQLite's integers, which msgpack's unsigned ones exceed."""
+
+
+def encode(message: dict[str, object]) -> bytes:
+    """Pack one map; raises ValueError or TypeError for what the wire can't hold."""
+    packed: bytes = msgpack.packb(message, use_bin_type=True)
+    return packed
+
+
+def decode(body: bytes) -> dict[str, object]:
+    """Unpack one map with text keys; raises RemoteProtocolError for anything else or beyond the limits."""
+    try:
+        value: object = msgpack.unpackb(
+            body,
+            raw=False,
+            strict_map_key=True,
+            use_list=True,
+            object_pairs_hook=_map_without_duplicates,
+            ext_hook=_refuse_extension,
+            max_buffer_size=FRAME_BYTES_MAX,
+            max_array_len=ITEMS_MAX,
+            max_map_len=ITEMS_MAX,
+            max_str_len=STRING_BYTES_MAX,
+            max_bin_len=STRING_BYTES_MAX,
+            max_ext_len=0,
+        )
+    except RemoteProtocolError:
+        raise
+    except Exception as error:  # noqa: BLE001 - msgpack raises eight kinds, two of them bare ValueError; all mean this
+        raise RemoteProtocolError(BAD_MESSAGE, f"not msgpack within the limits: {type(error).__name__}") from None
+    if not isinstance(value, dict):
+        raise RemoteProtocolError(BAD_MESSAGE, "a message is a map")
+    _check(value, depth=1)
+    return value
+
+
+def _map_without_duplicates(pairs: list[tuple[object, object]]) -> dict[object, object]:
+    """Refuse a map that names a key twice: which one counts would depend on the reader."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise RemoteProtocolError(BAD_MESSAGE, "a map names a key twice")
+    if not all(isinstance(key, str) for key in result):
+        raise RemoteProtocolError(BAD_MESSAGE, "a map key is text")
+    return result
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise RemoteProtocolError(BAD_MESSAGE, f"extension type {code} of {len(data)} bytes")
+
+
+def _check(value: object, depth: int) -> None:
+    """Bound the depth and the integers; msgpack itself allows 1,024 levels and 64-bit unsigned integers."""
+    if depth > DEPTH_MAX:
+        raise RemoteProtocolError(BAD_MESSAGE, f"nested deeper than {DEPTH_MAX}")
+    if isinstance(value, dict):
+        for item in value.values():
+            _check(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth + 1)
+    elif isinstance(value, int) and not _INTEGER_MIN <= value <= _INTEGER_MAX:
+        raise RemoteProtocolError(BAD_MESSAGE, "an integer outside 64 signed bits")
+    elif isinstance(value, str) and not value.isascii():
+        _check_text(value)
+
+
+def _check_text(value: str) -> None:
+    """Refuse lone surrogates: they can be unpacked, but neither printed nor packed again."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RemoteProtocolError(BAD_MESSAGE, "text that is not Unicode") from None

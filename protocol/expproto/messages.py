@@ -1,0 +1,95 @@
+"""Every message, as frozen records in closed unions: requests, replies and events, orders and reports.
+
+A client's request is answered by any number of events and then exactly one reply. A worker is told by orders and
+tells by reports, in no fixed turn. Requests are imperatives, replies past participles, events and reports nouns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expproto.errors import UNKNOWN_MESSAGE, RemoteProtocolError
+from expproto.fields import from_map, kind_of, to_map
+from expproto.replies import (
+    CancelAccepted,
+    DaemonShown,
+    Ended,
+    EntryPage,
+    Event,
+    ExperimentPage,
+    Fetched,
+    Followed,
+    Inspected,
+    Listed,
+    Output,
+    PoolShown,
+    Refusal,
+    Reply,
+    Shown,
+    Stopping,
+    Submitted,
+    Waited,
+)
+from expproto.requests import (
+    AskDaemon,
+    Cancel,
+    Follow,
+    Get,
+    Inspect,
+    Pause,
+    Request,
+    Resume,
+    SetJobs,
+    Show,
+    Status,
+    Stop,
+    Submit,
+    Wait,
+)
+from expproto.work import (
+    Acknowledge,
+    CancelRun,
+    Collecting,
+    Execute,
+    Leave,
+    Order,
+    Register,
+    Report,
+    RunEnded,
+    StageStarted,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Who speaks: the protocol it speaks, its release, and as what (`client`, `worker` or `daemon`)."""
+
+    kind = "hello"
+    protocol: int
+    version: str
+    role: str
+
+
+Message = Hello | Request | Event | Reply | Order | Report
+
+_ALL: tuple[type[Message], ...] = (
+    Hello, Submit, Status, Show, Inspect, Get, Follow, Wait, Cancel, Pause, Resume, SetJobs, AskDaemon, Stop,
+    EntryPage, ExperimentPage, Output, Ended, Submitted, Listed, Shown, Inspected, Fetched, Followed, Waited,
+    CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
+    StageStarted, Collecting, RunEnded,
+)  # fmt: skip
+MESSAGES: Mapping[str, type[Message]] = {kind_of(message): message for message in _ALL}
+"""Every kind that may stand in a frame."""
+
+
+def message_to_map(message: Message) -> dict[str, object]:
+    """Give the map form of a message, as `codec.encode` takes it."""
+    return to_map(message)
+
+
+def message_from_map(value: Mapping[str, object]) -> Message:
+    """Read the map form of a message; raises RemoteProtocolError for an unknown kind or a wrong field."""
+    kind = value.get("kind")
+    message_type = MESSAGES.get(kind) if isinstance(kind, str) else None
+    if message_type is None:
+        raise RemoteProtocolError(UNKNOWN_MESSAGE, f"no message of kind {str(kind)[:80]!r}")
+    return from_map(message_type, value)

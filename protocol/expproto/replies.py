@@ -1,0 +1,250 @@
+"""What the daemon tells a client: events while a request is open, and the one reply that closes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expproto.vocabulary import EntryId, EntryState, Outcome, Rev
+
+PAGE_ENTRIES = 200
+"""Entries in one page: with long names and a dozen parameters each, about 200 kB, far below a frame."""
+OUTPUT_BYTES = 64 * 1024
+"""Bytes of log in one Output: what a pipe holds; larger pieces only delay the first line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryRecord:
+    """What is known of one entry. Times are seconds since the epoch, UTC; `params` maps overridden keys to values.
+
+    `waits_for` says why a queued entry does not run; `log` is the path of its newest run's log.
+    """
+
+    kind = "entry"
+    id: EntryId
+    submission: int
+    name: str
+    state: EntryState
+    outcome: Outcome | None
+    repository: str
+    baseline_rev: Rev
+    stash_rev: Rev
+    params: Mapping[str, object]
+    command: tuple[str, ...] | None
+    experiment_rev: Rev | None
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    log: str | None
+    waits_for: str | None
+    stage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPage:
+    """Some entries, in the order of their ids; a reply follows when there are no more pages."""
+
+    kind = "entry_page"
+    entries: tuple[EntryRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentRecord:
+    """One experiment: parameters that differ from the baseline's, all its metrics, and its entry if the queue knows it.
+
+    Keys are dotted; a key met in two files is prefixed by its file and a colon. `error` stands where a row can't be read.
+    """
+
+    kind = "experiment"
+    name: str
+    rev: Rev
+    baseline_rev: Rev
+    created_at: float
+    params: Mapping[str, object]
+    metrics: Mapping[str, object]
+    entry: EntryId | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentPage:
+    """Some experiments, newest first; `Shown` follows when there are no more pages."""
+
+    kind = "experiment_page"
+    experiments: tuple[ExperimentRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
+    """One file an experiment holds: where it lies (`git` or `cache`), its size in bytes, its hash and whose it is.
+
+    `hash` is `md5:…` for what the DVC cache holds (with `.dir` for a directory) and `git:…` for a blob.
+    """
+
+    kind = "output_file"
+    path: str
+    role: str
+    home: str
+    size: int | None
+    hash: str
+    stage: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Bytes of a log, exactly as written, from `offset` on."""
+
+    kind = "output"
+    entry: EntryId
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An entry is done and all its output has been sent."""
+
+    kind = "ended"
+    entry: EntryId
+    name: str
+    outcome: Outcome
+
+
+Event = EntryPage | ExperimentPage | Output | Ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The entries of the pages before are on disk: answers Submit."""
+
+    kind = "submitted"
+    submission: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """The pages before were all: answers Status."""
+
+    kind = "listed"
+    count: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The pages before were all: answers Show. `baseline_metrics` are those of HEAD itself."""
+
+    kind = "shown"
+    baseline_rev: Rev
+    baseline_name: str | None
+    baseline_params: Mapping[str, object]
+    baseline_metrics: Mapping[str, object]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """All of one experiment. `params` are all of them, `changed` those that differ from the baseline."""
+
+    kind = "inspected"
+    name: str
+    rev: Rev | None
+    baseline_rev: Rev
+    params: Mapping[str, object]
+    changed: Mapping[str, object]
+    metrics: Mapping[str, object]
+    outputs: tuple[OutputFile, ...]
+    entry: EntryRecord | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """These paths, relative to `directory`, were written."""
+
+    kind = "fetched"
+    directory: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """Every log asked for has ended."""
+
+    kind = "followed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """The entries of the pages before are done."""
+
+    kind = "waited"
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAccepted:
+    """The cancellation is on disk; the pages before show the entries as they are now."""
+
+    kind = "cancel_accepted"
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolShown:
+    """The pool as it is now."""
+
+    kind = "pool_shown"
+    jobs: int
+    paused: bool
+    running: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonShown:
+    """Who answers."""
+
+    kind = "daemon_shown"
+    pid: int
+    version: str
+    protocol: int
+    socket: str
+    state_directory: str
+    started_at: float
+    running: int
+    queued: int
+    jobs: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """The daemon ends once `running` runs have; the connection closes when it has."""
+
+    kind = "stopping"
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The request was not carried out and nothing changed: a code of `errors`, and its data."""
+
+    kind = "refusal"
+    code: str
+    data: Mapping[str, object]
+
+
+Reply = (
+    Submitted
+    | Listed
+    | Shown
+    | Inspected
+    | Fetched
+    | Followed
+    | Waited
+    | CancelAccepted
+    | PoolShown
+    | DaemonShown
+    | Stopping
+    | Refusal
+)

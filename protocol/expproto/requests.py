@@ -1,0 +1,140 @@
+"""What a client asks for: imperatives, the verbs of the command line."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Freeze the workspace at `cwd` with each point of the overrides, and queue it.
+
+    `request_id` is made by the client; asking again with the same one gives the same entries, once.
+    `environment` is what the run's commands get, as the bytes of environ(7); `umask` likewise.
+    """
+
+    kind = "submit"
+    request_id: str
+    cwd: str
+    overrides: tuple[str, ...] = ()
+    name: str | None = None
+    message: str | None = None
+    force: bool = False
+    command: tuple[str, ...] | None = None
+    targets: tuple[str, ...] = ()
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+    umask: int = 0o022
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """List entries: those named (id, name or rev; a name means one of the repository at `cwd`), or all."""
+
+    kind = "status"
+    cwd: str
+    entries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """List the experiments of the HEAD of the repository at `cwd`."""
+
+    kind = "show"
+    cwd: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspect:
+    """Tell all of one experiment: an entry's id, a name or a rev."""
+
+    kind = "inspect"
+    cwd: str
+    experiment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Get:
+    """Write files of an experiment (all it made, or `paths`) below `directory`, from Git or the cache."""
+
+    kind = "get"
+    cwd: str
+    experiment: str
+    paths: tuple[str, ...]
+    directory: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowTarget:
+    """One log to follow: from byte `offset`, or from `lines` lines before its end."""
+
+    kind = "follow_target"
+    entry: str
+    offset: int = 0
+    lines: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """Stream the logs of entries until each has ended."""
+
+    kind = "follow"
+    cwd: str
+    targets: tuple[FollowTarget, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Answer when the entries named are done; with none named, when everything is."""
+
+    kind = "wait"
+    cwd: str
+    entries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """End these entries, in whatever state they are."""
+
+    kind = "cancel"
+    cwd: str
+    entries: tuple[str, ...]
+    reason: str = "cancelled by the user"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Start nothing more; what runs goes on."""
+
+    kind = "pause"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Start entries again."""
+
+    kind = "resume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetJobs:
+    """Let so many runs be active at once; None only asks."""
+
+    kind = "set_jobs"
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskDaemon:
+    """Ask who answers."""
+
+    kind = "ask_daemon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """End the daemon: after the running entries (drain), or `now`, cancelling them. The reply comes before the end."""
+
+    kind = "stop"
+    now: bool = False
+
+
+Request = Submit | Status | Show | Inspect | Get | Follow | Wait | Cancel | Pause | Resume | SetJobs | AskDaemon | Stop

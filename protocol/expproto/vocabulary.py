@@ -1,0 +1,122 @@
+"""The words of the project as types; their docstrings are the glossary.
+
+experiment  a named result: a commit on top of a baseline, at refs/exps/<2>/<38>/<name>
+baseline    the commit an experiment starts from
+entry       one line of the queue: a stash commit, a name, a command or pipeline
+run         one attempt to execute an entry; it has a log and one outcome
+outcome     how a run ended
+worker      one slot of the pool and the process that occupies it
+worktree    the private checkout a run uses; the workspace is the user's own
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+EntryId = NewType("EntryId", int)
+"""A small integer, never used twice."""
+RunId = NewType("RunId", int)
+"""One attempt; grows over all entries."""
+Rev = NewType("Rev", str)
+"""A full object id: 40 hexadecimal digits."""
+
+
+class EntryState(StrEnum):
+    """Where an entry is."""
+
+    HELD = "held"
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    DONE = "done"
+
+
+ACTIVE_STATES = frozenset({EntryState.PREPARING, EntryState.RUNNING, EntryState.COLLECTING})
+"""States in which a run exists that has not ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """The result is an experiment."""
+
+    kind = "succeeded"
+    rev: Rev
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A command of `stage` ended with `exit_code`."""
+
+    kind = "failed"
+    stage: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """A command of `stage` was ended by `signal`, and not by us."""
+
+    kind = "killed"
+    stage: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """Somebody asked for the end: `reason` says who or what for."""
+
+    kind = "cancelled"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut:
+    """The run used up its time."""
+
+    kind = "timed_out"
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The run could not be prepared, or its results not be collected; `reason` is a sentence."""
+
+    kind = "refused"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The run vanished with its worker; `reason` says how that was noticed."""
+
+    kind = "lost"
+    reason: str
+
+
+Outcome = Succeeded | Failed | Killed | Cancelled | TimedOut | Refused | Lost
+OUTCOMES: tuple[type[Outcome], ...] = (Succeeded, Failed, Killed, Cancelled, TimedOut, Refused, Lost)
+
+EXIT_SUCCEEDED, EXIT_REFUSED, EXIT_LOST, EXIT_TIMED_OUT, EXIT_CANCELLED = 0, 120, 121, 124, 125
+
+
+def exit_code_of(outcome: Outcome) -> int:
+    """Map an outcome to the exit code of `follow` and `wait`, as documented in docs/exit-codes.md.
+
+    A failed command's own code is passed on; death by signal is 128 + its number, as shells have it.
+    """
+    match outcome:
+        case Succeeded():
+            return EXIT_SUCCEEDED
+        case Failed(exit_code=code):
+            return code
+        case Killed(signal=number):
+            return 128 + number
+        case Cancelled():
+            return EXIT_CANCELLED
+        case TimedOut():
+            return EXIT_TIMED_OUT
+        case Refused():
+            return EXIT_REFUSED
+        case Lost():
+            return EXIT_LOST

@@ -1,0 +1,116 @@
+"""What the daemon and its workers say: orders one way, reports the other, in no fixed turn."""
+
+from dataclasses import dataclass
+
+from expproto.vocabulary import EntryId, Outcome, Rev, RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """A worker says who it is: the token it was started with, its process, and the run it is in, if any.
+
+    Sent after every connect, so that a daemon that was restarted adopts what still runs.
+    """
+
+    kind = "register"
+    token: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    run: RunId | None
+    run_token: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execute:
+    """Run one entry. `run_token` fences the attempt: whatever is reported under another is not this run's.
+
+    `root` and `directory` are the project's, relative to the worktree; `cache` is absolute; `record` is where the
+    outcome is written before it is reported, `log` where output goes.
+    """
+
+    kind = "execute"
+    run: RunId
+    run_token: str
+    entry: EntryId
+    name: str
+    message: str | None
+    git_directory: str
+    worktree: str
+    baseline_rev: Rev
+    stash_rev: Rev
+    root: str
+    directory: str
+    origin_root: str
+    cache: str
+    command: tuple[str, ...] | None
+    targets: tuple[str, ...]
+    force: bool
+    environment: tuple[tuple[bytes, bytes], ...]
+    umask: int
+    log: str
+    record: str
+    grace_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRun:
+    """End the run and everything it started."""
+
+    kind = "cancel_run"
+    run: RunId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """The outcome of this run is on the daemon's disk: the worker may forget it."""
+
+    kind = "acknowledge"
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """End as soon as there is nothing to do."""
+
+    kind = "leave"
+
+
+Order = Execute | CancelRun | Acknowledge | Leave
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted:
+    """The first command of a stage is about to run; before the first one this also means: the worktree stands."""
+
+    kind = "stage_started"
+    run: RunId
+    run_token: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collecting:
+    """The commands are through; the result is being made."""
+
+    kind = "collecting"
+    run: RunId
+    run_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """The run is over. If it succeeded, the outcome's rev is the experiment commit, and the daemon sets its ref.
+
+    The same record, packed, is what a worker leaves on disk before it reports.
+    """
+
+    kind = "run_ended"
+    run: RunId
+    run_token: str
+    outcome: Outcome
+    ended_at: float
+
+
+Report = Register | StageStarted | Collecting | RunEnded
