@@ -36,7 +36,6 @@ def decode(body: bytes) -> dict[str, object]:
             use_list=True,
             object_pairs_hook=_map_without_duplicates,
             ext_hook=_refuse_extension,
-            max_buffer_size=FRAME_BYTES_MAX,
             max_array_len=ITEMS_MAX,
             max_map_len=ITEMS_MAX,
             max_str_len=STRING_BYTES_MAX,
