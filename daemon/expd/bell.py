@@ -1,0 +1,24 @@
+"""A bell: rung when something changed, heard by whoever was listening before they looked."""
+
+import trio
+
+
+class Bell:
+    """Wakes all listeners at each ring.
+
+    Take `next_ring` first, then look at the state, then await what was taken: a change between the look and the
+    wait has then rung already, and nothing is missed without any timer.
+    """
+
+    def __init__(self) -> None:
+        self._ring = trio.Event()
+
+    @property
+    def next_ring(self) -> trio.Event:
+        """Give the event that the next ring sets."""
+        return self._ring
+
+    def ring(self) -> None:
+        """Wake everyone who took `next_ring` before now."""
+        self._ring.set()
+        self._ring = trio.Event()

@@ -1,0 +1,109 @@
+"""Processes as Linux knows them: who one is for certain, what belongs to its tree, and how to end all of it.
+
+A pid alone says nothing: pids are used again. A process is known by boot id, pid and start time (proc(5), field 22
+of stat), and whatever a run started by the token in its environment.
+"""
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+TOKEN_VARIABLE = "EXPD_RUN_TOKEN"  # noqa: S105 - the name of the variable, not its value
+"""In the environment of everything a run starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIdentity:
+    """One process of one boot; equal identities are the same process."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+    def is_alive(self) -> bool:
+        """Tell whether this very process exists and is no zombie."""
+        return self.boot_id == boot_id() and _start_ticks(self.pid) == self.start_ticks
+
+
+def boot_id() -> str:
+    """Give the kernel's id of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def identity_of(pid: int) -> ProcessIdentity | None:
+    """Identify a living process; None if there is none."""
+    ticks = _start_ticks(pid)
+    return None if ticks is None else ProcessIdentity(boot_id=boot_id(), pid=pid, start_ticks=ticks)
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Read field 22 of /proc/PID/stat; the command in field 2 may hold spaces and parentheses."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def become_subreaper() -> None:
+    """Adopt orphans below us (prctl(2)): what leaves its group or session stays in our tree."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def descendants() -> list[psutil.Process]:
+    """List every living process below this one, children of adopted orphans among them."""
+    try:
+        found = psutil.Process().children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [process for process in found if _is_living(process)]
+
+
+def processes_with_token(token: str) -> list[psutil.Process]:
+    """Find what a run started, wherever it went: every process of ours whose environment holds its token."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.uids().real == os.getuid() and process.environ().get(TOKEN_VARIABLE) == token:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return [process for process in found if _is_living(process)]
+
+
+def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """Signal each process; psutil checks the start time, so a pid used again is left alone."""
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+
+
+def reap_orphans(except_pids: Iterable[int]) -> None:
+    """Collect adopted orphans that have ended, so that no zombie stays; children we wait for ourselves are spared."""
+    spared = set(except_pids)
+    for process in psutil.Process().children():
+        if process.pid not in spared:
+            try:
+                os.waitpid(process.pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+
+
+def _is_living(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -1,0 +1,64 @@
+"""config.toml → Settings: what a person may choose, checked where it is read, with the reason for each default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import tomli
+
+from expproto import address
+
+
+class BadSettings(Exception):
+    """config.toml can't be used: the message names the file, the key and what was expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set; durations in seconds."""
+
+    jobs: int = 1
+    """Runs at once on a new installation: an experiment usually wants the whole machine. `expctl jobs N` changes it."""
+    grace_seconds: float = 10.0
+    """Between SIGINT and SIGTERM, and again before SIGKILL: time to write a checkpoint."""
+    sweep_points_max: int = 10_000
+    """Points of one submission: more is nearly always a mistyped range, and each point is a commit."""
+    kept_worktrees_max: int = 20
+    """Worktrees of failed runs that are kept for a look; the oldest go first."""
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the user's config.toml; without one, the defaults. Raises BadSettings."""
+    path = Path(address.settings_path(environ))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: can't be read: {error}") from None
+    try:
+        table = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise BadSettings(f"{path}: not TOML: {error}") from None
+    return _settings_from(table, path)
+
+
+def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
+    known = {field.name for field in fields(Settings)}
+    for key in table:
+        if key not in known:
+            raise BadSettings(f"{path}: unknown key {key!r}; known are {', '.join(sorted(known))}")
+    defaults = Settings()
+    return Settings(
+        jobs=int(_number(table, "jobs", defaults.jobs, path, least=1)),
+        grace_seconds=_number(table, "grace_seconds", defaults.grace_seconds, path, least=0),
+        sweep_points_max=int(_number(table, "sweep_points_max", defaults.sweep_points_max, path, least=1)),
+        kept_worktrees_max=int(_number(table, "kept_worktrees_max", defaults.kept_worktrees_max, path, least=0)),
+    )
+
+
+def _number(table: Mapping[str, object], key: str, default: float, path: Path, *, least: float) -> float:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+        raise BadSettings(f"{path}: {key} must be a number of at least {least:g}, not {value!r}")
+    return value
