@@ -1,0 +1,38 @@
+"""What can go wrong with a repository, as types with data."""
+
+
+class NotARepository(Exception):
+    """There is no Git repository with a work tree at or above `cwd`."""
+
+    def __init__(self, cwd: str, what: str) -> None:
+        super().__init__(f"{cwd}: {what}")
+        self.cwd = cwd
+        self.what = what
+
+
+class GitFailed(Exception):
+    """Git could not do something: `what` says what, in libgit2's words."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class RefLocked(Exception):
+    """Somebody holds the lock of a ref: `path` is the lock file if it is there to be seen."""
+
+    def __init__(self, ref: str, path: str, what: str) -> None:
+        super().__init__(f"{ref}: {what}")
+        self.ref = ref
+        self.path = path
+        self.what = what
+
+
+class RefMoved(Exception):
+    """A ref does not hold the rev it was expected to hold: `found` is what it holds, None if it is absent."""
+
+    def __init__(self, ref: str, expected: str | None, found: str | None) -> None:
+        super().__init__(f"{ref} holds {found}, not {expected}")
+        self.ref = ref
+        self.expected = expected
+        self.found = found

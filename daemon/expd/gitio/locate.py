@@ -1,0 +1,50 @@
+"""From a directory to its repository: what `git rev-parse` finds, without a process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+
+from expd.gitio.errors import NotARepository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a repository is. `git_directory` is this work tree's own, `common_directory` what all share."""
+
+    workspace: Path
+    git_directory: Path
+    common_directory: Path
+
+    @property
+    def private_directory(self) -> Path:
+        """Give the place for our own files: in no user's way, on the same file system as the objects."""
+        return self.common_directory / "expd"
+
+
+def locate(cwd: Path) -> Location:
+    """Find the repository that holds `cwd`; raises NotARepository."""
+    try:
+        found = pygit2.discover_repository(str(cwd))
+        repository = pygit2.Repository(found) if found else None
+    except (pygit2.GitError, KeyError, OSError, ValueError) as error:
+        raise NotARepository(str(cwd), str(error)) from None
+    if repository is None:
+        raise NotARepository(str(cwd), "no Git repository here or above")
+    if repository.is_bare or repository.workdir is None:
+        raise NotARepository(str(cwd), "the repository is bare: it has no work tree to capture")
+    git_directory = Path(repository.path).resolve()
+    return Location(
+        workspace=Path(repository.workdir).resolve(),
+        git_directory=git_directory,
+        common_directory=common_directory_of(git_directory),
+    )
+
+
+def common_directory_of(git_directory: Path) -> Path:
+    """Follow gitrepository-layout(5)'s `commondir` of a linked work tree."""
+    try:
+        text = (git_directory / "commondir").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return git_directory
+    return (git_directory / text).resolve()

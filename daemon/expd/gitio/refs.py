@@ -1,0 +1,81 @@
+"""Refs of a user's repository, each read by its name and moved by compare-and-swap under its lock.
+
+Listing is never trusted for a decision: libgit2 skips a damaged ref silently. A lock that somebody holds is
+RefLocked; callers try again until their own deadline.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+
+from expd.gitio.errors import RefLocked, RefMoved
+from expd.gitio.locate import common_directory_of
+from expd.gitio.repository import Repository, git_errors
+from expproto.vocabulary import Rev
+
+ENTRIES = "refs/expd/entries/"
+"""One ref a submission keeps its stash commits from the garbage collector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefChange:
+    """Move one ref to `new` (None deletes it) if it holds `expected` (None: absent); `force` asks no question."""
+
+    ref: str
+    new: Rev | None
+    expected: Rev | None = None
+    force: bool = False
+
+
+def experiment_ref(baseline: Rev, name: str) -> str:
+    """Give the ref of an experiment: the path alone decides its baseline (DVC's layout)."""
+    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+def read_ref(repository: Repository, ref: str) -> Rev | None:
+    """Read one direct ref by its name; None if it is absent."""
+    with git_errors(f"{ref} can't be read"):
+        try:
+            return Rev(str(repository.handle.lookup_reference(ref).resolve().target))
+        except KeyError:
+            return None
+
+
+def experiments_of(repository: Repository, baseline: Rev) -> Mapping[str, Rev]:
+    """List the experiments of a baseline, name → rev, for display."""
+    prefix = experiment_ref(baseline, "")
+    with git_errors("refs can't be listed"):
+        names = [ref[len(prefix) :] for ref in repository.handle.references if ref.startswith(prefix)]
+    found = {name: read_ref(repository, prefix + name) for name in names if "/" not in name}
+    return {name: rev for name, rev in found.items() if rev is not None}
+
+
+def change_ref(repository: Repository, change: RefChange) -> None:
+    """Carry out one change and read it back; raises RefLocked, or RefMoved with nothing changed."""
+    found: Rev | None = None
+    try:
+        with repository.handle.transaction() as transaction:
+            transaction.lock_ref(change.ref)
+            found = read_ref(repository, change.ref)
+            if not change.force and found != change.expected:
+                raise RefMoved(change.ref, change.expected, found)
+            if change.new is not None:
+                transaction.set_target(change.ref, change.new)
+            elif found is not None:
+                transaction.remove(change.ref)
+    except (pygit2.GitError, OSError, ValueError, KeyError) as error:
+        raise RefLocked(change.ref, str(_lock_path(repository, change.ref)), str(error)) from error
+    _read_back(repository, change)
+
+
+def _read_back(repository: Repository, change: RefChange) -> None:
+    """Look with fresh eyes: another handle knows nothing of what this one believes to have written."""
+    seen = read_ref(Repository(Path(repository.handle.path)), change.ref)
+    if seen != change.new:
+        raise RefMoved(change.ref, change.new, seen)
+
+
+def _lock_path(repository: Repository, ref: str) -> Path:
+    return common_directory_of(Path(repository.handle.path)) / f"{ref}.lock"

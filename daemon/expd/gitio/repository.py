@@ -1,0 +1,190 @@
+"""One opened repository: objects read and written, trees edited in memory. Never the index file, HEAD or a reflog.
+
+An instance belongs to the thread that opened it, for as long as one piece of work takes.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import FileMode
+
+from expd.gitio.errors import GitFailed
+from expproto.vocabulary import Rev
+
+EMPTY_TREE = Rev("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+LINK, EXECUTABLE, REGULAR, SUBMODULE = FileMode.LINK, FileMode.BLOB_EXECUTABLE, FileMode.BLOB, FileMode.COMMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeFile:
+    """One file of a tree: the object and the Git mode (0o100644, 0o100755, 0o120000 or 0o160000)."""
+
+    rev: Rev
+    mode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who commits, and when: seconds since the epoch."""
+
+    name: str
+    email: str
+    at: float
+
+
+@contextmanager
+def git_errors(what: str) -> Iterator[None]:
+    """Turn libgit2's exceptions into GitFailed with the piece of work they broke."""
+    try:
+        yield
+    except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+        raise GitFailed(f"{what}: {error}") from error
+
+
+class Repository:
+    """A thin, typed face of pygit2.Repository."""
+
+    def __init__(self, git_directory: Path) -> None:
+        with git_errors(f"can't open {git_directory}"):
+            self.handle = pygit2.Repository(str(git_directory))
+
+    def head_rev(self) -> Rev | None:
+        """Give the commit of HEAD, or None before the first one."""
+        with git_errors("HEAD can't be read"):
+            if self.handle.head_is_unborn:
+                return None
+            return Rev(str(self.handle.head.peel(pygit2.Commit).id))
+
+    def head_name(self) -> str | None:
+        """Give the branch of HEAD, None if it is detached."""
+        with git_errors("HEAD can't be read"):
+            return None if self.handle.head_is_detached else self.handle.head.shorthand
+
+    def identity(self, at: float) -> Identity:
+        """Give the configured user, or the account's where none is configured."""
+        try:
+            signature = self.handle.default_signature
+        except (KeyError, pygit2.GitError):
+            account = os.environ.get("USER") or f"uid{os.getuid()}"
+            return Identity(name=account, email=f"{account}@{os.uname().nodename}", at=at)
+        return Identity(name=signature.name, email=signature.email, at=at)
+
+    def setting(self, key: str) -> str | None:
+        """Give one value of the repository's configuration."""
+        try:
+            return self.handle.config[key]
+        except (KeyError, pygit2.GitError):
+            return None
+
+    def has_object(self, rev: Rev) -> bool:
+        """Tell whether an object is in the store, looking again at the disk before saying no."""
+        return rev in self.handle
+
+    def resolve(self, text: str) -> Rev | None:
+        """Give the commit a revision string names (a rev, its beginning, a branch, a tag); None if nothing."""
+        try:
+            found, _reference = self.handle.resolve_refish(text)
+        except (KeyError, pygit2.GitError, ValueError):
+            return None
+        return Rev(str(found.id))
+
+    def tree_of(self, commit: Rev) -> Rev:
+        """Give the tree of a commit."""
+        with git_errors(f"commit {commit} can't be read"):
+            return Rev(str(self._commit(commit).tree_id))
+
+    def parents_of(self, commit: Rev) -> list[Rev]:
+        """Give the parents of a commit, first one first."""
+        with git_errors(f"commit {commit} can't be read"):
+            return [Rev(str(parent)) for parent in self._commit(commit).parent_ids]
+
+    def committed_at(self, commit: Rev) -> float:
+        """Give the committer's time of a commit."""
+        with git_errors(f"commit {commit} can't be read"):
+            return float(self._commit(commit).commit_time)
+
+    def file_at(self, tree: Rev, path: str) -> TreeFile | None:
+        """Find one file (or submodule) in a tree; None if it is absent or a directory."""
+        with git_errors(f"tree {tree} can't be read"):
+            try:
+                found = self._tree(tree)[path]
+            except KeyError:
+                return None
+            if found.filemode == FileMode.TREE:
+                return None
+            return TreeFile(rev=Rev(str(found.id)), mode=int(found.filemode))
+
+    def read_file(self, tree: Rev, path: str) -> bytes | None:
+        """Read one file of a tree; None if there is no such regular file."""
+        found = self.file_at(tree, path)
+        return None if found is None or found.mode == SUBMODULE else self.read_blob(found.rev)
+
+    def read_blob(self, rev: Rev) -> bytes:
+        """Read one blob whole."""
+        with git_errors(f"blob {rev} can't be read"):
+            blob = self.handle[rev]
+            assert isinstance(blob, pygit2.Blob)
+            return blob.data
+
+    def blob_size(self, rev: Rev) -> int:
+        """Give a blob's size in bytes."""
+        with git_errors(f"blob {rev} can't be read"):
+            blob = self.handle[rev]
+            assert isinstance(blob, pygit2.Blob)
+            return blob.size
+
+    def files_of(self, tree: Rev) -> dict[str, TreeFile]:
+        """List every file below a tree, by its path; names that are not UTF-8 as os.fsdecode has them."""
+        with git_errors(f"tree {tree} can't be read"):
+            return dict(_walk(self.handle, self._tree(tree), b""))
+
+    def changed_paths(self, old_tree: Rev, new_tree: Rev) -> list[str]:
+        """List the paths that two trees do not hold alike."""
+        with git_errors(f"trees {old_tree} and {new_tree} can't be compared"):
+            diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
+            return sorted({os.fsdecode(delta.new_file.raw_path) for delta in diff.deltas})
+
+    def write_blob(self, data: bytes) -> Rev:
+        """Store bytes as a blob."""
+        with git_errors("a blob can't be written"):
+            return Rev(str(self.handle.create_blob(data)))
+
+    def edit_tree(self, tree: Rev, changes: Mapping[str, TreeFile | None]) -> Rev:
+        """Make a tree with some files replaced, added or (None) removed; gives its rev."""
+        with git_errors("a tree can't be written"):
+            index = pygit2.Index()
+            index.read_tree(self._tree(tree))
+            for path, file in changes.items():
+                if file is not None:
+                    index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=file.rev), FileMode(file.mode)))
+                elif path in index:
+                    index.remove(path)
+            return Rev(str(index.write_tree(self.handle)))
+
+    def write_commit(self, tree: Rev, parents: Iterable[Rev], message: str, identity: Identity) -> Rev:
+        """Store a commit; no ref moves."""
+        signature = pygit2.Signature(identity.name, identity.email, int(identity.at), 0)
+        with git_errors("a commit can't be written"):
+            oids: list[pygit2.Oid | str] = [pygit2.Oid(hex=parent) for parent in parents]
+            return Rev(str(self.handle.create_commit(None, signature, signature, message, pygit2.Oid(hex=tree), oids)))
+
+    def _commit(self, rev: Rev) -> pygit2.Commit:
+        return self.handle[rev].peel(pygit2.Commit)
+
+    def _tree(self, rev: Rev) -> pygit2.Tree:
+        if rev == EMPTY_TREE and rev not in self.handle:
+            self.handle.TreeBuilder().write()
+        return self.handle[rev].peel(pygit2.Tree)
+
+
+def _walk(handle: pygit2.Repository, tree: pygit2.Tree, prefix: bytes) -> Iterator[tuple[str, TreeFile]]:
+    for item in tree:
+        path = prefix + (item.raw_name or b"")
+        if isinstance(item, pygit2.Tree):
+            yield from _walk(handle, item, path + b"/")
+        else:
+            yield os.fsdecode(path), TreeFile(rev=Rev(str(item.id)), mode=int(item.filemode))

@@ -1,0 +1,94 @@
+"""A work tree and its index → trees, in memory: neither the index file nor the work tree is written.
+
+The user's own index is read for its stat data, so that a file Git knows to be unchanged is not read again; what
+differs is stored as objects. Afterwards the same comparison must find nothing more to do, else a file changed while
+it was read, and everything is read again.
+"""
+
+from dataclasses import dataclass
+
+import pygit2
+from pygit2.enums import DeltaStatus, DiffOption, RepositoryState
+
+from expd.gitio.errors import GitFailed
+from expd.gitio.repository import Repository, git_errors
+from expproto.vocabulary import Rev
+
+_READS_MAX = 5
+"""Readings of a workspace that keeps changing before the capture refuses: an editor saves in milliseconds."""
+
+_EVERYTHING = DiffOption.INCLUDE_UNTRACKED | DiffOption.RECURSE_UNTRACKED_DIRS | DiffOption.INCLUDE_TYPECHANGE
+
+
+class WorkspaceChanging(Exception):
+    """A file changed each time it was read: `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceTrees:
+    """A workspace of one moment: the tree of its index and the tree of its files (new unignored ones included)."""
+
+    index_tree: Rev
+    files_tree: Rev
+    left_out: tuple[str, ...]
+    """Nested repositories that Git does not track: they have a history of their own."""
+
+
+def operation_in_progress(repository: Repository) -> str | None:
+    """Name the merge, rebase or the like that is not finished, or None."""
+    state = repository.handle.state()
+    if repository.handle.index.conflicts is not None:
+        return "merge with conflicts"
+    return None if state == RepositoryState.NONE else RepositoryState(state).name.lower().replace("_", " ")
+
+
+def read_workspace(repository: Repository) -> WorkspaceTrees:
+    """Store what the workspace holds; raises WorkspaceChanging, or GitFailed naming the file that can't be read."""
+    with git_errors("the index can't be read"):
+        index = repository.handle.index
+        index.read()
+        index_tree = Rev(str(index.write_tree()))
+    pending, left_out = _pending(index)
+    for _reading in range(_READS_MAX):
+        for delta in pending:
+            _take(index, delta)
+        pending, left_out = _pending(index) if pending else (pending, left_out)
+        if not pending:
+            return WorkspaceTrees(index_tree=index_tree, files_tree=_write_tree(index), left_out=tuple(left_out))
+    raise WorkspaceChanging(pending[0].new_file.path)
+
+
+def _pending(index: pygit2.Index) -> tuple[list[pygit2.DiffDelta], list[str]]:
+    """Compare the index in memory with the files: what is to be taken, and nested repositories."""
+    with git_errors("the workspace can't be read"):
+        deltas = list(index.diff_to_workdir(_EVERYTHING).deltas)
+    nested = [delta.new_file.path for delta in deltas if _is_nested_repository(delta)]
+    return [delta for delta in deltas if not _is_nested_repository(delta)], nested
+
+
+def _is_nested_repository(delta: pygit2.DiffDelta) -> bool:
+    return delta.status == DeltaStatus.UNTRACKED and delta.new_file.path.endswith("/")
+
+
+def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> None:
+    """Bring one file's present content into the index in memory; a file that has vanished since is a deletion."""
+    path = delta.new_file.path
+    try:
+        if delta.status == DeltaStatus.DELETED:
+            index.remove(path)
+        else:
+            index.add(path)
+    except KeyError:
+        if path in index:
+            index.remove(path)
+    except (pygit2.GitError, OSError, ValueError) as error:
+        raise GitFailed(f"{path} can't be read: {error}") from error
+
+
+def _write_tree(index: pygit2.Index) -> Rev:
+    with git_errors("the tree of the workspace can't be written"):
+        return Rev(str(index.write_tree()))
