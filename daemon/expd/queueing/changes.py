@@ -1,0 +1,28 @@
+"""Who wants to know of changes in the queue: a bell for every entry somebody listens to, and one for any change."""
+
+from weakref import WeakValueDictionary
+
+from expd.bell import Bell
+from expproto.vocabulary import EntryId
+
+
+class Changes:
+    """Rung by the store after each commit."""
+
+    def __init__(self) -> None:
+        self.any = Bell()
+        self._bells: WeakValueDictionary[EntryId, Bell] = WeakValueDictionary()
+
+    def of(self, entry: EntryId) -> Bell:
+        """Give the bell of one entry; it exists for as long as somebody holds it."""
+        bell = self._bells.get(entry)
+        if bell is None:
+            bell = self._bells[entry] = Bell()
+        return bell
+
+    def announce(self, *entries: EntryId) -> None:
+        """Ring for these entries, and for any."""
+        for entry in entries:
+            if (bell := self._bells.get(entry)) is not None:
+                bell.ring()
+        self.any.ring()

@@ -1,0 +1,219 @@
+"""The only sqlite3 import: one connection, in one thread, for its whole life; work is committed in groups.
+
+One read-write connection, because SQLite before 3.51.3 can corrupt a WAL that two connections reset at once; one
+thread, so that it is never shared. WAL with synchronous=FULL: what was committed survives a power cut. Pieces of
+work that wait together are carried out in one transaction, each in a savepoint of its own, and share one sync.
+"""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+"""`user_version` of the file; MIGRATIONS holds one step for each version before."""
+APPLICATION_ID = 0x65787064  # "expd"
+MIGRATIONS: dict[int, str] = {}
+"""From a version to the SQL that makes the next one of it."""
+
+_GROUP_MAX = 100
+"""Pieces of work in one transaction: enough to share a sync, few enough that nobody waits for a crowd."""
+
+Cursor = sqlite3.Connection
+"""What a piece of work is given: it executes, it never commits."""
+Row = sqlite3.Row
+IntegrityError = sqlite3.IntegrityError
+
+
+class StoreUnusable(Exception):
+    """The file can't be used as it is; nothing of it was changed. The message names the file and what to do."""
+
+
+class StoreFailed(Exception):
+    """A piece of work could not be written: `what`; nothing of it is in the store."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(slots=True)
+class _Piece(Generic[T]):
+    """One piece of work on its way through the thread, and what became of it."""
+
+    work: Callable[[Cursor], T]
+    done: trio.Event = field(default_factory=trio.Event)
+    result: T | None = None
+    error: Exception | None = None
+
+
+class Database:
+    """Opened in a thread of its own by `open`; `run` is the only way in."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pieces: queue.SimpleQueue[_Piece[object] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="store", daemon=True)
+        self._opened = threading.Event()
+        self._open_error: StoreUnusable | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    def open(self) -> None:
+        """Open the file and bring its schema up to date; raises StoreUnusable."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread.start()
+        self._opened.wait()
+        if self._open_error is not None:
+            raise self._open_error
+
+    def close(self) -> None:
+        """Finish what is under way and close the file."""
+        self._pieces.put(None)
+        self._thread.join()
+
+    async def run(self, work: Callable[[Cursor], T]) -> T:
+        """Carry out one piece of work and give its result once it is on the disk.
+
+        An exception of the work undoes this piece only. A cancelled caller doesn't undo anything: the piece is
+        carried out, as if its answer had been lost on the way.
+        """
+        piece: _Piece[T] = _Piece(work=work)
+        self._pieces.put(piece)  # type: ignore[arg-type]  # the thread treats every piece alike
+        await piece.done.wait()
+        if piece.error is not None:
+            raise piece.error
+        return piece.result  # type: ignore[return-value]  # set whenever there is no error
+
+    def _serve(self) -> None:
+        try:
+            connection = open_connection(self._path)
+        except StoreUnusable as error:
+            self._open_error = error
+            return
+        finally:
+            self._opened.set()
+        try:
+            while (group := self._next_group()) is not None:
+                _commit_group(connection, group)
+                self._answer(group)
+        finally:
+            connection.close()
+
+    def _next_group(self) -> list[_Piece[object]] | None:
+        """Wait for a piece and take all that wait with it; None at the end."""
+        first = self._pieces.get()
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < _GROUP_MAX:
+            try:
+                piece = self._pieces.get_nowait()
+            except queue.Empty:
+                break
+            if piece is None:
+                self._pieces.put(None)
+                break
+            group.append(piece)
+        return group
+
+    def _answer(self, group: list[_Piece[object]]) -> None:
+        assert self._token is not None
+        for piece in group:
+            try:
+                self._token.run_sync_soon(piece.done.set)
+            except trio.RunFinishedError:
+                return
+
+
+def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for piece in group:
+            _carry_out(connection, piece)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        for piece in group:
+            piece.error = StoreFailed(str(error))
+
+
+def _carry_out(connection: sqlite3.Connection, piece: _Piece[object]) -> None:
+    connection.execute("SAVEPOINT piece")
+    try:
+        piece.result = piece.work(connection)
+    except sqlite3.OperationalError:
+        raise  # the disk, not this piece: nothing of the group can be promised
+    except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, who waits in another thread
+        connection.execute("ROLLBACK TO piece")
+        piece.error = error
+    connection.execute("RELEASE piece")
+
+
+def open_connection(path: Path) -> sqlite3.Connection:
+    """Open or create the store file; raises StoreUnusable and changes nothing where it is not ours to use."""
+    try:
+        is_new = _check_before_touching(path) if path.exists() else True
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        _bring_up_to_date(connection, is_new=is_new)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnusable(f"{path}: {error}; nothing was changed. Move it away, or restore a backup.") from error
+    return connection
+
+
+def _check_before_touching(path: Path) -> bool:
+    """Look at an existing file read-only: is it ours, whole, and no newer than we are? Gives whether it is empty.
+
+    Empty is what a crash before the first commit leaves.
+    """
+    if not path.is_file():
+        raise StoreUnusable(f"{path}: is not a file; nothing was changed. Move it away.")
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        version = _pragma(connection, "user_version")
+        application = _pragma(connection, "application_id")
+        sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    finally:
+        connection.close()
+    if application == 0 and version == 0 and tables == 0:
+        return True
+    if application != APPLICATION_ID:
+        raise StoreUnusable(f"{path}: is not a store of expd; nothing was changed. Move it away.")
+    if version > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"{path}: was written by a newer expd (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "nothing was changed. Install that version again, or newer."
+        )
+    if sound != "ok":
+        raise StoreUnusable(f"{path}: is damaged ({sound}); nothing was changed. Restore a backup, or move it away.")
+    return False
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, *, is_new: bool) -> None:
+    version = SCHEMA_VERSION if is_new else _pragma(connection, "user_version")
+    steps = [MIGRATIONS[step] for step in range(version, SCHEMA_VERSION)]
+    if is_new:
+        steps = [resources.files("expd.queueing").joinpath("schema.sql").read_text(encoding="utf-8")]
+    if steps:
+        script = "\n".join(steps)
+        connection.executescript(
+            f"BEGIN;\n{script}\nPRAGMA application_id={APPLICATION_ID};\nPRAGMA user_version={SCHEMA_VERSION};\nCOMMIT;"
+        )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

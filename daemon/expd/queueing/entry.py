@@ -1,0 +1,115 @@
+"""The states of an entry and every legal change between them, as data; `schema.sql` holds the same as a trigger.
+
+    held ─▶ queued ─▶ preparing ─▶ running ─▶ collecting ─▶ done
+      │        │          │           │            │          ▲
+      └────────┴──────────┴───────────┴────────────┴──────────┘  cancelled, failed, lost …
+
+Preparing may pass to collecting directly: every stage was up to date.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expproto.fields import from_map, to_map
+from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Outcome, Rev, RunId, Succeeded
+
+LEGAL_CHANGES: Mapping[EntryState, frozenset[EntryState]] = {
+    EntryState.HELD: frozenset({EntryState.QUEUED, EntryState.DONE}),
+    EntryState.QUEUED: frozenset({EntryState.HELD, EntryState.PREPARING, EntryState.DONE}),
+    EntryState.PREPARING: frozenset({EntryState.RUNNING, EntryState.COLLECTING, EntryState.DONE}),
+    EntryState.RUNNING: frozenset({EntryState.COLLECTING, EntryState.DONE}),
+    EntryState.COLLECTING: frozenset({EntryState.DONE}),
+    EntryState.DONE: frozenset(),
+}
+
+
+def may_change(before: EntryState, after: EntryState) -> bool:
+    """Tell whether an entry may pass from one state to the other."""
+    return after in LEGAL_CHANGES[before]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What all entries of one submission share: where it was made and what is to be run.
+
+    `root` is the project's root and `directory` where the pipeline is, both relative to the workspace.
+    """
+
+    request_id: str
+    git_directory: str
+    workspace: str
+    root: str
+    directory: str
+    cache: str
+    baseline_rev: Rev
+    message: str | None
+    command: tuple[str, ...] | None
+    targets: tuple[str, ...]
+    force: bool
+    umask: int
+    environment: bytes
+    submitted_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """One point of a submission, before it has an id."""
+
+    name: str
+    stash_rev: Rev
+    params: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt: who executes it and where its output and outcome are written."""
+
+    id: RunId
+    attempt: int
+    token: str
+    worker: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    log: str
+    record: str
+    worktree: str
+    cancel_reason: str | None
+    started_at: float | None
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the queue with its submission and its newest run."""
+
+    id: EntryId
+    submission_id: int
+    name: str
+    stash_rev: Rev
+    params: Mapping[str, object]
+    state: EntryState
+    outcome: Outcome | None
+    ended_at: float | None
+    submission: Submission
+    run: Run | None
+
+    @property
+    def experiment_rev(self) -> Rev | None:
+        """Give the result's commit, if there is one."""
+        return self.outcome.rev if isinstance(self.outcome, Succeeded) else None
+
+
+def outcome_to_json(outcome: Outcome) -> str:
+    """Give the text an outcome is stored as."""
+    return json.dumps(to_map(outcome), sort_keys=True)
+
+
+def outcome_from_json(text: str) -> Outcome:
+    """Read a stored outcome."""
+    value: Mapping[str, object] = json.loads(text)
+    for outcome_type in OUTCOMES:
+        if outcome_type.kind == value.get("kind"):
+            return from_map(outcome_type, value)
+    raise ValueError(f"no outcome of kind {value.get('kind')!r}")

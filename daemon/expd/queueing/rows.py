@@ -1,0 +1,91 @@
+"""Rows ↔ records: SQL text for reading entries, and the parsing of what comes back."""
+
+import json
+from collections.abc import Mapping
+
+from expd.queueing.database import Cursor, Row
+from expd.queueing.entry import Entry, Run, Submission, outcome_from_json
+from expproto.vocabulary import EntryId, EntryState, Rev, RunId
+
+SELECT_ENTRY = """
+SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.state, entries.outcome,
+       entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
+       submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
+       submissions.targets, submissions.force, submissions.umask, submissions.submitted_at,
+       runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
+       runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
+FROM entries
+JOIN submissions ON submissions.id = entries.submission
+LEFT JOIN runs ON runs.entry = entries.id
+     AND runs.attempt = (SELECT max(attempt) FROM runs AS newest WHERE newest.entry = entries.id)
+"""
+
+
+def read_entry(cursor: Cursor, entry: EntryId) -> Entry | None:
+    """Read one entry by its id."""
+    row = cursor.execute(f"{SELECT_ENTRY} WHERE entries.id = ?", (entry,)).fetchone()
+    return None if row is None else entry_from_row(row)
+
+
+def read_run_entry(cursor: Cursor, run: RunId) -> Entry | None:
+    """Read the entry whose newest run this is."""
+    row = cursor.execute(f"{SELECT_ENTRY} WHERE runs.id = ?", (run,)).fetchone()
+    return None if row is None else entry_from_row(row)
+
+
+def entry_from_row(row: Row) -> Entry:
+    """Turn a row of SELECT_ENTRY into an entry."""
+    return Entry(
+        id=EntryId(row["id"]),
+        submission_id=row["submission"],
+        name=row["name"],
+        stash_rev=Rev(row["stash_rev"]),
+        params=_params(row["params"]),
+        state=EntryState(row["state"]),
+        outcome=None if row["outcome"] is None else outcome_from_json(row["outcome"]),
+        ended_at=row["ended_at"],
+        submission=_submission_from_row(row),
+        run=None if row["run_id"] is None else _run_from_row(row),
+    )
+
+
+def _submission_from_row(row: Row) -> Submission:
+    return Submission(
+        request_id=row["request_id"],
+        git_directory=row["git_directory"],
+        workspace=row["workspace"],
+        root=row["root"],
+        directory=row["directory"],
+        cache=row["cache"],
+        baseline_rev=Rev(row["baseline_rev"]),
+        message=row["message"],
+        command=None if row["command"] is None else tuple(json.loads(row["command"])),
+        targets=tuple(json.loads(row["targets"])),
+        force=bool(row["force"]),
+        umask=row["umask"],
+        environment=b"",
+        submitted_at=row["submitted_at"],
+    )
+
+
+def _run_from_row(row: Row) -> Run:
+    return Run(
+        id=RunId(row["run_id"]),
+        attempt=row["attempt"],
+        token=row["token"],
+        worker=row["worker"],
+        pid=row["pid"],
+        start_ticks=row["start_ticks"],
+        boot_id=row["boot_id"],
+        log=row["log"],
+        record=row["record"],
+        worktree=row["worktree"],
+        cancel_reason=row["cancel_reason"],
+        started_at=row["started_at"],
+        ended_at=row["run_ended_at"],
+    )
+
+
+def _params(text: str) -> Mapping[str, object]:
+    value: Mapping[str, object] = json.loads(text)
+    return value

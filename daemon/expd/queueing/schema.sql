@@ -1,0 +1,100 @@
+-- The queue. What must never be stored can't be: states, outcomes and their combinations are constraints,
+-- the legal changes of state are a trigger (queueing/entry.py holds the same table; a test compares them).
+
+CREATE TABLE submissions (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,      -- ids are never used again
+    request_id    TEXT NOT NULL UNIQUE CHECK (length(request_id) BETWEEN 8 AND 64),
+    git_directory TEXT NOT NULL,                          -- the common directory: one repository, many work trees
+    workspace     TEXT NOT NULL,
+    root          TEXT NOT NULL,
+    directory     TEXT NOT NULL,
+    cache         TEXT NOT NULL,
+    baseline_rev  TEXT NOT NULL CHECK (length(baseline_rev) = 40),
+    message       TEXT,
+    command       TEXT CHECK (command IS NULL OR json_valid(command)),
+    targets       TEXT NOT NULL CHECK (json_valid(targets)),
+    force         INTEGER NOT NULL CHECK (force IN (0, 1)),
+    umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
+    submitted_at  REAL NOT NULL
+) STRICT;
+
+-- Apart from the rest, because it may hold secrets and is wiped when nothing will need it again.
+CREATE TABLE environments (
+    submission INTEGER PRIMARY KEY REFERENCES submissions (id) ON DELETE CASCADE,
+    variables  BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE entries (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    submission    INTEGER NOT NULL REFERENCES submissions (id),
+    git_directory TEXT NOT NULL,                          -- both repeated from the submission for the index below
+    baseline_rev  TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    stash_rev     TEXT NOT NULL CHECK (length(stash_rev) = 40),
+    params        TEXT NOT NULL CHECK (json_valid(params)),
+    state         TEXT NOT NULL CHECK (state IN ('held', 'queued', 'preparing', 'running', 'collecting', 'done')),
+    outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'cancelled', 'timed_out', 'refused', 'lost')),
+    outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
+    ended_at      REAL,
+    CHECK ((state = 'done') = (outcome_kind IS NOT NULL)),
+    CHECK ((outcome_kind IS NULL) = (outcome IS NULL)),
+    CHECK ((outcome_kind IS NULL) = (ended_at IS NULL))
+) STRICT;
+
+-- A name belongs to one living entry under a baseline; a finished one's name is held by its ref.
+CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name) WHERE state <> 'done';
+CREATE INDEX entries_by_state ON entries (state, id) WHERE state <> 'done';
+CREATE INDEX entries_by_submission ON entries (submission);
+CREATE INDEX entries_by_name ON entries (name);
+
+CREATE TABLE runs (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    entry         INTEGER NOT NULL REFERENCES entries (id),
+    attempt       INTEGER NOT NULL CHECK (attempt >= 1),
+    token         TEXT NOT NULL UNIQUE,
+    worker        TEXT NOT NULL,
+    pid           INTEGER NOT NULL,
+    start_ticks   INTEGER NOT NULL,
+    boot_id       TEXT NOT NULL,
+    log           TEXT NOT NULL,
+    record        TEXT NOT NULL,
+    worktree      TEXT NOT NULL,
+    cancel_reason TEXT,
+    claimed_at    REAL NOT NULL,
+    started_at    REAL,
+    ended_at      REAL,
+    outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
+    UNIQUE (entry, attempt),
+    CHECK ((ended_at IS NULL) = (outcome IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX one_living_run_an_entry ON runs (entry) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX one_run_a_worktree ON runs (worktree) WHERE ended_at IS NULL;
+
+-- What happened, in order; the state above is the newest line of it.
+CREATE TABLE transitions (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    entry        INTEGER NOT NULL REFERENCES entries (id),
+    at           REAL NOT NULL,
+    state_before TEXT,
+    state_after  TEXT NOT NULL
+) STRICT;
+CREATE INDEX transitions_by_entry ON transitions (entry);
+
+CREATE TABLE pool (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    jobs   INTEGER NOT NULL CHECK (jobs >= 0),
+    paused INTEGER NOT NULL CHECK (paused IN (0, 1))
+) STRICT;
+
+CREATE TRIGGER legal_changes_only BEFORE UPDATE OF state ON entries
+WHEN NOT (
+       (OLD.state = 'held'       AND NEW.state IN ('queued', 'done'))
+    OR (OLD.state = 'queued'     AND NEW.state IN ('held', 'preparing', 'done'))
+    OR (OLD.state = 'preparing'  AND NEW.state IN ('running', 'collecting', 'done'))
+    OR (OLD.state = 'running'    AND NEW.state IN ('collecting', 'done'))
+    OR (OLD.state = 'collecting' AND NEW.state IN ('done'))
+)
+BEGIN
+    SELECT RAISE(ABORT, 'illegal change of state');
+END;

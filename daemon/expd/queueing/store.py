@@ -1,0 +1,169 @@
+"""The queue on disk: one method a question, one method a transition, each durable when it returns.
+
+A transition names the state it starts from; an entry that is elsewhere makes it raise WrongState and change nothing.
+Bells ring after the commit, never before.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from expd.queueing.changes import Changes
+from expd.queueing.database import Cursor, Database
+from expd.queueing.entry import Entry, NewEntry, Submission
+from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
+from expd.queueing.schedule import PoolState
+from expd.queueing.transitions import (
+    Claim,
+    accept,
+    cancel_entry,
+    claim_next,
+    entries_of_request,
+    finish_run,
+    move_run,
+    read_pool,
+    rename_entry,
+    start_run,
+)
+from expproto.vocabulary import EntryId, EntryState, Outcome, RunId
+
+T = TypeVar("T")
+
+
+class Store:
+    """The queue; `runs_directory` is where the logs and outcome records of runs are."""
+
+    def __init__(self, database: Database, runs_directory: Path) -> None:
+        self._database = database
+        self._runs_directory = runs_directory
+        self.changes = Changes()
+
+    async def accept(self, submission: Submission, entries: Sequence[NewEntry]) -> list[Entry]:
+        """Queue a submission and give its entries; the same request id again gives the same entries.
+
+        Raises NameTaken. With `force`, entries of these names that still wait are cancelled in favour of these.
+        """
+        accepted = await self._database.run(lambda cursor: accept(cursor, submission, entries))
+        self.changes.announce(*(entry.id for entry in accepted))
+        return accepted
+
+    async def accepted_before(self, request_id: str) -> list[Entry]:
+        """Give the entries of an earlier submission with this request id, or none."""
+        return await self._database.run(lambda cursor: entries_of_request(cursor, request_id))
+
+    async def claim(self, claim: Claim) -> Entry | None:
+        """Give the next queued entry to a worker: queued → preparing, with a new run; None if none is queued."""
+        return await self._announced(lambda cursor: claim_next(cursor, claim, self._runs_directory))
+
+    async def start(self, run: RunId, at: float) -> Entry:
+        """Record that the first command is about to run: preparing → running; a later stage changes nothing."""
+        return await self._announced(lambda cursor: start_run(cursor, run, at))
+
+    async def collect(self, run: RunId, at: float) -> Entry:
+        """Record that the commands are through: preparing or running → collecting."""
+        return await self._announced(lambda cursor: move_run(cursor, run, EntryState.COLLECTING, at))
+
+    async def finish(self, run: RunId, outcome: Outcome, at: float) -> Entry:
+        """Record how a run ended: any active state → done."""
+        return await self._announced(lambda cursor: finish_run(cursor, run, outcome, at))
+
+    async def rename(self, entry: EntryId, name: str) -> None:
+        """Give an entry another name; raises NameTaken."""
+        await self._database.run(lambda cursor: rename_entry(cursor, entry, name))
+        self.changes.announce(entry)
+
+    async def cancel(self, entries: Sequence[EntryId], reason: str, at: float) -> list[Entry]:
+        """End what waits, and note for what is active that its end is wanted; what is done stays as it is."""
+        cancelled = await self._database.run(
+            lambda cursor: [cancel_entry(cursor, entry, reason, at) for entry in entries]
+        )
+        self.changes.announce(*entries)
+        return cancelled
+
+    async def entry(self, entry: EntryId) -> Entry | None:
+        """Read one entry."""
+        return await self._database.run(lambda cursor: read_entry(cursor, entry))
+
+    async def entry_of_run(self, run: RunId) -> Entry | None:
+        """Read the entry whose newest run this is."""
+        return await self._database.run(lambda cursor: read_run_entry(cursor, run))
+
+    async def page(self, after: int, limit: int) -> list[Entry]:
+        """Read entries in the order of their ids, from the first one above `after`."""
+        where = "WHERE entries.id > ? ORDER BY entries.id LIMIT ?"
+        return await self._read_all(where, (after, limit))
+
+    async def named(self, name: str, git_directory: str | None) -> list[Entry]:
+        """Find entries by name, newest first, in one repository or in all."""
+        where = "WHERE entries.name = ? AND (? IS NULL OR entries.git_directory = ?) ORDER BY entries.id DESC"
+        return await self._read_all(where, (name, git_directory, git_directory))
+
+    async def by_rev(self, prefix: str) -> list[Entry]:
+        """Find entries by the beginning of their stash commit's or experiment's rev, newest first."""
+        where = (
+            "WHERE entries.stash_rev GLOB ? OR json_extract(entries.outcome, '$.rev') GLOB ? ORDER BY entries.id DESC"
+        )
+        return await self._read_all(where, (prefix + "*", prefix + "*"))
+
+    async def active(self) -> list[Entry]:
+        """Read every entry that a run has and has not ended."""
+        return await self._read_all(
+            "WHERE entries.state IN ('preparing', 'running', 'collecting') ORDER BY entries.id", ()
+        )
+
+    async def unfinished_ids(self) -> list[EntryId]:
+        """List everything that is not done and not held."""
+        sql = "SELECT id FROM entries WHERE state <> 'done' AND state <> 'held' ORDER BY id"
+        return await self._database.run(lambda cursor: [EntryId(row["id"]) for row in cursor.execute(sql)])
+
+    async def ahead_of(self, entry: EntryId) -> int:
+        """Count the queued entries that come before this one."""
+        sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND id < ?"
+        return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry,)).fetchone()["n"]))
+
+    async def environment(self, submission_id: int) -> bytes | None:
+        """Read the environment of a submission; None once it was wiped."""
+        sql = "SELECT variables FROM environments WHERE submission = ?"
+
+        def read(cursor: Cursor) -> bytes | None:
+            row = cursor.execute(sql, (submission_id,)).fetchone()
+            return None if row is None else bytes(row["variables"])
+
+        return await self._database.run(read)
+
+    async def pool(self) -> PoolState:
+        """Read the pool's settings and counts."""
+        return await self._database.run(read_pool)
+
+    async def set_jobs(self, jobs: int) -> PoolState:
+        """Let so many runs be active at once."""
+        return await self._change_pool("UPDATE pool SET jobs = ?", jobs)
+
+    async def set_paused(self, *, paused: bool) -> PoolState:
+        """Stop or go on claiming entries."""
+        return await self._change_pool("UPDATE pool SET paused = ?", int(paused))
+
+    async def ensure_pool(self, jobs: int) -> None:
+        """Make the pool's row on a new store."""
+        sql = "INSERT OR IGNORE INTO pool (id, jobs, paused) VALUES (1, ?, 0)"
+        await self._database.run(lambda cursor: cursor.execute(sql, (jobs,)))
+
+    async def _change_pool(self, sql: str, value: int) -> PoolState:
+        def change(cursor: Cursor) -> PoolState:
+            cursor.execute(sql, (value,))
+            return read_pool(cursor)
+
+        pool = await self._database.run(change)
+        self.changes.announce()
+        return pool
+
+    async def _read_all(self, where: str, values: Sequence[object]) -> list[Entry]:
+        return await self._database.run(
+            lambda cursor: [entry_from_row(row) for row in cursor.execute(f"{SELECT_ENTRY} {where}", tuple(values))]
+        )
+
+    async def _announced(self, work: Callable[[Cursor], T]) -> T:
+        result = await self._database.run(work)
+        if isinstance(result, Entry):
+            self.changes.announce(result.id)
+        return result

@@ -1,0 +1,254 @@
+"""Every transition as SQL, each inside the caller's transaction: what a crash leaves is before or after, never between."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.queueing.database import Cursor, IntegrityError
+from expd.queueing.entry import Entry, NewEntry, Submission, outcome_to_json
+from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
+from expd.queueing.schedule import PoolState
+from expproto.vocabulary import Cancelled, EntryId, EntryState, Outcome, RunId
+
+ACTIVE = ("preparing", "running", "collecting")
+
+
+class NameTaken(Exception):
+    """`name` belongs to the living entry `entry`."""
+
+    def __init__(self, name: str, entry: EntryId) -> None:
+        super().__init__(name)
+        self.name = name
+        self.entry = entry
+
+
+class WrongState(Exception):
+    """Entry `entry` is in `state`, where this can't be done."""
+
+    def __init__(self, entry: EntryId, state: str) -> None:
+        super().__init__(f"entry {entry} is {state}")
+        self.entry = entry
+        self.state = state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who takes the next entry: an idle worker, and the token that fences this attempt."""
+
+    worker: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    token: str
+    at: float
+
+
+def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) -> list[Entry]:
+    """Insert a submission with its entries, unless its request id is known; raises NameTaken."""
+    if before := entries_of_request(cursor, submission.request_id):
+        return before
+    submission_id = _insert_submission(cursor, submission)
+    return [_insert_entry(cursor, submission_id, submission, entry) for entry in entries]
+
+
+def entries_of_request(cursor: Cursor, request_id: str) -> list[Entry]:
+    """Read the entries of the submission with this request id."""
+    sql = f"{SELECT_ENTRY} WHERE submissions.request_id = ? ORDER BY entries.id"
+    return [entry_from_row(row) for row in cursor.execute(sql, (request_id,))]
+
+
+def _insert_submission(cursor: Cursor, submission: Submission) -> int:
+    columns = {
+        "request_id": submission.request_id,
+        "git_directory": submission.git_directory,
+        "workspace": submission.workspace,
+        "root": submission.root,
+        "directory": submission.directory,
+        "cache": submission.cache,
+        "baseline_rev": submission.baseline_rev,
+        "message": submission.message,
+        "command": None if submission.command is None else json.dumps(submission.command),
+        "targets": json.dumps(submission.targets),
+        "force": int(submission.force),
+        "umask": submission.umask,
+        "submitted_at": submission.submitted_at,
+    }
+    submission_id = _insert(cursor, "submissions", columns)
+    _insert(cursor, "environments", {"submission": submission_id, "variables": submission.environment})
+    return submission_id
+
+
+def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, entry: NewEntry) -> Entry:
+    columns = {
+        "submission": submission_id,
+        "git_directory": submission.git_directory,
+        "baseline_rev": submission.baseline_rev,
+        "name": entry.name,
+        "stash_rev": entry.stash_rev,
+        "params": json.dumps(entry.params),
+        "state": "queued",
+    }
+    _make_room(cursor, submission, entry.name)
+    entry_id = EntryId(_insert(cursor, "entries", columns))
+    _note_transition(cursor, entry_id, None, EntryState.QUEUED, submission.submitted_at)
+    return _read_back(cursor, entry_id)
+
+
+def _make_room(cursor: Cursor, submission: Submission, name: str) -> None:
+    """Refuse a name that a living entry has, or, by force, end that entry if it has not started."""
+    sql = "SELECT id, state FROM entries WHERE git_directory = ? AND baseline_rev = ? AND name = ? AND state <> 'done'"
+    row = cursor.execute(sql, (submission.git_directory, submission.baseline_rev, name)).fetchone()
+    if row is None:
+        return
+    if not submission.force or row["state"] in ACTIVE:
+        raise NameTaken(name, EntryId(row["id"]))
+    cancel_entry(cursor, EntryId(row["id"]), "replaced by a newer submission of this name", submission.submitted_at)
+
+
+def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | None:
+    """Take the first queued entry for a worker: queued → preparing, with a new run."""
+    row = cursor.execute("SELECT id FROM entries WHERE state = 'queued' ORDER BY id LIMIT 1").fetchone()
+    if row is None:
+        return None
+    entry = _read_back(cursor, EntryId(row["id"]))
+    run_id = _insert(
+        cursor,
+        "runs",
+        {
+            "entry": entry.id,
+            "attempt": 1 if entry.run is None else entry.run.attempt + 1,
+            "token": claim.token,
+            "worker": claim.worker,
+            "pid": claim.pid,
+            "start_ticks": claim.start_ticks,
+            "boot_id": claim.boot_id,
+            "log": "",
+            "record": "",
+            "worktree": _free_worktree(cursor, entry.submission.git_directory),
+            "claimed_at": claim.at,
+        },
+    )
+    files = (str(runs_directory / f"{run_id}.log"), str(runs_directory / f"{run_id}.outcome"), run_id)
+    cursor.execute("UPDATE runs SET log = ?, record = ? WHERE id = ?", files)
+    _change_state(cursor, entry, EntryState.PREPARING, claim.at)
+    return _read_back(cursor, entry.id)
+
+
+def _free_worktree(cursor: Cursor, git_directory: str) -> str:
+    """Choose the lowest numbered slot of the repository that no living run uses."""
+    used = {row["worktree"] for row in cursor.execute("SELECT worktree FROM runs WHERE ended_at IS NULL")}
+    slots = (f"{git_directory}/expd/worktrees/{number}" for number in range(len(used) + 1))
+    return next(slot for slot in slots if slot not in used)
+
+
+def start_run(cursor: Cursor, run: RunId, at: float) -> Entry:
+    """preparing → running; a later stage of the same run changes nothing."""
+    entry = _entry_of_run(cursor, run)
+    if entry.state is not EntryState.PREPARING:
+        return entry
+    cursor.execute("UPDATE runs SET started_at = ? WHERE id = ?", (at, run))
+    _change_state(cursor, entry, EntryState.RUNNING, at)
+    return _read_back(cursor, entry.id)
+
+
+def move_run(cursor: Cursor, run: RunId, state: EntryState, at: float) -> Entry:
+    """Pass a run's entry to another state."""
+    entry = _entry_of_run(cursor, run)
+    _change_state(cursor, entry, state, at)
+    return _read_back(cursor, entry.id)
+
+
+def finish_run(cursor: Cursor, run: RunId, outcome: Outcome, at: float) -> Entry:
+    """End a run and its entry with one outcome."""
+    entry = _entry_of_run(cursor, run)
+    text = outcome_to_json(outcome)
+    cursor.execute("UPDATE runs SET ended_at = ?, outcome = ? WHERE id = ?", (at, text, run))
+    _end(cursor, entry, outcome, at)
+    return _read_back(cursor, entry.id)
+
+
+def _end(cursor: Cursor, entry: Entry, outcome: Outcome, at: float) -> None:
+    values = (EntryState.DONE, outcome.kind, outcome_to_json(outcome), at, entry.id, entry.state)
+    sql = "UPDATE entries SET state = ?, outcome_kind = ?, outcome = ?, ended_at = ? WHERE id = ? AND state = ?"
+    _change_one(cursor, sql, values, entry)
+    _note_transition(cursor, entry.id, entry.state, EntryState.DONE, at)
+    _wipe_environment(cursor, entry.submission_id)
+
+
+def _wipe_environment(cursor: Cursor, submission_id: int) -> None:
+    """Forget the environment once every entry of the submission has succeeded: nothing will run with it again."""
+    sql = """DELETE FROM environments WHERE submission = ? AND NOT EXISTS (
+        SELECT 1 FROM entries WHERE submission = ? AND outcome_kind IS NOT 'succeeded')"""
+    cursor.execute(sql, (submission_id, submission_id))
+
+
+def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> Entry:
+    """End an entry that waits; for an active one note the wish, which its worker is told."""
+    entry = _read_back(cursor, entry_id)
+    if entry.state in {EntryState.HELD, EntryState.QUEUED}:
+        _end(cursor, entry, Cancelled(reason=reason), at)
+    elif entry.state is not EntryState.DONE and entry.run is not None:
+        sql = "UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE id = ?"
+        cursor.execute(sql, (reason, entry.run.id))
+    return _read_back(cursor, entry_id)
+
+
+def rename_entry(cursor: Cursor, entry_id: EntryId, name: str) -> None:
+    """Give an entry another name; raises NameTaken."""
+    try:
+        cursor.execute("UPDATE entries SET name = ? WHERE id = ?", (name, entry_id))
+    except IntegrityError as error:
+        raise NameTaken(name, entry_id) from error
+
+
+def read_pool(cursor: Cursor) -> PoolState:
+    """Read the pool's settings and count what it works on."""
+    settings = cursor.execute("SELECT jobs, paused FROM pool").fetchone()
+    sql = "SELECT state, count(*) AS n FROM entries WHERE state <> 'done' GROUP BY state"
+    counts = {row["state"]: int(row["n"]) for row in cursor.execute(sql)}
+    return PoolState(
+        jobs=settings["jobs"],
+        paused=bool(settings["paused"]),
+        running=sum(counts.get(state, 0) for state in ACTIVE),
+        queued=counts.get("queued", 0),
+    )
+
+
+def _entry_of_run(cursor: Cursor, run: RunId) -> Entry:
+    entry = read_run_entry(cursor, run)
+    assert entry is not None, f"run {run} has no entry"
+    return entry
+
+
+def _read_back(cursor: Cursor, entry_id: EntryId) -> Entry:
+    entry = read_entry(cursor, entry_id)
+    assert entry is not None, f"entry {entry_id} is gone"
+    return entry
+
+
+def _change_state(cursor: Cursor, entry: Entry, state: EntryState, at: float) -> None:
+    sql = "UPDATE entries SET state = ? WHERE id = ? AND state = ?"
+    _change_one(cursor, sql, (state, entry.id, entry.state), entry)
+    _note_transition(cursor, entry.id, entry.state, state, at)
+
+
+def _change_one(cursor: Cursor, sql: str, values: Sequence[object], entry: Entry) -> None:
+    try:
+        changed = cursor.execute(sql, tuple(values)).rowcount
+    except IntegrityError as error:
+        raise WrongState(entry.id, entry.state) from error
+    if changed != 1:
+        raise WrongState(entry.id, entry.state)
+
+
+def _note_transition(cursor: Cursor, entry: EntryId, before: EntryState | None, after: EntryState, at: float) -> None:
+    _insert(cursor, "transitions", {"entry": entry, "at": at, "state_before": before, "state_after": after})
+
+
+def _insert(cursor: Cursor, table: str, columns: Mapping[str, object]) -> int:
+    names = ", ".join(columns)
+    marks = ", ".join("?" for _ in columns)
+    inserted = cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values())).lastrowid  # noqa: S608 - names are literals above
+    assert inserted is not None
+    return inserted
