@@ -148,6 +148,13 @@ class Repository:
             diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
             return sorted({os.fsdecode(delta.new_file.raw_path) for delta in diff.deltas})
 
+    def objects_added(self, old_tree: Rev, new_tree: Rev) -> list[Rev]:
+        """List the blobs that a tree has and another lacks."""
+        with git_errors(f"trees {old_tree} and {new_tree} can't be compared"):
+            diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
+            files = [delta.new_file for delta in diff.deltas]
+            return [Rev(str(file.id)) for file in files if file.mode not in {0, SUBMODULE}]
+
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""
         with git_errors("a blob can't be written"):

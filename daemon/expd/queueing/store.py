@@ -116,6 +116,13 @@ class Store:
         sql = "SELECT id FROM entries WHERE state <> 'done' AND state <> 'held' ORDER BY id"
         return await self._database.run(lambda cursor: [EntryId(row["id"]) for row in cursor.execute(sql)])
 
+    async def living_names(self, git_directory: str) -> set[str]:
+        """List the names that entries of a repository hold: all that are not done."""
+        sql = "SELECT name FROM entries WHERE git_directory = ? AND state <> 'done'"
+        return await self._database.run(
+            lambda cursor: {str(row["name"]) for row in cursor.execute(sql, (git_directory,))}
+        )
+
     async def ahead_of(self, entry: EntryId) -> int:
         """Count the queued entries that come before this one."""
         sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND id < ?"

@@ -1,0 +1,128 @@
+"""The workspace and its points → stash commits held by one ref: objects only, nothing of the user's is written.
+
+A stash commit has the shape `git stash` gives one: its tree is the workspace's (new files that Git does not ignore
+among them), its parents are HEAD and a commit of the index, so that `git stash apply <rev>` brings it back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from expd.gitio.refs import ENTRIES, RefChange, change_ref
+from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, Identity, Repository, TreeFile
+from expd.gitio.workspace import operation_in_progress, read_workspace
+from expd.prepare.overrides.apply import edit
+from expd.prepare.overrides.errors import OverrideError
+from expd.prepare.overrides.sweeps import Point
+from expproto.vocabulary import Rev
+
+
+class NoCommit(Exception):
+    """The repository has no commit yet: there is no baseline."""
+
+
+class UnfinishedMerge(Exception):
+    """A merge, rebase or the like is not finished: `operation`."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation)
+        self.operation = operation
+
+
+class ObjectsVanished(Exception):
+    """What was stored was collected as garbage before its ref stood; storing it again helps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """A workspace of one moment, as trees; no commit yet."""
+
+    baseline_rev: Rev
+    index_tree: Rev
+    files_tree: Rev
+
+
+def baseline_of(repository: Repository) -> Rev:
+    """Give the commit that a capture would start from; raises NoCommit or UnfinishedMerge."""
+    baseline = repository.head_rev()
+    if baseline is None:
+        raise NoCommit
+    operation = operation_in_progress(repository)
+    if operation is not None:
+        raise UnfinishedMerge(operation)
+    return baseline
+
+
+def capture_workspace(repository: Repository) -> Capture:
+    """Store what the workspace holds; raises NoCommit, UnfinishedMerge or WorkspaceChanging."""
+    baseline = baseline_of(repository)
+    trees = read_workspace(repository)
+    return Capture(baseline_rev=baseline, index_tree=trees.index_tree, files_tree=trees.files_tree)
+
+
+def point_tree(repository: Repository, capture: Capture, point: Point, directory: str) -> Rev:
+    """Make the tree of one point: the captured one with its overrides in the parameter blobs; raises OverrideError.
+
+    Override files are named relative to `directory`, where they were typed.
+    """
+    changes: dict[str, TreeFile | None] = {}
+    for file, overrides in point.by_file().items():
+        path = _path_in_workspace(directory, file, overrides[0].text)
+        found = repository.file_at(capture.files_tree, path)
+        if found is None or found.mode not in {REGULAR, EXECUTABLE, LINK}:
+            raise OverrideError(
+                text=overrides[0].text,
+                problem=f"there is no file {path} in what would run",
+                hint="name another file as FILE:KEY=VALUE, or create it; ignored files are not captured",
+            )
+        edited = edit(file, repository.read_blob(found.rev), overrides)
+        changes[path] = TreeFile(rev=repository.write_blob(edited), mode=found.mode)
+    return repository.edit_tree(capture.files_tree, changes) if changes else capture.files_tree
+
+
+def stash_points(
+    repository: Repository, capture: Capture, trees: Sequence[tuple[str, Rev]], identity: Identity
+) -> list[Rev]:
+    """Commit the tree of each named point as `git stash` would have; gives the revs in order."""
+    baseline = capture.baseline_rev
+    index_commit = repository.write_commit(capture.index_tree, [baseline], "Index stash", identity)
+    return [
+        repository.write_commit(tree, [baseline, index_commit], f"dvc-exp:{baseline}:{baseline}:{name}", identity)
+        for name, tree in trees
+    ]
+
+
+def hold(repository: Repository, request_id: str, baseline: Rev, stash_revs: Sequence[Rev], identity: Identity) -> None:
+    """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectsVanished.
+
+    Several are held by a keeper commit whose parents they are. Objects are looked for once more after the ref
+    stands: a `git gc --prune=now` between the two may have taken them.
+    """
+    keeper = stash_revs[0]
+    if len(stash_revs) > 1:
+        tree = repository.tree_of(stash_revs[0])
+        keeper = repository.write_commit(tree, stash_revs, f"expd: keeps {len(stash_revs)} stash commits", identity)
+    change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=keeper, force=True))
+    check_present(repository, baseline, [keeper, *stash_revs])
+
+
+def check_present(repository: Repository, baseline: Rev, commits: Sequence[Rev]) -> None:
+    """Raise ObjectsVanished unless each commit and what its tree adds to the baseline's is in the store."""
+    baseline_tree = repository.tree_of(baseline)
+    for commit in commits:
+        if not repository.has_object(commit) or not all(
+            repository.has_object(rev) for rev in repository.objects_added(baseline_tree, repository.tree_of(commit))
+        ):
+            raise ObjectsVanished
+
+
+def _path_in_workspace(directory: str, file: str, text: str) -> str:
+    parts: list[str] = []
+    for part in PurePosixPath(directory, file).parts:
+        if part == "..":
+            if not parts:
+                raise OverrideError(text=text, problem=f"{file} is outside the repository")
+            parts.pop()
+        elif part not in {".", "/"}:
+            parts.append(part)
+    return "/".join(parts)

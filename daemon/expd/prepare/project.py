@@ -1,0 +1,55 @@
+"""Where a submission was made → which project it means: repository, DVC root, pipeline, cache. Reads, never writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.gitio.locate import Location, locate
+from expd.pipeline.config import cache_directory
+
+
+class NothingToRun(Exception):
+    """Neither a pipeline nor a command: `directory` is where one was looked for."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(directory)
+        self.directory = directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What a submission is about. `root` and `directory` are relative to the workspace, `.` for itself.
+
+    `root` is where DVC's paths start (the nearest `.dvc/`, else the workspace), `directory` holds the pipeline or
+    is where the command was typed.
+    """
+
+    location: Location
+    root: str
+    directory: str
+    cache: Path
+
+
+def find_project(cwd: Path, *, command: tuple[str, ...] | None) -> Project:
+    """Find the project of a directory; raises NotARepository, or NothingToRun without dvc.yaml and command.
+
+    The pipeline is the dvc.yaml of the directory itself, as DVC has it, or else the nearest one above inside the
+    project: typed in `src/`, the project's experiment is meant.
+    """
+    location = locate(cwd)
+    here = cwd.resolve()
+    above = [here, *(parent for parent in here.parents if parent.is_relative_to(location.workspace))]
+    root = next((place for place in above if (place / ".dvc").is_dir()), location.workspace)
+    directory = here if command is not None else _pipeline_directory(above, root)
+    return Project(
+        location=location,
+        root=root.relative_to(location.workspace).as_posix(),
+        directory=directory.relative_to(location.workspace).as_posix(),
+        cache=cache_directory(root) if (root / ".dvc").is_dir() else location.private_directory / "cache",
+    )
+
+
+def _pipeline_directory(above: list[Path], root: Path) -> Path:
+    for place in above:
+        if (place / "dvc.yaml").is_file() and place.is_relative_to(root):
+            return place
+    raise NothingToRun(str(above[0]))

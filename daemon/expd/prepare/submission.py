@@ -1,0 +1,137 @@
+"""One Submit → what goes into the store: the project found, the workspace captured, the sweep expanded, names chosen.
+
+Nothing is in the queue before the store has it; until then all there is are objects and one ref that a restart sweeps.
+"""
+
+import math
+import random
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.gitio.errors import GitFailed
+from expd.gitio.refs import experiment_ref, read_ref
+from expd.gitio.repository import Repository
+from expd.prepare.capture import ObjectsVanished, baseline_of, capture_workspace, hold, point_tree, stash_points
+from expd.prepare.names import check_name, filled, is_template, sweep_names, unique_name
+from expd.prepare.overrides.sweeps import Point, expand
+from expd.prepare.project import Project
+from expproto.requests import Submit
+from expproto.vocabulary import Rev
+
+_CAPTURES_MAX = 3
+"""Tries against a garbage collector that takes fresh objects; it has to run in the same milliseconds each time."""
+
+
+class ExperimentExists(Exception):
+    """`name` is an experiment of `baseline_rev` already."""
+
+    def __init__(self, name: str, baseline_rev: Rev) -> None:
+        super().__init__(name)
+        self.name = name
+        self.baseline_rev = baseline_rev
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedPoint:
+    """One entry to be: its name, its stash commit, and what its overrides set."""
+
+    name: str
+    stash_rev: Rev
+    params: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A submission ready for the store."""
+
+    baseline_rev: Rev
+    points: tuple[PreparedPoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What preparation needs from outside: the time, chance, a limit, and the names of the repository's living entries."""
+
+    at: float
+    rng: random.Random
+    points_max: int
+    living_names: Collection[str]
+
+
+def prepare(request: Submit, project: Project, circumstances: Circumstances) -> Prepared:
+    """Prepare a submission; blocks. Every refusal is an exception of the room that found it, and leaves nothing."""
+    points = expand(request.overrides, circumstances.points_max, circumstances.rng)
+    repository = Repository(project.location.git_directory)
+    for _capture in range(_CAPTURES_MAX):
+        try:
+            return _prepare_once(request, circumstances, project, repository, points)
+        except ObjectsVanished:
+            repository = Repository(project.location.git_directory)
+    raise GitFailed("objects vanish as fast as they are written: is `git gc --prune=now` running in a loop?")
+
+
+def _prepare_once(
+    request: Submit, circumstances: Circumstances, project: Project, repository: Repository, points: list[Point]
+) -> Prepared:
+    baseline = baseline_of(repository)
+    names = _choose_names(request, circumstances, repository, baseline, points)
+    capture = capture_workspace(repository)
+    identity = repository.identity(circumstances.at)
+    directory = Path(request.cwd).resolve().relative_to(project.location.workspace).as_posix()
+    trees = [
+        (name, point_tree(repository, capture, point, directory)) for name, point in zip(names, points, strict=True)
+    ]
+    stash_revs = stash_points(repository, capture, trees, identity)
+    hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
+    return Prepared(
+        baseline_rev=capture.baseline_rev,
+        points=tuple(
+            PreparedPoint(name=name, stash_rev=rev, params=_for_display(point.values()))
+            for name, rev, point in zip(names, stash_revs, points, strict=True)
+        ),
+    )
+
+
+def _for_display(values: Mapping[str, object]) -> dict[str, object]:
+    """Spell what JSON has no word for: not-a-number and the infinities."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+def _choose_names(
+    request: Submit,
+    circumstances: Circumstances,
+    repository: Repository,
+    baseline: Rev,
+    points: list[Point],
+) -> list[str]:
+    """Give each point a name: the one asked for, `X-1 … X-N`, a filled template, or random ones nobody has."""
+
+    def is_experiment(name: str) -> bool:
+        return read_ref(repository, experiment_ref(baseline, name)) is not None
+
+    if not request.name:
+        return _random_names(circumstances.rng, len(points), set(circumstances.living_names), is_experiment)
+    names = _asked_names(request.name, points)
+    for name in names:
+        if not request.force and is_experiment(name):
+            raise ExperimentExists(name, baseline)
+    return names
+
+
+def _asked_names(name: str, points: list[Point]) -> list[str]:
+    if is_template(name):
+        return [filled(name, point.values(), point.number) for point in points]
+    return [check_name(name)] if len(points) == 1 else sweep_names(name, len(points))
+
+
+def _random_names(rng: random.Random, count: int, taken: set[str], is_experiment: Callable[[str], bool]) -> list[str]:
+    names = []
+    for _point in range(count):
+        name = unique_name(rng, lambda candidate: candidate in taken or is_experiment(candidate))
+        taken.add(name)
+        names.append(name)
+    return names
