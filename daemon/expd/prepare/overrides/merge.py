@@ -1,0 +1,184 @@
+"""Overrides applied to a tree of values: which tree a parameter file shall hold afterwards.
+
+The rules are those of OmegaConf's merge in struct mode, which DVC applies: an override may set only what is there, `+` adds,
+`++` does either, a mapping is merged into a mapping, a list replaces a list. Nothing here knows about text or formats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from expd.prepare.overrides.errors import OverrideError
+from expd.prepare.overrides.grammar import Choice, Operation, Override, Range
+from expd.prepare.overrides.values import copied, is_container, is_listing, is_mapping, put
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from expd.prepare.overrides.values import Listing, Mapping, Path, Value
+
+_ABSENT = object()
+
+
+def merged(tree: Mapping, overrides: Sequence[Override]) -> Mapping:
+    """A new tree with the overrides applied, one after the other; raises OverrideError for the first that cannot be."""
+    wanted = copied(tree)
+    assert is_mapping(wanted)
+    for override in overrides:
+        _apply(wanted, override)
+    pending = [(override, path) for override in overrides for path in _interpolations(wanted, override)]
+    if pending:
+        # Resolved last, as in DVC: `a=${b} b=2` gives a the new b.
+        from expd.prepare.overrides import interpolation  # noqa: PLC0415 - OmegaConf is loaded only where it is needed
+
+        interpolation.resolve(wanted, pending)
+    return wanted
+
+
+def _apply(tree: Mapping, override: Override) -> None:
+    if isinstance(override.value, Choice | Range):
+        raise OverrideError(text=override.text, problem="a sweep has several values, and a file can hold one")
+    if override.operation is Operation.DELETE:
+        _delete(tree, override)
+        return
+    parent = _parent(tree, override)
+    step = _step(parent, override.path[-1], override)
+    _put(parent, step, override.value, override)
+
+
+def _parent(tree: Mapping, override: Override) -> Mapping | Listing:
+    """The container that holds the override's key, made on the way if the operator allows it."""
+    node: Mapping | Listing = tree
+    for depth, word in enumerate(override.path[:-1], start=1):
+        step = _step(node, word, override)
+        below = _get(node, step)
+        if _is_reference(below):
+            problem = f"'{'.'.join(override.path[:depth])}' refers to another place ({below})"
+            raise OverrideError(text=override.text, problem=problem, hint="override that place instead")
+        if not (is_mapping(below) or is_listing(below)):
+            if override.operation is Operation.SET:
+                raise _not_there(override)
+            below = {}
+            put(node, step, below)
+        node = below
+    return node
+
+
+def _step(node: Mapping | Listing, word: str, override: Override) -> object:
+    """The key or index that a word of the path means in this container."""
+    if is_listing(node):
+        return _index(node, word, override)
+    if word not in node and word.isdecimal() and int(word) in node:
+        return int(word)
+    return word
+
+
+def _index(items: Listing, word: str, override: Override) -> int:
+    if not word.isdecimal():
+        raise OverrideError(text=override.text, problem=f"a list has no key '{word}'", hint="items are numbered from 0")
+    if int(word) >= len(items):
+        problem = f"the list has {len(items)} items, none is numbered {word}"
+        raise OverrideError(text=override.text, problem=problem, hint="write the whole list: key=[…]")
+    return int(word)
+
+
+def _put(parent: Mapping | Listing, step: object, value: object, override: Override) -> None:
+    present = _get(parent, step)
+    if override.operation is Operation.ADD and present not in (_ABSENT, None) and not is_container(value):
+        plain = override.text.replace("+", "", 1)
+        raise OverrideError(
+            text=override.text, problem=f"'{override.key}' is there already", hint=f"to change it use {plain}"
+        )
+    if override.operation is Operation.SET and present is _ABSENT:
+        raise _not_there(override)
+    if is_container(present) and is_container(value):
+        _merge(present, value, override)
+    else:
+        put(parent, step, copied(value))
+
+
+def _merge(present: object, value: object, override: Override) -> None:
+    if is_listing(present) and is_listing(value):
+        present[:] = [copied(item) for item in value]
+        return
+    if not (is_mapping(present) and is_mapping(value)):
+        problem = "a list cannot be merged with a mapping"
+        raise OverrideError(
+            text=override.text, problem=problem, hint=f"first delete it with ~{override.key}, then add it"
+        )
+    for key, item in value.items():
+        if key not in present and override.operation is Operation.SET:
+            hint = f"to add it use ++{override.key}={{…}}"
+            raise OverrideError(text=override.text, problem=f"Could not override '{override.key}.{key}'", hint=hint)
+        below = present.get(key)
+        if is_mapping(below) and is_mapping(item):
+            _merge(below, item, override)
+        else:
+            present[key] = copied(item)
+
+
+def _delete(tree: Mapping, override: Override) -> None:
+    node: object = tree
+    for word in override.path[:-1]:
+        node = _get(node, _step(node, word, override)) if is_mapping(node) or is_listing(node) else _ABSENT
+    if is_listing(node):
+        problem = "an item cannot be deleted from a list"
+        raise OverrideError(text=override.text, problem=problem, hint="write the list that remains: key=[…]")
+    step = _step(node, override.path[-1], override) if is_mapping(node) else ""
+    if not is_mapping(node) or step not in node:
+        raise OverrideError(text=override.text, problem=f"Could not delete '{override.key}': it does not exist")
+    if override.value is not None and override.value != node[step]:
+        raise OverrideError(
+            text=override.text, problem=f"Could not delete '{override.key}': its value is {node[step]!r}"
+        )
+    del node[step]
+
+
+def _get(node: object, step: object) -> object:
+    if is_mapping(node):
+        return node.get(step, _ABSENT)
+    return node[step] if is_listing(node) and isinstance(step, int) else _ABSENT
+
+
+def _not_there(override: Override) -> OverrideError:
+    prefix, key = override.text.removesuffix(override.text.partition(override.key)[2]), override.key
+    prefix = prefix.removesuffix(key)
+    rest = override.text[len(prefix) :]
+    return OverrideError(
+        text=override.text,
+        problem=f"Could not override '{key}'",
+        hint=f"To append to your config use {prefix}+{rest}",
+    )
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def _interpolations(tree: object, override: Override) -> list[Path]:
+    """Where this override put text that refers to other places."""
+    if override.operation is Operation.DELETE or isinstance(override.value, Choice | Range):
+        return []
+    path: list[object] = []
+    node = tree
+    for word in override.path:
+        if not (is_mapping(node) or is_listing(node)):
+            return []  # a later override took the place away
+        step = _step(node, word, override)
+        path.append(step)
+        node = _get(node, step)
+    return [(*path, *below) for below in _references(override.value) if _at(node, below) is not _ABSENT]
+
+
+def _references(value: Value) -> list[Path]:
+    if isinstance(value, dict):
+        return [(key, *below) for key, item in value.items() for below in _references(item)]
+    if isinstance(value, list):
+        return [(index, *below) for index, item in enumerate(value) for below in _references(item)]
+    return [()] if _is_reference(value) else []
+
+
+def _at(node: object, path: Path) -> object:
+    for step in path:
+        node = _get(node, step)
+    return node if _is_reference(node) else _ABSENT
