@@ -1,0 +1,287 @@
+"""The cache: objects named by the md5 of what they hold (dvc_data/hashfile/db).
+
+Promise: an object is written under a temporary name, made read-only, synced and renamed, so none is ever seen half
+written; a directory's manifest is stored after every file it lists. An object whose mode is not exactly 0444 is read
+again before it is trusted, as DVC does, and removed if it is not what its name says.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from expd.pipeline.hashing import Checkpoint, Manifest, hash_file, hash_legacy_file, manifest_from_bytes, no_checkpoint
+from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, copy_bytes, place, reflink, remove, temporary_beside
+from expd.pipeline.model import ChangedWhileReadError, Fingerprint, MissingObjectError, PipelineError
+
+OBJECT_MODE = 0o444
+_SHARED_DIRECTORY_MODE = 0o2775  # cache.shared=group: the group may add objects, and they stay the group's
+
+
+class Cache:
+    """One cache directory, in DVC's layout."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        types: Sequence[LinkType] = DEFAULT_LINK_TYPES,
+        shared: bool = False,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self.directory = directory
+        self.types = tuple(types)
+        self.shared = shared
+        self.checkpoint = checkpoint
+
+    def location(self, md5: str, *, legacy: bool = False) -> Path:
+        """Where the object is or would be; a manifest's md5 ends in `.dir`."""
+        base = self.directory if legacy else self.directory / "files" / "md5"
+        return base / md5[:2] / md5[2:]
+
+    def has(self, fingerprint: Fingerprint) -> bool:
+        """Whether everything that is needed to bring this content back is there and intact."""
+        if not self._is_intact(fingerprint):
+            return False
+        if not fingerprint.is_directory:
+            return True
+        manifest = self._read_manifest(fingerprint)
+        return manifest is not None and all(self._is_intact(entry.fingerprint) for entry in manifest.entries)
+
+    def _is_intact(self, fingerprint: Fingerprint) -> bool:
+        """Whether this one object is there and holds what its name says."""
+        file = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return mode == OBJECT_MODE or self._verify(file, fingerprint, mode)
+
+    def _verify(self, file: Path, fingerprint: Fingerprint, mode: int) -> bool:
+        hashed = hash_legacy_file if fingerprint.legacy and not fingerprint.is_directory else hash_file
+        if hashed(str(file), self.checkpoint) != fingerprint.md5.removesuffix(".dir"):
+            file.unlink(missing_ok=True)
+            return False
+        # A hard-linked executable output lends its object the executable bit; taking that away would break the output.
+        if mode & 0o222:
+            self._protect(file)
+        return True
+
+    def _protect(self, file: Path) -> None:
+        try:
+            file.chmod(OBJECT_MODE)
+        except PermissionError:
+            return  # in a shared cache the object may be another user's; it is only slower to use
+
+    def manifest(self, fingerprint: Fingerprint) -> Manifest:
+        """The manifest of a stored directory."""
+        manifest = self._read_manifest(fingerprint)
+        if manifest is None:
+            raise self.missing(fingerprint)
+        return manifest
+
+    def _read_manifest(self, fingerprint: Fingerprint) -> Manifest | None:
+        file = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        try:
+            manifest = manifest_from_bytes(file.read_bytes(), str(file))
+        except FileNotFoundError:
+            return None
+        except PipelineError:
+            return None
+        return _as_legacy(manifest) if fingerprint.legacy else manifest
+
+    def missing(self, fingerprint: Fingerprint, hint: str = "") -> MissingObjectError:
+        """The error that names an object which should be here."""
+        file = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        return MissingObjectError(path=str(file), expected=f"the object {fingerprint.md5} in the cache", hint=hint)
+
+    # Storing
+
+    def store_file(self, source: Path, fingerprint: Fingerprint) -> None:
+        """Take a copy of the file `source`, which has just been hashed, unless the object is there already."""
+        target = self.location(fingerprint.md5)
+        if self._is_intact(fingerprint):
+            return
+        self._prepare(target.parent)
+        if self.types[0] == "hardlink" and self._adopt(source, target):
+            return
+        temporary = temporary_beside(target)
+        try:
+            _clone(source, temporary, self.checkpoint)
+            _check_unchanged(source, temporary, fingerprint)
+            self._finish(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def store_manifest(self, manifest: Manifest) -> Fingerprint:
+        """Store the manifest of a directory whose files have been stored."""
+        fingerprint = manifest.fingerprint()
+        if not self._is_intact(fingerprint):
+            self._write(self.location(fingerprint.md5), manifest.to_bytes())
+        return fingerprint
+
+    def _write(self, target: Path, data: bytes) -> None:
+        self._prepare(target.parent)
+        temporary = temporary_beside(target)
+        try:
+            temporary.write_bytes(data)
+            self._finish(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _finish(self, temporary: Path, target: Path) -> None:
+        """Make the complete temporary file the object."""
+        temporary.chmod(OBJECT_MODE)
+        _sync(temporary)
+        temporary.replace(target)
+        _sync(target.parent)
+
+    def _adopt(self, source: Path, target: Path) -> bool:
+        """With hard links the output itself becomes the object: nothing is copied."""
+        if source.is_symlink() or source.stat().st_size == 0:
+            return False
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return False
+        except OSError:
+            return False
+        source.chmod(OBJECT_MODE)
+        _sync(target)
+        _sync(target.parent)
+        return True
+
+    def _prepare(self, directory: Path) -> None:
+        """Create a directory of the cache, and those above it, with the mode that cache.shared asks for."""
+        if directory.is_dir():
+            return
+        self._prepare(directory.parent)
+        directory.mkdir(exist_ok=True)
+        if self.shared:
+            directory.chmod(_SHARED_DIRECTORY_MODE)
+
+    def write_entry(self, target: Path, data: bytes) -> None:
+        """Write a file that belongs to the cache but is no object (a run-cache entry), as a whole."""
+        self._prepare(target.parent)
+        temporary = temporary_beside(target)
+        try:
+            temporary.write_bytes(data)
+            if self.shared:
+                temporary.chmod(0o664)
+            _sync(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    # Bringing back
+
+    def check_out(self, fingerprint: Fingerprint, target: Path, *, types: Sequence[LinkType] | None = None) -> None:
+        """Put the content at `target`, in place of whatever is there; MissingObjectError before anything is touched."""
+        if not self.has(fingerprint):
+            raise self.missing(fingerprint)
+        if not fingerprint.is_directory:
+            self._check_out_file(fingerprint, target, types)
+            return
+        manifest = self.manifest(fingerprint)
+        remove(target)
+        target.mkdir(parents=True)
+        for entry in manifest.entries:
+            self._check_out_file(entry.fingerprint, target / entry.relpath, types)
+            self.checkpoint()
+
+    def _check_out_file(self, fingerprint: Fingerprint, target: Path, types: Sequence[LinkType] | None) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir() and not target.is_symlink():
+            remove(target)
+        source = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        place(source, target, types or self.types, self.checkpoint)
+        if fingerprint.isexec:
+            _make_executable(target)
+
+    def relink(self, fingerprint: Fingerprint, target: Path, *, types: Sequence[LinkType] | None = None) -> None:
+        """After storing: turn the files at `target` into the kind of link that is configured, where they are not."""
+        wanted = types or self.types
+        for file, object_fingerprint in self._files_of(fingerprint, target):
+            source = self.location(object_fingerprint.md5)
+            if _needs_relink(file, source, wanted):
+                place(source, file, wanted, self.checkpoint)
+        if fingerprint.isexec:
+            _make_executable(target)
+
+    def _files_of(self, fingerprint: Fingerprint, target: Path) -> Iterator[tuple[Path, Fingerprint]]:
+        if not fingerprint.is_directory:
+            yield target, fingerprint
+            return
+        for entry in self.manifest(fingerprint).entries:
+            yield target / entry.relpath, entry.fingerprint
+
+    def unprotect(self, target: Path) -> None:
+        """Make what is at `target` writable and independent of the cache, as DVC does for outputs that persist."""
+        files = [target] if not target.is_dir() else [file for file in target.rglob("*") if not file.is_dir()]
+        for file in files:
+            if file.is_symlink() or file.stat().st_nlink > 1:
+                place(file.resolve(), file, DEFAULT_LINK_TYPES, self.checkpoint)
+            file.chmod(0o664 if self.shared else 0o666 & ~_umask())
+
+
+def _as_legacy(manifest: Manifest) -> Manifest:
+    """The files of a DVC 2 directory lie in the DVC 2 part of the cache."""
+    return Manifest(
+        tuple(
+            type(entry)(entry.relpath, Fingerprint(md5=entry.fingerprint.md5, legacy=True))
+            for entry in manifest.entries
+        )
+    )
+
+
+def _clone(source: Path, target: Path, checkpoint: Checkpoint) -> None:
+    """Copy by sharing blocks where the file system can."""
+    try:
+        reflink(source, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        copy_bytes(source, target, checkpoint)
+
+
+def _check_unchanged(source: Path, copy: Path, fingerprint: Fingerprint) -> None:
+    """Refuse a copy that can't be what was hashed: its length differs."""
+    if fingerprint.size is not None and copy.stat().st_size != fingerprint.size:
+        raise ChangedWhileReadError(
+            path=str(source), expected="a file that holds still", hint="something still writes to this output"
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_executable(target: Path) -> None:
+    if target.is_file():
+        target.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IXUSR)
+
+
+def _needs_relink(file: Path, source: Path, types: Sequence[LinkType]) -> bool:
+    """DVC's rule (dvc_data/hashfile/checkout.py): the first configured kind that could be meant decides."""
+    status = file.lstat()
+    is_symlink = stat.S_ISLNK(status.st_mode)
+    is_hardlink = not is_symlink and status.st_nlink > 1
+    for kind in types:
+        if kind in {"reflink", "copy"} and not (is_symlink or is_hardlink):
+            return False
+        if kind == "hardlink" and is_hardlink:
+            return status.st_ino != source.stat().st_ino
+        if kind == "symlink" and is_symlink:
+            return file.readlink() != source
+    return True
+
+
+def _umask() -> int:
+    """The process's mask, read without changing it (os.umask can only be read by setting it, which threads would see)."""
+    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022

@@ -1,0 +1,67 @@
+"""Every dvc.yaml and `.dvc` file of a project, read and connected.
+
+Promise: read once, in a fixed order; the first faulty file is an error.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.pipeline.config import ParsingSettings
+from expd.pipeline.datafiles import parse_data_file
+from expd.pipeline.discovery import Discovery
+from expd.pipeline.dvcignore import DvcIgnore
+from expd.pipeline.dvcyaml import parse_pipeline
+from expd.pipeline.gitignore import GitIgnore
+from expd.pipeline.graph import Node
+from expd.pipeline.lockfile import read_text
+from expd.pipeline.model import PROJECT_FILE, DataFile, Output, Pipeline
+from expd.pipeline.stages import StageFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a project declares, by path from the root."""
+
+    pipelines: dict[str, Pipeline]
+    data_files: dict[str, DataFile]
+    nodes: tuple[Node, ...]
+
+
+def read_contents(root: str, ignore: DvcIgnore, gitignore: GitIgnore, parsing: ParsingSettings) -> Contents:
+    """Walk the project and read what describes stages and data."""
+    reader = _Reader(root, parsing)
+    Discovery(root, ignore, gitignore).walk(reader.read)
+    return Contents(pipelines=reader.pipelines, data_files=reader.data_files, nodes=tuple(reader.nodes))
+
+
+class _Reader:
+    """Collects what one walk finds."""
+
+    def __init__(self, root: str, parsing: ParsingSettings) -> None:
+        self._root = root
+        self._parsing = parsing
+        self.pipelines: dict[str, Pipeline] = {}
+        self.data_files: dict[str, DataFile] = {}
+        self.nodes: list[Node] = []
+
+    def read(self, path: str) -> list[str]:
+        """Read one file; the locations of the outputs it declares."""
+        text = read_text(Path(self._root, path))
+        outs: list[Output] = []
+        if path.rpartition("/")[2] == PROJECT_FILE:
+            pipeline = parse_pipeline(text, StageFile(path=path, root=self._root), self._parsing, read_if_there)
+            self.pipelines[path] = pipeline
+            self.nodes.extend(pipeline.stages)
+            outs.extend(out for stage in pipeline.stages for out in stage.outs)
+        else:
+            data_file = parse_data_file(text, path, self._root)
+            self.data_files[path] = data_file
+            self.nodes.append(data_file)
+            outs.extend(data_file.outs)
+        return [out.location for out in outs]
+
+
+def read_if_there(location: str) -> str | None:
+    """The text of a file that interpolation names; None if there is no such file."""
+    file = Path(location)
+    return read_text(file) if file.is_file() else None

@@ -1,0 +1,67 @@
+"""dvc.yaml: text → Pipeline.
+
+Promise: pure except for the files that interpolation names, which are asked for through `read`; every fault names file
+and line.
+"""
+
+from collections.abc import Callable
+
+from expd.pipeline.config import ParsingSettings
+from expd.pipeline.documents import MismatchError, View, located, parse_yaml
+from expd.pipeline.generation import GENERATED, Generator
+from expd.pipeline.model import Pipeline, Plot, Stage
+from expd.pipeline.schema import check_document
+from expd.pipeline.stages import StageFile
+from expd.pipeline.variables import Files
+
+
+def parse_pipeline(text: str, file: StageFile, parsing: ParsingSettings, read: Callable[[str], str | None]) -> Pipeline:
+    """The pipeline a dvc.yaml describes; `read` gives the text at an absolute location, or None."""
+    try:
+        top = check_document(View(parse_yaml(text, file.path)))
+        return _resolve(top, Generator(file, Files(root=file.root, read=read), parsing, top.get("vars")), file.path)
+    except MismatchError as mismatch:
+        raise located(mismatch, text, file.path) from mismatch
+
+
+def _resolve(top: dict[str, View], generator: Generator, path: str) -> Pipeline:
+    resolved = {
+        key: generator.resolve_top(top[key]) for key in ("params", "metrics", "plots", "artifacts") if key in top
+    }
+    definitions = dict(top["stages"].entries()) if "stages" in top else {}
+    made = {name: tuple(generator.stages(name, definition)) for name, definition in definitions.items()}
+    return Pipeline(
+        dvcyaml=path,
+        stages=tuple(stage for stages in made.values() for stage in stages),
+        params=_texts(resolved.get("params")),
+        metrics=_texts(resolved.get("metrics")),
+        plots=_plots(resolved.get("plots")),
+        artifacts=_plain(resolved.get("artifacts")),
+        groups=_groups(made),
+    )
+
+
+def _groups(made: dict[str, tuple[Stage, ...]]) -> dict[str, tuple[str, ...]]:
+    """The stages that each group generated, none for an empty one."""
+    names = {name: tuple(stage.name for stage in stages) for name, stages in made.items()}
+    return {name: stages for name, stages in names.items() if all(GENERATED in stage for stage in stages)}
+
+
+def _texts(view: View | None) -> tuple[str, ...]:
+    return () if view is None else view.texts()
+
+
+def _plain(view: View | None) -> dict[str, object]:
+    return {} if view is None else {key: value.value for key, value in view.entries()}
+
+
+def _plots(view: View | None) -> tuple[Plot, ...]:
+    plots = []
+    for item in view.items() if view is not None else ():
+        if item.is_text():
+            plots.append(Plot(id=item.text()))
+            continue
+        for name, properties in item.entries():
+            known = None if properties.value is None else dict(properties.mapping())
+            plots.append(Plot(id=name, properties=None if known is None else {str(key): known[key] for key in known}))
+    return tuple(plots)

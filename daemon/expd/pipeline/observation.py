@@ -1,0 +1,119 @@
+"""What the inputs and outputs of a stage are right now.
+
+Promise: reads only. A missing thing is None when it is merely looked at, and an error naming it when it is required.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.pipeline.cache import Cache
+from expd.pipeline.changes import (
+    Reason,
+    always_reasons,
+    command_reasons,
+    dependency_reasons,
+    output_reasons,
+    parameter_reasons,
+)
+from expd.pipeline.dvcignore import DvcIgnore
+from expd.pipeline.hashing import Content, Hasher
+from expd.pipeline.lockfile import LockEntry
+from expd.pipeline.model import Fingerprint, MissingDependencyError, MissingOutputError, Output, PipelineError, Stage
+from expd.pipeline.params import observe_params, require_params
+
+_METRIC_PROBE_BYTES = 512
+_TEXT_CHARACTERS = bytes(range(32, 127)) + b"\n\r\t\f\b"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Dependencies and parameters by path; complete."""
+
+    deps: Mapping[str, Fingerprint]
+    params: Mapping[str, Mapping[str, object]]
+
+
+class Observer:
+    """Looks at the stages of one project."""
+
+    def __init__(self, hasher: Hasher, ignore: DvcIgnore, cache: Cache) -> None:
+        self._hasher = hasher
+        self._ignore = ignore
+        self._cache = cache
+
+    def reasons(self, stage: Stage, entry: LockEntry | None) -> tuple[Reason, ...]:
+        """Why the stage is not up to date; empty if it is. Outputs are looked at only if nothing else changed."""
+        return command_reasons(stage, entry) or self.input_reasons(stage, entry) or self._output_reasons(stage, entry)
+
+    def input_reasons(self, stage: Stage, entry: LockEntry | None) -> tuple[Reason, ...]:
+        """What changed among the inputs, of which a frozen stage has none."""
+        if stage.frozen:
+            return ()
+        always = always_reasons(stage)
+        if always:
+            return always
+        return tuple(self._dependency_reasons(stage, entry))
+
+    def _dependency_reasons(self, stage: Stage, entry: LockEntry | None) -> list[Reason]:
+        legacy = {} if entry is None else {path: item.legacy for path, item in entry.deps.items()}
+        deps = {dep.path: self._look(dep.location, legacy=legacy.get(dep.path, False)) for dep in stage.deps}
+        params = {dep.path: observe_params(dep) for dep in stage.params}
+        return [*dependency_reasons(stage, entry, deps), *parameter_reasons(stage, entry, params)]
+
+    def _output_reasons(self, stage: Stage, entry: LockEntry | None) -> tuple[Reason, ...]:
+        recorded = {} if entry is None else entry.outs
+        cached = {out.path: not out.cache or self._is_cached(recorded.get(out.path)) for out in stage.outs}
+        observed = {
+            out.path: self._look_at_output(out, recorded.get(out.path)) if cached[out.path] else None
+            for out in stage.outs
+        }
+        return tuple(output_reasons(stage, entry, observed, cached))
+
+    def _is_cached(self, fingerprint: Fingerprint | None) -> bool:
+        return fingerprint is None or self._cache.has(fingerprint)
+
+    def _look(self, location: str, *, legacy: bool = False) -> Fingerprint | None:
+        content = self._hasher.content(location, legacy=legacy)
+        return None if content is None else content.fingerprint
+
+    def _look_at_output(self, out: Output, recorded: Fingerprint | None) -> Fingerprint | None:
+        if self._is_ignored(out):
+            return None
+        return self._look(out.location, legacy=recorded is not None and recorded.legacy)
+
+    def _is_ignored(self, out: Output) -> bool:
+        return self._ignore.ignores(out.location, is_directory=Path(out.location).is_dir())
+
+    def inputs(self, stage: Stage) -> Inputs:
+        """Dependencies and parameters as they are now; a missing one is an error that names it."""
+        deps: dict[str, Fingerprint] = {}
+        for dep in stage.deps:
+            fingerprint = self._look(dep.location)
+            if fingerprint is None:
+                raise MissingDependencyError(
+                    path=dep.path, expected="a file or directory", hint=f"{stage.address} depends on it"
+                )
+            deps[dep.path] = fingerprint
+        return Inputs(deps, {dep.path: require_params(dep) for dep in stage.params})
+
+    def outputs(self, stage: Stage) -> dict[str, Content]:
+        """What the outputs hold now; a missing one is an error that names it."""
+        return {out.path: self._output(stage, out) for out in stage.outs}
+
+    def _output(self, stage: Stage, out: Output) -> Content:
+        content = None if self._is_ignored(out) else self._hasher.content(out.location)
+        if content is None:
+            raise MissingOutputError(
+                path=out.path, expected=f"that {stage.address} writes this output", stages=(stage.address,)
+            )
+        if out.kind == "metric" and content.manifest is None and not _is_text(out.location):
+            raise PipelineError(path=out.path, expected="metrics in a text file", stages=(stage.address,))
+        return content
+
+
+def _is_text(location: str) -> bool:
+    """DVC's guess: no NUL in the first 512 bytes, and at most three in ten of them unprintable."""
+    with Path(location).open("rb") as file:
+        block = file.read(_METRIC_PROBE_BYTES)
+    return b"\x00" not in block and len(block.translate(None, _TEXT_CHARACTERS)) <= 0.30 * len(block)

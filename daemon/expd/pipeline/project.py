@@ -1,0 +1,316 @@
+"""A project in a worktree: what has to run, in which order, what it finds, and what is recorded when it ends.
+
+This is the room's door: the worker opens a project, asks for the order, and for each stage examines, then restores or
+clears and runs, then records. Promise: nothing is written but outputs, the cache, dvc.lock and .gitignore; everything
+blocks, and long work calls the checkpoint.
+"""
+
+import hashlib
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.pipeline.cache import Cache
+from expd.pipeline.changes import Changed, Frozen, Reason, Restorable, Unchanged, Verdict
+from expd.pipeline.config import ParsingSettings
+from expd.pipeline.contents import Contents, read_contents
+from expd.pipeline.dvcignore import DvcIgnore
+from expd.pipeline.gitignore import GitIgnore, find_git_root
+from expd.pipeline.graph import build_graph, is_tracked
+from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
+from expd.pipeline.links import LinkType, remove
+from expd.pipeline.locations import is_within, locate, relative
+from expd.pipeline.lockfile import LockEntry, LockFile
+from expd.pipeline.memo import HashMemo
+from expd.pipeline.model import LOCK_FILE, DataFile, Fingerprint, Output, Pipeline, PipelineError, Stage
+from expd.pipeline.observation import Inputs, Observer
+from expd.pipeline.results import ResultFiles, collect_results
+from expd.pipeline.runcache import RunCache, canonical_json, is_eligible, keeps_entries
+from expd.pipeline.targets import Scope, plan
+
+# What Git tracks must look like any file, whatever kind of link the cache uses.
+_COPIES: tuple[LinkType, ...] = ("copy",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """What was recorded of a stage: its entry in dvc.lock, and the paths (from the root) an experiment commits."""
+
+    name: str
+    address: str
+    entry: LockEntry
+    tracked_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingData:
+    """Tracked data that could not be put in place; nothing that runs needs it."""
+
+    path: str
+    fingerprint: Fingerprint
+
+
+def open_project(
+    root: Path,
+    directory: Path,
+    *,
+    cache: Cache,
+    parsing: ParsingSettings | None = None,
+    memo: HashMemo | None = None,
+    checkpoint: Checkpoint = no_checkpoint,
+) -> "Project":
+    """Read the project at `root`, the DVC root or Git root, for somebody who stands in `directory`.
+
+    PipelineError says what is wrong with any dvc.yaml or `.dvc` file in it, or with how they fit together.
+    """
+    base = posixpath.normpath(str(root.absolute()))
+    ignore = DvcIgnore(base)
+    gitignore = GitIgnore(find_git_root(base))
+    contents = read_contents(base, ignore, gitignore, parsing or ParsingSettings())
+    hasher = Hasher(ignore=ignore, memo=memo, checkpoint=checkpoint)
+    return Project(
+        root=base,
+        directory=posixpath.normpath(str(directory.absolute())),
+        contents=contents,
+        cache=cache,
+        hasher=hasher,
+        ignore=ignore,
+        gitignore=gitignore,
+    )
+
+
+class Project:
+    """One project, opened. Not for several threads at once."""
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        directory: str,
+        contents: Contents,
+        cache: Cache,
+        hasher: Hasher,
+        ignore: DvcIgnore,
+        gitignore: GitIgnore,
+    ) -> None:
+        self.root = root
+        self.directory = directory
+        self.contents = contents
+        self.graph = build_graph(contents.nodes, root)
+        self._cache = cache
+        self._gitignore = gitignore
+        self._run_cache = RunCache(cache)
+        self._observer = Observer(hasher, ignore, cache)
+        self._hasher = hasher
+        self._locks: dict[str, LockFile] = {}
+        self._cached_locations = {out.location: out for node in contents.nodes for out in node.outs if out.cache}
+
+    @property
+    def pipelines(self) -> dict[str, Pipeline]:
+        """Every dvc.yaml by its path from the root."""
+        return self.contents.pipelines
+
+    def address(self, stage: Stage) -> str:
+        """What DVC calls the stage from where the submitter stands; the value of DVC_STAGE."""
+        path = relative(locate(self.root, stage.dvcyaml), self.directory)
+        return stage.name if path == "dvc.yaml" else f"{path}:{stage.name}"
+
+    def order(self, targets: Sequence[str] = (), scope: Scope | None = None) -> list[Stage]:
+        """The stages to go through, producers first. TargetError for a target that names nothing."""
+        addresses = plan(self.contents, self.graph, targets, scope or Scope(), root=self.root, directory=self.directory)
+        nodes = [self.graph.nodes[address] for address in addresses]
+        for node in nodes:
+            if isinstance(node, DataFile) and node.commands is not None:
+                raise PipelineError(
+                    path=node.path, expected="no commands in a .dvc file", hint="move the stage into a dvc.yaml"
+                )
+        return [node for node in nodes if isinstance(node, Stage)]
+
+    def lock_entry(self, stage: Stage) -> LockEntry | None:
+        """What dvc.lock says of the stage."""
+        return self._lock(stage).entry(stage.name)
+
+    def _lock(self, stage: Stage) -> LockFile:
+        if stage.dvcyaml not in self._locks:
+            self._locks[stage.dvcyaml] = LockFile(posixpath.join(stage.directory, LOCK_FILE))
+        return self._locks[stage.dvcyaml]
+
+    # Before
+
+    def link_data_sources(self, stages: Sequence[Stage] | None = None) -> tuple[MissingData, ...]:
+        """Put tracked data in place: that of every `.dvc` file, and outputs of stages that are not in the plan.
+
+        With `stages`, the plan, MissingObjectError only for what one of them reads; the rest of what is missing is
+        returned. Without, everything is required. What already holds what is recorded is left as it is.
+        """
+        planned = set() if stages is None else {stage.address for stage in stages}
+        missing: list[MissingData] = []
+        for node in self.contents.nodes:
+            if isinstance(node, DataFile):
+                missing.extend(self._link_data(node, stages))
+            elif stages is not None and node.address not in planned:
+                self._link_outputs(node, [out for out in node.outs if self._is_read(out, stages)])
+        return tuple(missing)
+
+    def _link_data(self, data_file: DataFile, stages: Sequence[Stage] | None) -> Iterable[MissingData]:
+        for out in data_file.outs:
+            fingerprint = data_file.recorded.get(out.path)
+            if fingerprint is None or not out.cache or self._holds(out, fingerprint):
+                continue
+            if self._cache.has(fingerprint):
+                self._cache.check_out(fingerprint, Path(out.location))
+            elif stages is None or self._is_read(out, stages):
+                raise self._cache.missing(fingerprint, f"{data_file.path} tracks it; `dvc pull` may bring it")
+            else:
+                yield MissingData(path=data_file.path, fingerprint=fingerprint)
+
+    def _is_read(self, out: Output, stages: Sequence[Stage]) -> bool:
+        """Whether one of the stages depends on the output, on something in it, or on a directory around it."""
+        return any(
+            is_within(dep.location, out.location) or is_within(out.location, dep.location)
+            for stage in stages
+            for dep in stage.reads
+        )
+
+    def _holds(self, out: Output, fingerprint: Fingerprint) -> bool:
+        content = self._hasher.content(out.location, legacy=fingerprint.legacy)
+        return content is not None and content.fingerprint.same_content(fingerprint)
+
+    def _link_outputs(self, stage: Stage, outs: Sequence[Output]) -> None:
+        """Bring back recorded outputs that are not there at all, as far as the cache has them."""
+        entry = self.lock_entry(stage)
+        for out in outs if entry is not None else ():
+            fingerprint = entry.outs.get(out.path) if entry is not None else None
+            is_wanted = fingerprint is not None and out.cache and not Path(out.location).exists()
+            if fingerprint is not None and is_wanted and self._cache.has(fingerprint):
+                self._cache.check_out(fingerprint, Path(out.location))
+
+    # Deciding
+
+    def examine(self, stage: Stage, *, force: bool = False) -> Verdict:
+        """Whether the stage has to run. MissingDependencyError if it has to and can't, for want of an input."""
+        entry = self.lock_entry(stage)
+        reasons = self._observer.reasons(stage, entry)
+        if stage.frozen:
+            return self._examine_frozen(stage, entry, reasons)
+        if force:
+            return Changed((Reason("forced", stage.name), *reasons))
+        if not reasons:
+            return Unchanged()
+        if all(reason.kind == "output" for reason in reasons) and self._is_restorable(stage, entry):
+            assert entry is not None
+            return Restorable(entry, "lock", reasons)
+        inputs = self._observer.inputs(stage)
+        known = self._find_run(stage, inputs)
+        return Changed(reasons) if known is None else Restorable(known, "run cache", reasons)
+
+    def _examine_frozen(self, stage: Stage, entry: LockEntry | None, reasons: tuple[Reason, ...]) -> Verdict:
+        if not reasons:
+            return Unchanged()
+        is_gone = any(reason.kind == "output" and reason.state == "deleted" for reason in reasons)
+        if is_gone and entry is not None and self._has_outputs(stage, entry):
+            return Restorable(entry, "lock", reasons)
+        return Frozen(reasons)
+
+    def _is_restorable(self, stage: Stage, entry: LockEntry | None) -> bool:
+        return entry is not None and is_eligible(stage, self.root) and self._has_outputs(stage, entry)
+
+    def _has_outputs(self, stage: Stage, entry: LockEntry) -> bool:
+        found = (entry.outs.get(out.path) for out in stage.outs)
+        return all(fingerprint is not None and self._cache.has(fingerprint) for fingerprint in found)
+
+    def _find_run(self, stage: Stage, inputs: Inputs) -> LockEntry | None:
+        if not is_eligible(stage, self.root):
+            return None
+        wanted = LockEntry(commands=stage.commands, deps=inputs.deps, params=inputs.params)
+        entry = self._run_cache.find(wanted, [out.path for out in stage.outs])
+        return entry if entry is not None and self._has_outputs(stage, entry) else None
+
+    # Acting
+
+    def restore(self, stage: Stage, verdict: Restorable) -> None:
+        """Put the outputs of an earlier run in place, instead of whatever is there."""
+        for out in stage.outs:
+            self._cache.check_out(
+                verdict.entry.outs[out.path], Path(out.location), types=None if out.cache else _COPIES
+            )
+
+    def clear_outputs(self, stage: Stage) -> None:
+        """Remove what the commands will make. An output that persists is brought back if need be and made writable."""
+        self._link_outputs(stage, [out for out in stage.outs if out.persist])
+        for out in stage.outs:
+            location = Path(out.location)
+            if not out.persist:
+                remove(location)
+            elif out.cache and location.exists():
+                self._cache.unprotect(location)
+
+    def record(self, stage: Stage) -> StageRecord:
+        """Hash what the stage read and made, and write it down: cache, run cache, .gitignore, dvc.lock, in this order.
+
+        MissingOutputError and MissingDependencyError name what is not there; nothing is written then.
+        """
+        inputs = self._observer.inputs(stage)
+        contents = self._observer.outputs(stage)
+        entry = LockEntry(
+            commands=stage.commands,
+            deps=inputs.deps,
+            params=inputs.params,
+            outs={path: content.fingerprint for path, content in contents.items()},
+        )
+        keeps = keeps_entries(stage, self.root)
+        for out in stage.outs:
+            if out.cache or keeps:
+                self._store(out, contents[out.path])
+        if keeps:
+            self._run_cache.keep(entry)
+        for out in stage.outs:
+            if out.cache:
+                self._gitignore.add(out.location)
+        self._lock(stage).record(stage.name, entry)
+        return self.record_of(stage, entry)
+
+    def record_of(self, stage: Stage, entry: LockEntry) -> StageRecord:
+        """What there is to say of a stage whose entry is already written."""
+        return StageRecord(name=stage.name, address=stage.address, entry=entry, tracked_paths=self.tracked_paths(stage))
+
+    def _store(self, out: Output, content: Content) -> None:
+        types = None if out.cache else _COPIES
+        location = Path(out.location)
+        if content.manifest is None:
+            self._cache.store_file(location, content.fingerprint)
+        else:
+            for item in content.manifest.entries:
+                self._cache.store_file(location / item.relpath, item.fingerprint)
+                self._hasher.checkpoint()
+            self._cache.store_manifest(content.manifest)
+        self._cache.relink(content.fingerprint, location, types=types)
+
+    def interesting_files(self) -> ResultFiles:
+        """Where the parameters, metrics and plots of this project are, and what dvc.lock says of each."""
+        pipelines = list(self.contents.pipelines.values())
+        locks = {pipeline.dvcyaml: self._entries(pipeline) for pipeline in pipelines}
+        return collect_results(pipelines, locks, self.root)
+
+    def _entries(self, pipeline: Pipeline) -> dict[str, LockEntry]:
+        found = {stage.name: self.lock_entry(stage) for stage in pipeline.stages}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+    def tracked_paths(self, stage: Stage) -> tuple[str, ...]:
+        """What an experiment commits of a stage it went through, relative to the root (dvc/stage/utils.py).
+
+        dvc.yaml and dvc.lock, the dependencies that are not themselves cached, the outputs that are not.
+        """
+        lock = posixpath.join(posixpath.dirname(stage.dvcyaml), LOCK_FILE)
+        reads = (dep.location for dep in stage.reads)
+        locations = [location for location in reads if not is_tracked(location, self._cached_locations)]
+        locations += [out.location for out in stage.outs if not out.cache]
+        inside = (relative(location, self.root) for location in locations if is_within(location, self.root))
+        return tuple(dict.fromkeys([stage.dvcyaml, lock, *inside]))
+
+
+def exp_hash(records: Iterable[StageRecord]) -> str:
+    """The name DVC gives to what ran: sha256 over the lock entries of the stages that did, by name."""
+    data = {record.name: record.entry.to_data() for record in records}
+    return hashlib.sha256(canonical_json(data)).hexdigest()
