@@ -51,6 +51,7 @@ class Execute:
     log: str
     record: str
     grace_seconds: float
+    kept_worktrees_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

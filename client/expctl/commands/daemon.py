@@ -1,0 +1,112 @@
+"""`expctl daemon`: look at, stop or start the daemon. Only `start` starts one."""
+
+import argparse
+from collections.abc import Sequence
+
+from expctl import requests
+from expctl.fields import Entry, Fields, entries_of
+from expctl.output import Output
+from expctl.render.lines import lines
+from expctl.render.times import iso
+from expctl.transport import Link, Message, address, connect_only, greeted, replies
+from expctl.trouble import NO_DAEMON, Trouble
+from expproto.errors import USAGE
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Do what was asked."""
+    if arguments.now and arguments.action != "stop":
+        raise Trouble(USAGE, {"what": "--now belongs to `expctl daemon stop`"})
+    match arguments.action:
+        case "status":
+            _status(output)
+        case "start":
+            _start(output)
+        case _:
+            _stop(output, now=arguments.now)
+    return 0
+
+
+def _status(output: Output) -> None:
+    link = connect_only()
+    if link is None:
+        raise Trouble(NO_DAEMON, {"socket": address()})
+    with link:
+        _show(_reply(link, requests.ask_daemon()), output)
+
+
+def _start(output: Output) -> None:
+    link = connect_only()
+    is_new = link is None
+    if link is None:
+        from expctl.start import start_daemon  # noqa: PLC0415 - starting takes subprocess and more
+
+        started = start_daemon()
+        link, is_new = greeted(started.connection), started.by_us
+    with link:
+        output.words("started" if is_new else "it was running already")
+        _show(_reply(link, requests.ask_daemon()), output, more={"started": is_new})
+
+
+def _stop(output: Output, *, now: bool) -> None:
+    """Stop, and return when the daemon has gone."""
+    link = connect_only()
+    if link is None:
+        output.words("no daemon was running")
+        _show_stopped(output, stopped=False, entries=[])
+        return
+    with link:
+        link.send(requests.status("/", []))
+        entries = [
+            entry for entry in entries_of(list(replies(link))[:-1]) if entry.state not in {"held", "queued", "done"}
+        ]
+        running = Fields(_reply(link, requests.stop(now=now))).integer("running")
+        if running:
+            output.words(
+                f"{'cancelling' if now else 'waiting for'} {running} of {', '.join(_words(entries)) or 'them'}"
+            )
+        try:
+            link.wait_closed()
+        except KeyboardInterrupt:
+            output.words("expctl: no longer waiting; the daemon still ends")
+            raise
+    output.words("stopped")
+    _show_stopped(output, stopped=True, entries=entries)
+
+
+def _words(entries: Sequence[Entry]) -> list[str]:
+    return [f"{entry.id} {entry.name}" for entry in entries]
+
+
+def _reply(link: Link, request: Message) -> Message:
+    link.send(request)
+    return list(replies(link))[-1]
+
+
+def _show_stopped(output: Output, *, stopped: bool, entries: Sequence[Entry]) -> None:
+    running = [{"id": entry.id, "name": entry.name} for entry in entries]
+    if output.as_json:
+        output.document({"stopped": stopped, "running": running})
+
+
+def _show(reply: Message, output: Output, more: dict[str, object] | None = None) -> None:
+    daemon = Fields(reply)
+    facts: dict[str, object] = {
+        "pid": daemon.integer("pid"),
+        "version": daemon.text("version"),
+        "protocol": daemon.integer("protocol"),
+        "socket": daemon.text("socket"),
+        "state_directory": daemon.text("state_directory"),
+        "started_at": iso(daemon.seconds("started_at")),
+        "running": daemon.integer("running"),
+        "queued": daemon.integer("queued"),
+        "jobs": daemon.integer("jobs"),
+        "paused": daemon.flag("paused"),
+    }
+    width = max(map(len, facts))
+    output.show(
+        document=lambda: {**facts, **(more or {})},
+        names=lambda: f"{facts['pid']}\n",
+        lines=lambda: lines([(name, str(value)) for name, value in facts.items()]),
+        table=lambda: lines([(f"{name.replace('_', ' '):<{width}}  {value}",) for name, value in facts.items()]),
+    )

@@ -1,0 +1,113 @@
+"""`expctl follow`: the output of entries, as it is written, until they end."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from expctl import requests
+from expctl.fields import Entry, Fields, entries_of
+from expctl.output import Output
+from expctl.render.follow import Exact, JsonLines, Prefixed, Safe, View
+from expctl.render.outcomes import outcome_words
+from expctl.transport import BREAKS_MAX, Link, ask, connect, reconnect, replies
+from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Trouble
+from expproto.errors import BAD_MESSAGE, RemoteProtocolError
+from expproto.fields import to_map
+from expproto.messages import message_from_map, message_to_map
+from expproto.replies import Ended, Followed
+from expproto.replies import Output as LogOutput
+from expproto.requests import Follow, FollowTarget
+from expproto.vocabulary import ACTIVE_STATES, exit_code_of
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Follow, and give the exit code of how it ended; an interrupt ends the watching, not the experiment."""
+    try:
+        cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
+        entries = _chosen(cwd, arguments.entries)
+        view = _view(entries, output, is_raw=arguments.raw)
+        try:
+            return Following(cwd, entries, arguments.lines, view, output).run()
+        finally:
+            view.close()
+    except KeyboardInterrupt:
+        output.words("expctl: detached; the experiment goes on")
+        raise
+
+
+class Following:
+    """What is still followed, and from which byte on: survives its connection."""
+
+    def __init__(self, cwd: str, entries: Sequence[Entry], lines: int | None, view: View, output: Output) -> None:
+        self._cwd = cwd
+        self._open = {entry.id: FollowTarget(entry=str(entry.id), lines=lines) for entry in entries}
+        self._codes: list[int] = []
+        self._view = view
+        self._output = output
+        self._breaks = 0
+
+    def run(self) -> int:
+        """Follow to the end, over as many connections as it takes."""
+        while self._open:
+            try:
+                with reconnect() if self._breaks else connect() as link:
+                    self._follow(link)
+            except DisconnectedError:
+                self._breaks += 1
+                if self._breaks > BREAKS_MAX:
+                    raise Trouble(DAEMON_LOST, {"times": self._breaks}) from None
+                self._output.words("expctl: the daemon went away; connecting again")
+        return self._codes[0] if len(self._codes) == 1 else int(any(self._codes))
+
+    def _follow(self, link: Link) -> None:
+        link.send(message_to_map(Follow(cwd=self._cwd, targets=tuple(self._open.values()))))
+        for reply in replies(link):
+            match message_from_map(reply):
+                case LogOutput() as piece:
+                    self._show(piece)
+                case Ended() as ended:
+                    self._end(ended)
+                case Followed() if not self._open:
+                    return
+                case other:
+                    raise RemoteProtocolError(BAD_MESSAGE, f"{other.kind} answered follow")
+            self._breaks = 0
+
+    def _show(self, piece: LogOutput) -> None:
+        """Show a piece; the next connection asks for what follows it."""
+        if piece.entry not in self._open:
+            raise RemoteProtocolError(BAD_MESSAGE, f"output of entry {piece.entry}, which is not followed")
+        end = piece.offset + len(piece.data)
+        self._open[piece.entry] = FollowTarget(entry=str(piece.entry), offset=end)
+        self._view.output(piece.entry, piece.offset, piece.data)
+
+    def _end(self, ended: Ended) -> None:
+        if self._open.pop(ended.entry, None) is None:
+            raise RemoteProtocolError(BAD_MESSAGE, f"the end of entry {ended.entry}, which is not followed")
+        code = exit_code_of(ended.outcome)
+        self._codes.append(code)
+        outcome = to_map(ended.outcome)
+        self._view.ended(ended.entry, outcome, code)
+        self._output.words(f"expctl: {ended.entry} {ended.name} {outcome_words(Fields(outcome))}")
+
+
+def _chosen(cwd: str, selectors: Sequence[str]) -> list[Entry]:
+    """Find the entries: ids survive a reconnect, and their names stand before the lines of several."""
+    entries = entries_of(ask(requests.status(cwd, selectors))[0])
+    if selectors:
+        return entries
+    active = [entry for entry in entries if entry.state in ACTIVE_STATES]
+    if len(active) != 1:
+        candidates = [f"{entry.id} {entry.name} {entry.state}" for entry in active]
+        raise Trouble(NOTHING_TO_FOLLOW, {"candidates": candidates})
+    return active
+
+
+def _view(entries: Sequence[Entry], output: Output, *, is_raw: bool) -> View:
+    names = {entry.id: entry.name for entry in entries}
+    if output.as_json:
+        return JsonLines(output, names)
+    is_safe = output.is_terminal and not is_raw
+    if len(entries) > 1:
+        return Prefixed(output, names, is_safe=is_safe)
+    return Safe(output) if is_safe else Exact(output)

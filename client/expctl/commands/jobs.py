@@ -1,0 +1,29 @@
+"""`expctl jobs`: how many experiments run at once."""
+
+import argparse
+
+from expctl import requests
+from expctl.fields import Fields
+from expctl.output import Output
+from expctl.render.lines import lines
+from expctl.transport import Message, ask
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Set the number if one is given, and show the pool."""
+    show_pool(ask(requests.set_jobs(arguments.jobs))[1], output)
+    return 0
+
+
+def show_pool(reply: Message, output: Output) -> None:
+    """Show the pool as it is now, for every command that changes it."""
+    pool = Fields(reply)
+    jobs, running, queued = (pool.integer(name) for name in ("jobs", "running", "queued"))
+    is_paused = pool.flag("paused")
+    state = "paused" if is_paused else "active"
+    output.show(
+        document=lambda: {"jobs": jobs, "running": running, "queued": queued, "paused": is_paused},
+        names=lambda: f"{jobs}\n",
+        lines=lambda: lines([(str(jobs), str(running), str(queued), state)]),
+        table=lambda: f"{jobs} at once, {running} running, {queued} queued, {state}\n",
+    )

@@ -1,0 +1,42 @@
+"""`expctl status`: the queue."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from expctl import requests
+from expctl.fields import Entry, Fields, entries_of
+from expctl.output import Output
+from expctl.render import entries as render
+from expctl.transport import ask
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Show the entries named, or all."""
+    pages, reply = ask(requests.status(os.getcwd(), arguments.entries))  # noqa: PTH109 - pathlib costs 10 ms
+    entries = entries_of(pages)
+    is_paused = Fields(reply).flag("paused")
+    show_entries(entries, output, more={"paused": is_paused})
+    if not entries:
+        output.words("the queue is empty: expctl submit")
+    if is_paused:
+        output.words("the queue is paused, nothing more is started: expctl resume")
+    return 0
+
+
+def show_entries(entries: Sequence[Entry], output: Output, more: dict[str, object] | None = None) -> None:
+    """Show entries as they are now, for every command that answers with some."""
+    output.show(
+        document=lambda: {**render.entries_document(entries), **(more or {})},
+        names=lambda: render.ids(entries),
+        lines=lambda: render.status_lines(entries),
+        table=lambda: _table(entries),
+    )
+
+
+def _table(entries: Sequence[Entry]) -> str:
+    if not entries:
+        return ""
+    from expctl.render.table import table  # noqa: PLC0415 - rich costs 60 ms, and only a terminal shows a table
+
+    return table(render.HEADING, render.status_rows(entries), numbers=frozenset({"id", "age", "duration"}))

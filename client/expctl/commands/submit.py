@@ -1,0 +1,44 @@
+"""`expctl submit`: freeze the workspace, queue it, give the prompt back."""
+
+import argparse
+import os
+
+from expctl import requests
+from expctl.fields import Fields, entries_of
+from expctl.output import Output
+from expctl.render import entries as render
+from expctl.transport import ask
+from expctl.trouble import Trouble
+from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Submit, and show the entries that came of it."""
+    if arguments.command == []:
+        raise Trouble(USAGE, {"what": "there is no command after --"})
+    request = requests.submit(
+        cwd=os.getcwd(),  # noqa: PTH109 - pathlib costs 10 ms
+        overrides=arguments.set_param,
+        name=arguments.name,
+        message=arguments.message,
+        force=arguments.force,
+        command=arguments.command,
+        targets=arguments.targets,
+        environment=requests.submitted_environment(os.environb),
+        umask=requests.current_umask(),
+    )
+    try:
+        pages, reply = ask(request)
+    except KeyboardInterrupt:
+        output.words("expctl: interrupted before the answer; `expctl status` shows whether it was queued")
+        raise
+    entries = entries_of(pages)
+    if not entries or len(entries) != Fields(reply).integer("count"):
+        raise RemoteProtocolError(BAD_MESSAGE, "the entries and their count differ")
+    output.show(
+        document=lambda: {"entries": [render.submitted_document(entry) for entry in entries]},
+        names=lambda: render.ids(entries),
+        lines=lambda: render.submitted_lines(entries),
+        table=lambda: render.submitted_rows(entries),
+    )
+    return 0

@@ -1,0 +1,352 @@
+"""Every way to fail, in words: what happened, to what, what is unchanged, what to do next; and the exit code.
+
+The only place that knows sentences and exit codes of failures. Imported only when there is one.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from expctl import trouble
+from expctl.output import STDERR, Output, write_all
+from expctl.render.terminal import visible, visible_lines
+from expctl.trouble import DisconnectedError, Trouble
+from expproto import errors
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_NO_DAEMON, EXIT_NO_ENTRY, EXIT_REFUSED = 1, 2, 3, 4, 5
+EXIT_CANNOT_CAPTURE, EXIT_VERSION, EXIT_INTERNAL, EXIT_TIMEOUT = 6, 7, 8, 124
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failure as it is told."""
+
+    code: str
+    message: str
+    hint: str
+    exit_code: int
+
+
+class Data:
+    """The data of a failure for its sentence: a field that is missing reads as nothing, never as a second failure."""
+
+    def __init__(self, data: Mapping[str, object]) -> None:
+        self._data = data
+
+    def __getitem__(self, name: str) -> str:
+        value = self._data.get(name)
+        return "" if value is None else str(value)
+
+    def short(self, name: str) -> str:
+        """Give a rev in seven digits."""
+        return self[name][:7]
+
+    def listed(self, name: str) -> str:
+        """Give a list as `a, b, c`; its items may be records with an id and a name."""
+        value = self._data.get(name)
+        return ", ".join(map(_item_text, value)) if isinstance(value, list | tuple) else self[name]
+
+
+Sentence = tuple[int, Callable[[Data], str], Callable[[Data], str]]
+"""Exit code, message, hint."""
+
+
+def report(error: BaseException, output: Output) -> int:
+    """Tell a failure the way the command was asked to speak, and give its exit code."""
+    if isinstance(error, BrokenPipeError):
+        return EXIT_BROKEN_PIPE
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else EXIT_FAILURE
+    failure = describe(error)
+    try:
+        _tell(failure, output)
+        if os.environ.get("EXPCTL_DEBUG") == "1":
+            import traceback  # noqa: PLC0415 - for developers only
+
+            write_all(STDERR, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody is left to be told; the exit code still says it
+    return failure.exit_code
+
+
+def describe(error: BaseException) -> Failure:
+    """Give the words for any exception."""
+    match error:
+        case Trouble():
+            return _of_code(error.code, error.data)
+        case errors.ProtocolError():
+            return _of_code(error.code, {"what": error.what})
+        case DisconnectedError():
+            return _of_code(trouble.DAEMON_LOST, {"times": 1})
+        case TimeoutError():
+            return _of_code(trouble.TIMEOUT, {})
+        case FileNotFoundError() if error.filename is None:
+            return _plain_failure(
+                "no_directory_here", "the current directory no longer exists", "go to another directory"
+            )
+        case OSError():
+            name = errno.errorcode.get(error.errno or 0, "error").lower()
+            return _plain_failure(name, f"the system refused: {error}", "")
+        case _:
+            message = f"a bug in expctl: {type(error).__name__}: {error}"
+            hint = "EXPCTL_DEBUG=1 shows where; please report it"
+            return Failure(code=errors.INTERNAL, message=message, hint=hint, exit_code=EXIT_INTERNAL)
+
+
+def _of_code(code: str, raw: Mapping[str, object]) -> Failure:
+    data = Data(raw)
+    exit_code, message, hint = SENTENCES.get(code, _UNKNOWN)
+    sentence = message(data) if code in SENTENCES else f"{code}: {message(data)}"
+    return Failure(code=code, message=sentence, hint=hint(data), exit_code=exit_code)
+
+
+def _plain_failure(code: str, message: str, hint: str) -> Failure:
+    return Failure(code=code, message=message, hint=hint, exit_code=EXIT_FAILURE)
+
+
+def _tell(failure: Failure, output: Output) -> None:
+    if output.as_json:
+        output.document({"error": {"code": failure.code, "message": failure.message, "hint": failure.hint or None}})
+        return
+    text = f"expctl: {visible_lines(failure.message)}\n"
+    if failure.hint:
+        text += "".join(f"  {visible(line)}\n" for line in failure.hint.splitlines())
+    write_all(STDERR, text.encode("utf-8", "backslashreplace"))
+
+
+def _item_text(item: object) -> str:
+    if isinstance(item, Mapping):
+        return " ".join(str(item[name]) for name in ("id", "name", "state") if item.get(name) is not None)
+    return str(item)
+
+
+def _fixed(text: str) -> Callable[[Data], str]:
+    return lambda _: text
+
+
+def _hint_or(text: str) -> Callable[[Data], str]:
+    """Prefer the daemon's hint, which knows the case."""
+    return lambda data: data["hint"] or text
+
+
+def _usage(data: Data) -> str:
+    return data["usage"] or "`expctl --help` shows how"
+
+
+def _taken(data: Data) -> str:
+    holder = f"entry {data['entry']}" if data["entry"] else f"an {data['holder'] or 'experiment'}"
+    return f"the name {data['name']} belongs to {holder} of baseline {data.short('baseline_rev')}; nothing was queued"
+
+
+def _unknown_entry(data: Data) -> str:
+    return f"no entry or experiment answers to {data['selector']}"
+
+
+def _candidates(data: Data) -> str:
+    near = data.listed("candidates")
+    return f"did you mean {near}?" if near else "`expctl status` lists the queue, `expctl show` the experiments of HEAD"
+
+
+def _versions(data: Data) -> str:
+    if not data["daemon_version"]:
+        return f"expctl and the running expd are of different versions: {data['what']}; nothing was done"
+    return (
+        f"this is expctl {data['version']} (protocol {data['protocol']}), but expd {data['daemon_version']} "
+        f"(protocol {data['daemon_protocol']}) is running; nothing was done"
+    )
+
+
+def _stop_hint(data: Data) -> str:
+    process = f"kill {data['pid']}" if data["pid"] else "`expctl daemon stop` of its own version"
+    return f"end the daemon ({process}: what runs goes on or is taken over), then repeat the command"
+
+
+def _bad_pipeline(data: Data) -> str:
+    place = f"{data['path'] or 'dvc.yaml'}{':' + data['line'] if data['line'] else ''}"
+    return f"{place}: {data['what']}; nothing was queued"
+
+
+def _daemon_failed(data: Data) -> str:
+    tail = f"\n{data['tail']}" if data["tail"] else ""
+    return f"expd could not be started: it ended with {data['exit_code']} before it listened{tail}"
+
+
+def _too_large(data: Data) -> str:
+    found = f", this is {data['found']}" if data["found"] else ""
+    return f"too large: {data['what']} (the limit is {data['limit']}{found}); nothing was done"
+
+
+def _internal(data: Data) -> str:
+    return f"expd met a bug in itself: {data['what'] or 'no details were given'}"
+
+
+def _incident(data: Data) -> str:
+    where = f" under {data['incident']}" if data["incident"] else ""
+    return f"its journal has the details{where}: expd.log below the state directory; please report it"
+
+
+def _protocol(data: Data) -> str:
+    return f"expd and expctl don't understand each other: {data['what']}; whether it was done is not known"
+
+
+_NOTHING = _fixed("")
+_PROTOCOL: Sentence = (
+    EXIT_INTERNAL,
+    _protocol,
+    _fixed("`expctl daemon status` shows the daemon's version; please report it"),
+)
+_UNKNOWN: Sentence = (
+    EXIT_FAILURE,
+    lambda data: data["what"] or "expd refused, with a code this expctl does not know",
+    _hint_or(""),
+)
+
+SENTENCES: Mapping[str, Sentence] = {
+    errors.USAGE: (EXIT_USAGE, lambda data: data["what"], _usage),
+    errors.NOT_A_REPOSITORY: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"there is no Git repository at or above {data['cwd']}",
+        _fixed("go to the project's directory, or make it a repository: git init && git add . && git commit"),
+    ),
+    errors.NO_COMMIT: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"the repository {data['repository']} has no commit to compare experiments with",
+        _fixed("commit once: git add . && git commit"),
+    ),
+    errors.UNFINISHED_MERGE: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"a {data['operation'] or 'merge'} is in progress in {data['repository']}; nothing was queued",
+        _fixed("finish it or give it up with git, then submit again"),
+    ),
+    errors.CANNOT_CAPTURE: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"the workspace can't be frozen: {data['path']}: {data['what']}; nothing was queued, no file was changed",
+        _hint_or("fix that file, or let .gitignore name it, and submit again"),
+    ),
+    errors.BAD_OVERRIDE: (
+        EXIT_USAGE,
+        lambda data: f"-S {data['override']}: {data['what']}; nothing was queued",
+        _hint_or("the form is -S [FILE:]KEY=VALUE, as `dvc exp run` has it"),
+    ),
+    errors.BAD_NAME: (
+        EXIT_USAGE,
+        lambda data: f"{data['name']} can't be an experiment's name: {data['what']}; nothing was queued",
+        _hint_or("use letters, digits, - and _"),
+    ),
+    errors.NAME_TAKEN: (EXIT_REFUSED, _taken, _fixed("choose another name, leave -n away, or replace it with --force")),
+    errors.NOTHING_TO_RUN: (
+        EXIT_USAGE,
+        lambda data: f"there is neither a dvc.yaml in {data['directory']} nor a command to run; nothing was queued",
+        _fixed("name the command: expctl submit -- python train.py"),
+    ),
+    errors.BAD_PIPELINE: (EXIT_CANNOT_CAPTURE, _bad_pipeline, _hint_or("correct it and submit again")),
+    errors.UNKNOWN_ENTRY: (EXIT_NO_ENTRY, _unknown_entry, _candidates),
+    errors.AMBIGUOUS_ENTRY: (
+        EXIT_NO_ENTRY,
+        lambda data: f"{data['selector']} names more than one: {data.listed('candidates')}; nothing was done",
+        _fixed("use the entry's id"),
+    ),
+    errors.WRONG_STATE: (
+        EXIT_REFUSED,
+        lambda data: f"entry {data['entry']} is {data['state']}: {data['what']}; nothing was changed",
+        lambda data: data["hint"] or f"expctl status {data['entry']}",
+    ),
+    errors.NO_RESULT: (
+        EXIT_FAILURE,
+        lambda data: f"{data['experiment']} has no {data['path'] or 'result'}: {data['what']}; nothing was written",
+        lambda data: data["hint"] or f"expctl show {data['experiment']} lists what it holds",
+    ),
+    errors.FILE_EXISTS: (
+        EXIT_REFUSED,
+        lambda data: f"{data['path']} is there already; nothing was written",
+        _fixed("name another directory with -o, or replace what is there with --force"),
+    ),
+    errors.REF_LOCKED: (
+        EXIT_FAILURE,
+        lambda data: f"another Git process holds {data['path']}; nothing was changed",
+        _hint_or("repeat the command when it is through; if no git runs, remove the file"),
+    ),
+    errors.STORE_FAILED: (
+        EXIT_FAILURE,
+        lambda data: f"expd could not write its store: {data['what']}; nothing was accepted",
+        _fixed("is the disk full? make room, then repeat the command"),
+    ),
+    errors.DISK_FAILED: (
+        EXIT_FAILURE,
+        lambda data: f"the system refused {data['path']}: {data['what']}; nothing was changed",
+        _hint_or("make room or correct the permissions, then repeat the command"),
+    ),
+    errors.STOPPING: (
+        EXIT_REFUSED,
+        _fixed("expd is on its way out and takes no new work; nothing was queued"),
+        _fixed("repeat the command when it has ended (`expctl daemon stop` waits for that): a new one starts by itself"),
+    ),
+    errors.INTERNAL: (EXIT_INTERNAL, _internal, _incident),
+    errors.TOO_LARGE: (EXIT_CANNOT_CAPTURE, _too_large, _hint_or("")),
+    errors.BAD_FRAME: _PROTOCOL,
+    errors.BAD_MESSAGE: _PROTOCOL,
+    errors.UNKNOWN_MESSAGE: _PROTOCOL,
+    errors.OUT_OF_TURN: _PROTOCOL,
+    errors.VERSION_MISMATCH: (EXIT_VERSION, _versions, _stop_hint),
+    trouble.NO_DAEMON: (
+        EXIT_NO_DAEMON,
+        lambda data: f"no expd listens at {data['socket']}{': ' + data['why'] if data['why'] else ''}",
+        _fixed("expctl daemon start"),
+    ),
+    trouble.DAEMON_FAILED: (EXIT_NO_DAEMON, _daemon_failed, lambda data: f"its log is {data['log']}"),
+    trouble.DAEMON_SLOW: (
+        EXIT_NO_DAEMON,
+        lambda data: f"expd was started or holds its lock, and did not answer within {data['seconds']} s",
+        lambda data: f"it may be on its way up or out: repeat the command; its log is {data['log']}",
+    ),
+    trouble.DAEMON_SILENT: (
+        EXIT_NO_DAEMON,
+        lambda data: f"expd (process {data['pid']}) accepted the connection and did not greet within {data['seconds']} s",
+        lambda data: f"is it stopped? look at it (ps -o stat= -p {data['pid']}), continue or end it",
+    ),
+    trouble.DAEMON_LOST: (
+        EXIT_NO_DAEMON,
+        lambda data: f"the connection to expd broke {data['times']} times before it answered",
+        _fixed("its log, expd.log below its state directory, says why; `expctl status` shows what was accepted"),
+    ),
+    trouble.UNSAFE_DIRECTORY: (
+        EXIT_NO_DAEMON,
+        lambda data: f"expd's directory {data['path']} can't be used: {data['what']}; no daemon was started",
+        lambda data: f"it must be a directory of yours alone: chmod 700 {data['path']}, or name another by EXPD_RUNTIME_DIR",
+    ),
+    trouble.SOCKET_DENIED: (
+        EXIT_NO_DAEMON,
+        lambda data: f"the socket {data['socket']} can't be used: {data['what']}",
+        _fixed("EXPD_RUNTIME_DIR names another directory for it"),
+    ),
+    trouble.NOT_TEXT: (
+        EXIT_USAGE,
+        lambda data: f"this is not UTF-8 and can't be sent: {data['text']}; nothing was done",
+        _fixed("rename it"),
+    ),
+    trouble.NO_SUCH_COMMAND: (
+        EXIT_USAGE,
+        lambda data: f"there is no command {data['verb']}",
+        lambda data: f"did you mean `expctl {data['near']}`?" if data["near"] else "`expctl --help` lists them",
+    ),
+    trouble.NOTHING_TO_FOLLOW: (
+        EXIT_NO_ENTRY,
+        lambda data: "several entries run, so name one" if data["candidates"] else "no entry runs",
+        lambda data: data.listed("candidates") or "`expctl status` lists the queue; `expctl follow ID` shows also what is over",
+    ),
+    trouble.TIMEOUT: (
+        EXIT_TIMEOUT,
+        lambda data: f"not done after {data['seconds']} s; everything goes on",
+        _fixed("`expctl status` shows how far it is; wait again for the rest"),
+    ),
+    trouble.NO_DIRECTORY: (
+        EXIT_USAGE,
+        lambda data: f"{data['name']} can't be the name of a directory; nothing was written",
+        _fixed("name one: -o DIR"),
+    ),
+}  # fmt: skip
+"""One sentence for every code that can come over the wire or arise here."""

@@ -1,0 +1,109 @@
+"""Entries of the queue, for people, programs and scripts."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from expctl.fields import Entry
+from expctl.render.lines import lines, pairs_text
+from expctl.render.outcomes import outcome_words
+from expctl.render.times import duration, iso, span
+
+HEADING = ("id", "name", "state", "outcome", "age", "duration", "waits for")
+
+
+def ids(entries: Sequence[Entry]) -> str:
+    """Give the ids, one a line."""
+    return "".join(f"{entry.id}\n" for entry in entries)
+
+
+def submitted_lines(entries: Sequence[Entry]) -> str:
+    """Give id, name, state and the parameters that were set."""
+    return lines((str(entry.id), entry.name, entry.state, pairs_text(entry.params)) for entry in entries)
+
+
+def submitted_rows(entries: Sequence[Entry]) -> str:
+    """Give the same in aligned columns: short enough to need no table, which would cost four times the submission."""
+    from expctl.render.terminal import visible  # noqa: PLC0415
+
+    rows = [(str(entry.id), visible(entry.name), entry.state, visible(pairs_text(entry.params))) for entry in entries]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+
+
+def status_lines(entries: Sequence[Entry]) -> str:
+    """Give id, name, state, outcome, time of submission, duration in seconds and what it waits for."""
+    now = time.time()
+    return lines(
+        (
+            str(entry.id),
+            entry.name,
+            entry.state,
+            outcome_words(entry.outcome),
+            iso(entry.submitted_at) or "",
+            _seconds(duration(entry.started_at, entry.ended_at, now)),
+            entry.waits_for or "",
+        )
+        for entry in entries
+    )
+
+
+def status_rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """Give the cells of a table under HEADING."""
+    now = time.time()
+    return [
+        (
+            str(entry.id),
+            entry.name,
+            _state_words(entry),
+            outcome_words(entry.outcome),
+            span(now - entry.submitted_at),
+            span(duration(entry.started_at, entry.ended_at, now)),
+            entry.waits_for or "",
+        )
+        for entry in entries
+    ]
+
+
+def submitted_document(entry: Entry) -> dict[str, object]:
+    """Give what `submit --json` says of one entry."""
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "state": entry.state,
+        "baseline_rev": entry.baseline_rev,
+        "stash_rev": entry.stash_rev,
+        "params": entry.params,
+    }
+
+
+def entry_document(entry: Entry) -> dict[str, object]:
+    """Give what `status --json` says of one entry."""
+    return {
+        **submitted_document(entry),
+        "outcome": None if entry.outcome is None else entry.outcome.kind,
+        "reason": outcome_words(entry.outcome) or None,
+        "experiment_rev": entry.experiment_rev,
+        "submitted_at": iso(entry.submitted_at),
+        "started_at": iso(entry.started_at),
+        "ended_at": iso(entry.ended_at),
+        "exit_code": entry.exit_code,
+        "submission": entry.submission,
+        "repository": entry.repository,
+        "command": entry.command,
+        "stage": entry.stage,
+        "waits_for": entry.waits_for,
+        "log": entry.log,
+    }
+
+
+def entries_document(entries: Sequence[Entry]) -> Mapping[str, object]:
+    """Give the document of a list of entries."""
+    return {"entries": [entry_document(entry) for entry in entries]}
+
+
+def _state_words(entry: Entry) -> str:
+    return f"{entry.state}: {entry.stage}" if entry.stage and entry.state == "running" else entry.state
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,103 @@
+"""The experiments of one baseline side by side."""
+
+import csv
+import io
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from expctl.render.lines import lines, pairs_text, value_text
+from expctl.render.times import iso, span
+from expproto.replies import ExperimentRecord, Shown
+
+METRIC_DIGITS = 5
+"""What `dvc exp show` prints of a metric; lines, CSV and JSON hold all digits."""
+
+
+def document(shown: Shown, found: Sequence[ExperimentRecord]) -> dict[str, object]:
+    """Give what `show --json` says."""
+    baseline = {
+        "rev": shown.baseline_rev,
+        "name": shown.baseline_name,
+        "params": shown.baseline_params,
+        "metrics": shown.baseline_metrics,
+    }
+    return {"baseline": baseline, "experiments": [_document(experiment) for experiment in found]}
+
+
+def plain(found: Sequence[ExperimentRecord]) -> str:
+    """Give name, rev, changed parameters, metrics, and what is wrong with the row if anything is."""
+    return lines((row.name, row.rev, pairs_text(row.params), pairs_text(row.metrics), row.error or "") for row in found)
+
+
+def csv_text(shown: Shown, found: Sequence[ExperimentRecord]) -> str:
+    """Give a heading, the baseline, and the experiments; a key that is both is told apart by its prefix."""
+    params, metrics = _keys(row.params for row in found), _metric_keys(shown, found)
+    both = set(params) & set(metrics)
+    page = io.StringIO()
+    writer = csv.writer(page, lineterminator="\n")
+    writer.writerow(
+        ["name", "rev", "baseline_rev", "created_at", "entry"]
+        + [f"params:{key}" if key in both else key for key in params]
+        + [f"metrics:{key}" if key in both else key for key in metrics]
+    )
+    baseline = [shown.baseline_name or "", shown.baseline_rev, "", "", ""]
+    writer.writerow(baseline + _cells(shown.baseline_params, params) + _cells(shown.baseline_metrics, metrics))
+    for row in found:
+        entry = "" if row.entry is None else str(row.entry)
+        about = [row.name, row.rev, row.baseline_rev, iso(row.created_at) or "", entry]
+        writer.writerow(about + _cells(row.params, params) + _cells(row.metrics, metrics))
+    return page.getvalue()
+
+
+def page(shown: Shown, found: Sequence[ExperimentRecord]) -> str:
+    """Give a table for a terminal: the baseline first, then the newest."""
+    from expctl.render.table import table  # noqa: PLC0415 - rich costs 60 ms, and only a terminal shows a table
+
+    params, metrics = _keys(row.params for row in found), _metric_keys(shown, found)
+    now = time.time()
+    baseline = [shown.baseline_name or "HEAD", shown.baseline_rev[:7], ""]
+    rows = [baseline + _rounded(shown.baseline_metrics, metrics) + _cells(shown.baseline_params, params)]
+    for row in found:
+        about = [row.name, row.rev[:7], span(now - row.created_at)]
+        cells = _rounded(row.metrics, metrics) + _cells(row.params, params)
+        rows.append(about + (cells if row.error is None else [f"! {row.error}", *cells[1:]]))
+    heading = ["name", "rev", "age", *metrics, *params]
+    if any(row.error for row in found) and not metrics + params:
+        heading.append("")
+    return table(
+        heading, [(row + [""] * len(heading))[: len(heading)] for row in rows], numbers=frozenset({"age", *metrics})
+    )
+
+
+def _document(row: ExperimentRecord) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "rev": row.rev,
+        "baseline_rev": row.baseline_rev,
+        "created_at": iso(row.created_at),
+        "params": row.params,
+        "metrics": row.metrics,
+        "id": row.entry,
+        "error": row.error,
+    }
+
+
+def _keys(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """Give all keys, in the order in which they are met."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _metric_keys(shown: Shown, found: Sequence[ExperimentRecord]) -> list[str]:
+    return _keys([shown.baseline_metrics, *(row.metrics for row in found)])
+
+
+def _cells(values: Mapping[str, object], keys: Sequence[str]) -> list[str]:
+    return [value_text(values[key]) if key in values else "" for key in keys]
+
+
+def _rounded(values: Mapping[str, object], keys: Sequence[str]) -> list[str]:
+    return [_rounded_text(values[key]) if key in values else "" for key in keys]
+
+
+def _rounded_text(value: object) -> str:
+    return f"{value:.{METRIC_DIGITS}g}" if isinstance(value, float) else value_text(value)

@@ -1,0 +1,136 @@
+"""The output of followed entries in four forms: exact, safe for a terminal, prefixed lines, JSON lines."""
+
+import base64
+import codecs
+from collections.abc import Mapping
+
+from expctl.output import Output
+from expctl.render.terminal import Sanitizer, visible
+
+LINE_BYTES_MAX = 64 * 1024
+"""A line longer than this is shown in pieces, each with its prefix: what is kept of several logs stays bounded."""
+
+
+class View:
+    """Where pieces of logs go as they arrive."""
+
+    def output(self, entry: int, offset: int, data: bytes) -> None:
+        """Show a piece of an entry's log."""
+        raise NotImplementedError
+
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
+        """Show that an entry is done, where the form has room for that."""
+
+    def close(self) -> None:
+        """Show what was held back; the view is not used afterwards."""
+
+
+class Exact(View):
+    """The bytes as they were written."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def output(self, entry: int, offset: int, data: bytes) -> None:  # noqa: ARG002 - one log has one place
+        """Pass the bytes on."""
+        self._output.raw(data)
+
+
+class Safe(View):
+    """One log on a terminal."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._sanitizer = Sanitizer()
+
+    def output(self, entry: int, offset: int, data: bytes) -> None:  # noqa: ARG002 - one log has one place
+        """Pass on what a terminal may be given."""
+        self._output.data(self._sanitizer.feed(data))
+
+    def close(self) -> None:
+        """Show what the sanitizer held, and reset its colours."""
+        self._output.data(self._sanitizer.finish())
+
+
+class Prefixed(View):
+    """Several logs, line by line, each line after its experiment's name."""
+
+    def __init__(self, output: Output, names: Mapping[int, str], *, is_safe: bool) -> None:
+        self._output = output
+        width = max(map(len, names.values()))
+        self._prefixes = {entry: f"{visible(name):<{width}} | ".encode() for entry, name in names.items()}
+        self._sanitizers = {entry: Sanitizer() for entry in names} if is_safe else {}
+        self._unfinished = dict.fromkeys(names, b"")
+
+    def output(self, entry: int, offset: int, data: bytes) -> None:  # noqa: ARG002 - lines have no place
+        """Show the lines that are complete, and keep the rest."""
+        if self._sanitizers:
+            data = self._sanitizers[entry].feed(data).encode()
+        *whole, rest = (self._unfinished[entry] + data).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            whole, rest = [*whole, rest], b""
+        self._unfinished[entry] = rest
+        self._output.raw(b"".join(self._line(entry, line) for line in whole))
+
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
+        """Show the last line, which may lack its end."""
+        rest = self._unfinished.pop(entry)
+        if self._sanitizers:
+            rest += self._sanitizers[entry].finish().encode()
+        self._output.raw(b"".join(self._line(entry, line) for line in rest.splitlines()))
+
+    def close(self) -> None:
+        """Show the last lines of all that did not end."""
+        for entry in list(self._unfinished):
+            self.ended(entry, {}, 0)
+
+    def _line(self, entry: int, line: bytes) -> bytes:
+        reset = self._sanitizers[entry].reset().encode() if self._sanitizers else b""
+        return self._prefixes[entry] + line + reset + b"\n"
+
+
+class JsonLines(View):
+    """One JSON document a piece and an end. `text` is the piece; `base64` stands beside it where it is not UTF-8."""
+
+    def __init__(self, output: Output, names: Mapping[int, str]) -> None:
+        self._output = output
+        self._names = names
+        self._cut: dict[int, tuple[int, bytes]] = {}
+        """Of each entry, the beginning of a character whose other bytes have not come, and its place."""
+
+    def output(self, entry: int, offset: int, data: bytes) -> None:
+        """Show a piece up to its last whole character."""
+        place, held = self._cut.pop(entry, (offset, b""))
+        data = held + data
+        try:
+            text, used = codecs.utf_8_decode(data, "strict", False)
+        except UnicodeDecodeError:
+            text, used = data.decode("utf-8", "replace"), len(data)
+            self._piece(entry, place, text, data)
+        else:
+            self._piece(entry, place, text, None)
+        if used < len(data):
+            self._cut[entry] = place + used, data[used:]
+
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
+        """Show how an entry ended."""
+        self._rest(entry)
+        self._event(entry, "ended", {"outcome": outcome["kind"], "detail": outcome, "exit_code": exit_code})
+
+    def close(self) -> None:
+        """Show the bytes that never became a character."""
+        for entry in list(self._cut):
+            self._rest(entry)
+
+    def _rest(self, entry: int) -> None:
+        if entry in self._cut:
+            place, held = self._cut.pop(entry)
+            self._piece(entry, place, held.decode("utf-8", "replace"), held)
+
+    def _piece(self, entry: int, offset: int, text: str, inexact: bytes | None) -> None:
+        if text:
+            more = {} if inexact is None else {"base64": base64.b64encode(inexact).decode("ascii")}
+            self._event(entry, "output", {"offset": offset, "text": text, **more})
+
+    def _event(self, entry: int, event: str, more: Mapping[str, object]) -> None:
+        self._output.document({"event": event, "id": entry, "name": self._names[entry], **more})

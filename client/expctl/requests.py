@@ -1,0 +1,108 @@
+"""Requests as maps, ready for the codec: what `expproto.requests` gives, without its imports.
+
+A test shows for each that both give the same bytes. Here is also what of this process goes along with a submission.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from expproto import PROTOCOL_VERSION, VERSION
+
+PRIVATE_VARIABLES = frozenset({
+    b"_", b"SHLVL", b"OLDPWD",  # the shell's own bookkeeping; would differ between two equal submissions
+    b"NOTIFY_SOCKET", b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES",  # systemd's, for the process that got them
+    b"INVOCATION_ID", b"JOURNAL_STREAM",
+    b"GIT_DIR", b"GIT_WORK_TREE", b"GIT_INDEX_FILE",  # would point a run's git at the user's repository
+    b"GIT_OBJECT_DIRECTORY", b"GIT_ALTERNATE_OBJECT_DIRECTORIES",
+})  # fmt: skip
+"""Variables that are not submitted; documented in docs/protocol.md."""
+PRIVATE_PREFIXES = (b"WATCHDOG_", b"EXPD_READY")
+
+
+def hello() -> dict[str, object]:
+    """Say who we are."""
+    return {"kind": "hello", "protocol": PROTOCOL_VERSION, "version": VERSION, "role": "client"}
+
+
+def submit(
+    *,
+    cwd: str,
+    overrides: Sequence[str],
+    name: str | None,
+    message: str | None,
+    force: bool,
+    command: Sequence[str] | None,
+    targets: Sequence[str],
+    environment: Sequence[tuple[bytes, bytes]],
+    umask: int,
+) -> dict[str, object]:
+    """Ask for a submission, under a new request id: the same map sent twice submits once."""
+    return {
+        "kind": "submit",
+        "request_id": os.urandom(16).hex(),
+        "cwd": cwd,
+        "overrides": list(overrides),
+        "name": name,
+        "message": message,
+        "force": force,
+        "command": None if command is None else list(command),
+        "targets": list(targets),
+        "environment": [list(pair) for pair in environment],
+        "umask": umask,
+    }
+
+
+def status(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+    """Ask for the queue, or for these entries."""
+    return {"kind": "status", "cwd": cwd, "entries": list(entries)}
+
+
+def wait(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+    """Ask for an answer when these are done."""
+    return {"kind": "wait", "cwd": cwd, "entries": list(entries)}
+
+
+def cancel(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+    """Ask for the end of these."""
+    return {"kind": "cancel", "cwd": cwd, "entries": list(entries), "reason": "cancelled by the user"}
+
+
+def pause() -> dict[str, object]:
+    """Ask that nothing more is started."""
+    return {"kind": "pause"}
+
+
+def resume() -> dict[str, object]:
+    """Ask that entries are started again."""
+    return {"kind": "resume"}
+
+
+def set_jobs(jobs: int | None) -> dict[str, object]:
+    """Ask for so many runs at once, or how many there are."""
+    return {"kind": "set_jobs", "jobs": jobs}
+
+
+def ask_daemon() -> dict[str, object]:
+    """Ask who answers."""
+    return {"kind": "ask_daemon"}
+
+
+def stop(*, now: bool) -> dict[str, object]:
+    """Ask the daemon to end."""
+    return {"kind": "stop", "now": now}
+
+
+def submitted_environment(environ: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """Give what a run's commands get: the environment without what belongs to this process alone."""
+    return [
+        (name, value)
+        for name, value in environ.items()
+        if name not in PRIVATE_VARIABLES and not name.startswith(PRIVATE_PREFIXES)
+    ]
+
+
+def current_umask() -> int:
+    """Read the umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,174 @@
+"""`expctl submit`: what is sent, what is shown, and that asking twice submits once."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from client.conftest import Expctl
+from client.scripted import BASELINE, HANG_UP, STASH, Step, a_page, an_entry, serving
+from expproto.replies import Refusal, Submitted
+from expproto.requests import Submit
+
+ONE: list[Step] = [a_page(an_entry()), Submitted(submission=1, count=1)]
+
+
+def test_submit_prints_id_name_state_and_params(sock: Path, expctl: Expctl) -> None:
+    """Off a terminal an entry is one line of tab-separated fields."""
+    with serving(sock, [ONE]):
+        ran = expctl("submit", "-S", "train.lr=0.2", "-n", "tuned")
+
+    assert (ran.code, ran.out, ran.err) == (0, "1\ttuned\tqueued\ttrain.lr=0.2\n", "")
+
+
+def test_submit_sends_what_was_asked(
+    sock: Path, expctl: Expctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every flag arrives in its field, with the directory, the umask and a fresh request id."""
+    monkeypatch.chdir(tmp_path)
+    with serving(sock, [ONE]) as daemon:
+        expctl("submit", "train", "-S", "a=1,2", "--set-param", "b.yaml:c=3", "-n", "x", "-m", "why", "-f", "eval")
+
+    (request,) = daemon.requests
+    assert isinstance(request, Submit)
+    assert request.cwd == str(tmp_path)
+    assert request.overrides == ("a=1,2", "b.yaml:c=3")
+    assert (request.name, request.message, request.force) == ("x", "why", True)
+    assert (request.targets, request.command) == (("train", "eval"), None)
+    assert len(bytes.fromhex(request.request_id)) == 16
+    assert request.umask == _umask()
+
+
+def test_submit_takes_a_command_after_dashes_untouched(sock: Path, expctl: Expctl) -> None:
+    """What follows `--` is the command, also where it looks like our own options."""
+    with serving(sock, [ONE]) as daemon:
+        expctl("submit", "-n", "x", "--", "python", "train.py", "--lr", "0.2", "--json", "--", "-n")
+
+    (request,) = daemon.requests
+    assert isinstance(request, Submit)
+    assert request.command == ("python", "train.py", "--lr", "0.2", "--json", "--", "-n")
+    assert request.name == "x"
+
+
+def test_submit_keeps_this_process_private_variables(
+    sock: Path, expctl: Expctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment goes along as bytes, without what belongs to the shell, to systemd or to Git's own processes."""
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "GIT_DIR", "SHLVL", "_", "EXPD_READY_FD"):
+        monkeypatch.setenv(name, "private")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
+    monkeypatch.setitem(os.environb, b"RAW", b"\xff")
+    with serving(sock, [ONE]) as daemon:
+        expctl("submit")
+
+    (request,) = daemon.requests
+    assert isinstance(request, Submit)
+    environment = dict(request.environment)
+    assert environment[b"GIT_AUTHOR_NAME"] == b"Ada"
+    assert environment[b"RAW"] == b"\xff"
+    assert b"private" not in environment.values()
+
+
+def test_submit_json_has_the_documented_fields(sock: Path, expctl: Expctl) -> None:
+    """The document is what docs/json.md promises, and nothing else is on stdout."""
+    with serving(sock, [ONE]):
+        ran = expctl("submit", "--json")
+
+    entry = {
+        "id": 1,
+        "name": "tuned",
+        "state": "queued",
+        "baseline_rev": BASELINE,
+        "stash_rev": STASH,
+        "params": {"train.lr": 0.2},
+    }
+    assert ran.document == {"schema": 1, "entries": [entry]}
+    assert ran.err == ""
+
+
+def test_submit_quiet_prints_ids_of_all_pages(sock: Path, expctl: Expctl) -> None:
+    """With -q a sweep is one id a line, however many pages it came in."""
+    pages: list[Step] = [a_page(an_entry(7), an_entry(8)), a_page(an_entry(9)), Submitted(submission=1, count=3)]
+    with serving(sock, [pages]):
+        ran = expctl("submit", "-q", "-S", "a=1,2,3")
+
+    assert ran.out == "7\n8\n9\n"
+
+
+def test_submit_asks_again_with_the_same_id_when_the_reply_is_lost(sock: Path, expctl: Expctl) -> None:
+    """A connection that breaks before the reply, even between its events, makes no second submission."""
+    with serving(sock, [[HANG_UP]], [[a_page(an_entry()), HANG_UP]], [ONE]) as daemon:  # fmt: skip
+        ran = expctl("submit")
+
+    assert ran.out == "1\ttuned\tqueued\ttrain.lr=0.2\n"
+    assert len(daemon.requests) == 3
+    assert daemon.requests[0] == daemon.requests[1] == daemon.requests[2]
+
+
+def test_submit_gives_up_on_a_daemon_that_dies_of_it(sock: Path, expctl: Expctl) -> None:
+    """A request that ends every connection is not repeated for ever."""
+    with serving(sock, *[[[HANG_UP]]] * 6) as daemon:
+        ran = expctl("submit")
+
+    assert ran.code == 3
+    assert len(daemon.requests) == 6
+    assert "broke 6 times" in ran.err
+
+
+def test_submit_with_empty_command_is_a_usage_error(sock: Path, expctl: Expctl) -> None:
+    """A `--` with nothing after it is a slip, not an experiment."""
+    ran = expctl("submit", "--")
+
+    assert ran.code == 2
+    assert not sock.exists()
+
+
+def test_submit_that_is_refused_says_why_and_what_next(sock: Path, expctl: Expctl) -> None:
+    """A refusal's code and data become a sentence, a hint and an exit code."""
+    data = {"name": "tuned", "holder": "entry", "baseline_rev": BASELINE, "entry": 4}
+    with serving(sock, [[Refusal(code="name_taken", data=data)]]):
+        ran = expctl("submit", "-n", "tuned")
+
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err.splitlines() == [
+        "expctl: the name tuned belongs to entry 4 of baseline bbbbbbb; nothing was queued",
+        "  choose another name, leave -n away, or replace it with --force",
+    ]
+
+
+def test_submit_that_is_refused_says_so_in_json(sock: Path, expctl: Expctl) -> None:
+    """With --json an error is a document on stdout, with the same exit code."""
+    with serving(sock, [[Refusal(code="no_commit", data={"repository": "/r"})]]):
+        ran = expctl("submit", "--json")
+
+    assert (ran.code, ran.err) == (6, "")
+    assert json.loads(ran.out) == {
+        "schema": 1,
+        "error": {
+            "code": "no_commit",
+            "message": "the repository /r has no commit to compare experiments with",
+            "hint": "commit once: git add . && git commit",
+        },
+    }
+
+
+def test_submit_beyond_the_frame_limit_is_refused_here(
+    sock: Path, expctl: Expctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request beyond the limit is refused here, before a byte is sent."""
+    monkeypatch.setenv("HUGE", "x" * 100_000)
+    for number in range(45):
+        monkeypatch.setenv(f"HUGE{number}", "x" * 100_000)
+    with serving(sock, [ONE]) as daemon:
+        ran = expctl("submit")
+
+    assert ran.code == 6
+    assert "too large" in ran.err
+    assert daemon.requests == []
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
