@@ -1,0 +1,108 @@
+"""A worktree after its run → the experiment commit: tracked files as they are, and what the stages declare.
+
+The rules are DVC's (`git add -u`, then dvc.yaml, dvc.lock, non-cached outputs and dependencies of the stages that were
+gone through). A command without a pipeline declares nothing, so every new file that Git does not ignore is its result.
+"""
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from expd.gitio.repository import REGULAR, Repository, TreeFile
+from expd.gitio.slot import Slot
+from expd.pipeline.cache import Cache
+from expd.pipeline.hashing import Hasher
+from expproto.vocabulary import Rev
+
+GIT_FILE_BYTES_MAX = 16 * 1024 * 1024
+"""Larger files made by a plain command go to the cache, as `dvc add` would have it: a Git object is for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harvest:
+    """What a run left, as paths relative to the worktree: `touched` and `deleted` were checked out, `made` were not.
+
+    `made` may name directories, and things that do not exist; `cached_by_size` sends large files of it to the cache.
+    """
+
+    touched: Sequence[str]
+    deleted: Sequence[str]
+    made: Sequence[str]
+    cached_by_size: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitOrder:
+    """The commit to make: its parent, the tree that was checked out, and its message."""
+
+    baseline_rev: Rev
+    stash_tree: Rev
+    message: str
+    at: float
+
+
+def commit_experiment(
+    worktree: Path, user_git_directory: Path, harvest: Harvest, order: CommitOrder, cache: Cache
+) -> Rev:
+    """Store what a run left in the user's objects and commit it; no ref moves. Raises GitFailed."""
+    repository = Repository(user_git_directory)
+    slot = Slot(worktree, user_git_directory)
+    changes: dict[str, TreeFile | None] = dict.fromkeys(harvest.deleted)
+    for path in harvest.touched:
+        changes[path] = slot.store_file(path)
+    for path in _files_below(worktree, harvest.made, slot.is_ignored):
+        if harvest.cached_by_size and _is_large(worktree / path):
+            path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
+            changes[path] = TreeFile(rev=repository.write_blob(content), mode=REGULAR)
+        else:
+            changes[path] = slot.store_file(path)
+    tree = repository.edit_tree(order.stash_tree, changes)
+    return repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
+
+
+def command_message(command: Sequence[str]) -> str:
+    """Give the default message for a command without a pipeline."""
+    return f"expd: {shlex.join(command)}"
+
+
+def _files_below(worktree: Path, paths: Iterable[str], is_ignored: Callable[[str], bool]) -> Iterable[str]:
+    """Walk the paths: a file is itself, a directory is what it holds and Git does not ignore."""
+    for path in dict.fromkeys(paths):
+        full = worktree / path
+        if full.is_dir() and not full.is_symlink():
+            yield from _files_in(worktree, path, is_ignored)
+        elif full.is_symlink() or full.is_file():
+            yield path
+
+
+def _files_in(worktree: Path, directory: str, is_ignored: Callable[[str], bool]) -> Iterable[str]:
+    with os.scandir(worktree / directory) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        path = f"{directory}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            if not is_ignored(path + "/"):
+                yield from _files_in(worktree, path, is_ignored)
+        elif not is_ignored(path):
+            yield path
+
+
+def _is_large(path: Path) -> bool:
+    return not path.is_symlink() and path.stat().st_size > GIT_FILE_BYTES_MAX
+
+
+def _pointer(worktree: Path, path: str, cache: Cache) -> tuple[str, bytes]:
+    """Store a file in the cache; gives path and text of the .dvc file that stands for it (DVC's `outs` form)."""
+    content = Hasher().content(str(worktree / path))
+    assert content is not None
+    fingerprint = content.fingerprint
+    cache.store_file(worktree / path, fingerprint)
+    name = PurePosixPath(path).name
+    text = f"outs:\n- md5: {fingerprint.md5}\n  size: {fingerprint.size}\n  hash: md5\n  path: {_quoted(name)}\n"
+    return f"{path}.dvc", text.encode("utf-8", "surrogateescape")
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"

@@ -1,0 +1,29 @@
+"""The program a worker is: `python -m expd.execute SOCKET`, its token in the environment. Knows no daemon's insides."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import trio
+
+from expd.execute.worker import Worker
+from expd.journal import open_journal
+from expd.linux.processes import become_subreaper
+
+WORKER_TOKEN_VARIABLE = "EXPD_WORKER_TOKEN"  # noqa: S105 - the name of the variable, not its value
+
+
+def main() -> int:
+    """Work until there is no daemon and nothing to do; a daemon's Ctrl-C is not ours."""
+    token = os.environ.pop(WORKER_TOKEN_VARIABLE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    open_journal(os.environ, verbose=False)
+    become_subreaper()
+    trio.run(Worker(Path(sys.argv[1]), token).work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The environment of a run's commands: what the submitter had, and what says which experiment this is."""
+
+import os
+from collections.abc import Mapping
+
+from expd.linux.processes import TOKEN_VARIABLE
+from expproto.work import Execute
+
+_NOT_FOR_RUNS = frozenset(
+    {
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_PREFIX",
+    }
+    | {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "INVOCATION_ID", "JOURNAL_STREAM", "OLDPWD"}
+)
+"""Variables that point at the submitter's repository or service: in a worktree they would be wrong."""
+
+
+def run_environment(order: Execute) -> dict[str, str]:
+    """Give the environment of every command; DVC_STAGE and PWD are added for each.
+
+    DVC_ROOT names the user's project, not the worktree, as DVC has it: DVCLive leaves its signals there.
+    """
+    environment = {os.fsdecode(name): os.fsdecode(value) for name, value in order.environment}
+    for name in _NOT_FOR_RUNS:
+        environment.pop(name, None)
+    return {"PYTHONUNBUFFERED": "1", **environment, **_identity(order)}
+
+
+def _identity(order: Execute) -> Mapping[str, str]:
+    return {
+        "DVC_ROOT": order.origin_root,
+        "DVC_EXP_NAME": order.name,
+        "DVC_EXP_BASELINE_REV": order.baseline_rev,
+        "EXPD_ENTRY": str(order.entry),
+        "EXPD_NAME": order.name,
+        TOKEN_VARIABLE: order.run_token,
+    }

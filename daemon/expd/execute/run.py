@@ -1,0 +1,209 @@
+"""One run from its order to its outcome: worktree, commands, experiment commit; whatever happens, it has an outcome.
+
+The log is opened before anything else, so that an error of preparing stands in it as well as one of a command.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
+from expd.execute.commands import end_tree, run_command
+from expd.execute.environment import run_environment
+from expd.execute.runlog import RunLog
+from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
+from expd.execute.worktree import Manifest, check_out, keep, new_files, remove_tree, tracked_changes
+from expd.gitio.errors import GitFailed
+from expd.gitio.repository import Repository
+from expd.gitio.slot import Slot, lay_git_directory
+from expd.pipeline.cache import Cache
+from expd.pipeline.config import DvcConfig, read_config
+from expd.pipeline.localconfig import local_config_text
+from expd.pipeline.memo import HashMemo
+from expd.pipeline.model import PipelineError
+from expd.pipeline.project import Project, exp_hash, open_project
+from expproto.vocabulary import Cancelled, Failed, Killed, Outcome, Refused, Rev, Succeeded
+from expproto.work import Collecting, Execute, Report, StageStarted
+
+_journal = logging.getLogger("expd.execute")
+
+COMMAND_STAGE = "command"
+"""What stands for the stage's name where a plain command runs."""
+
+
+class Run:
+    """One attempt: `execute` runs it, `cancel` ends it from another task."""
+
+    def __init__(self, order: Execute, tell: Callable[[Report], Awaitable[None]], memo: HashMemo) -> None:
+        self.order = order
+        self._tell = tell
+        self._memo = memo
+        self._scope = trio.CancelScope()
+        self._cancel_reason = ""
+        self._worktree = Path(order.worktree)
+        self._user_git = Path(order.git_directory)
+
+    def cancel(self, reason: str) -> None:
+        """End the run and all it started; its outcome will be Cancelled."""
+        self._cancel_reason = reason
+        self._scope.cancel()
+
+    async def execute(self) -> Outcome:
+        """Run to an outcome; afterwards no process of the run is left."""
+        os.umask(self.order.umask)
+        log = RunLog(Path(self.order.log))
+        outcome: Outcome = Cancelled(reason="")
+        try:
+            with self._scope:
+                outcome = await self._attempt(log)
+            if self._scope.cancelled_caught:
+                outcome = Cancelled(reason=self._cancel_reason)
+                log.note(f"expd: {self._cancel_reason}")
+        finally:
+            with trio.CancelScope(shield=True):
+                left = await end_tree(self.order.grace_seconds)
+                if left and isinstance(outcome, Succeeded):
+                    log.note(f"expd: ended {left} processes that the run had left behind")
+                if not isinstance(outcome, Succeeded):
+                    await trio.to_thread.run_sync(self._keep_worktree, log)
+                await trio.to_thread.run_sync(log.sync)
+                log.close()
+        return outcome
+
+    async def _attempt(self, log: RunLog) -> Outcome:
+        try:
+            rev = await self._prepare_and_run(log)
+        except CommandEnded as ended:
+            return _outcome_of(ended)
+        except (PipelineError, GitFailed, OSError) as error:
+            log.note(f"expd: {error}")
+            return Refused(reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the boundary around a run
+            # A bug here ends this run with a reason, not the worker and its neighbours.
+            _journal.exception("run %s of entry %s", self.order.run, self.order.entry)
+            log.note(f"expd: internal error: {error!r}")
+            return Refused(reason=f"internal error: {error!r}")
+        return Succeeded(rev=rev)
+
+    async def _prepare_and_run(self, log: RunLog) -> Rev:
+        order = self.order
+        manifest = await trio.to_thread.run_sync(self._prepare)
+        cache = await trio.to_thread.run_sync(self._open_cache)
+        if order.command is not None:
+            await self._run_command(order.command, log)
+            await self._tell(Collecting(run=order.run, run_token=order.run_token))
+            return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
+        project = await trio.to_thread.run_sync(self._open_project, cache)
+        surroundings = Surroundings(environment=run_environment(order), log=log, tell_stage=self._tell_stage)
+        done = await run_stages(project, order.targets, surroundings)
+        await self._tell(Collecting(run=order.run, run_token=order.run_token))
+        return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
+
+    def _prepare(self) -> Manifest:
+        """Make the worktree hold the stash commit's tree, and nothing else."""
+        order = self.order
+        repository = Repository(self._user_git)
+        tree = repository.tree_of(order.stash_rev)
+        files = repository.files_of(tree)
+        self._worktree.mkdir(parents=True, exist_ok=True, mode=0o700)
+        remove_tree(self._worktree / ".git")
+        lay_git_directory(self._worktree, self._user_git, order.baseline_rev)
+        slot = Slot(self._worktree, self._user_git)
+        if slot.has_filters(files):
+            manifest = check_out(self._worktree, files, lambda file, path: slot.content_of(file, path, order.stash_rev))
+        else:
+            manifest = check_out(self._worktree, files, lambda file, _path: repository.read_blob(file.rev))
+        slot.write_index(tree)
+        self._write_local_config()
+        return manifest
+
+    def _write_local_config(self) -> None:
+        """Let a `dvc` that a stage calls use the user's cache and local settings, as DVC's own worktrees do."""
+        local = Path(self.order.root, ".dvc", "config.local")
+        target = self._worktree / local
+        if target.parent.is_dir() and not target.exists():
+            text = local_config_text(Path(self.order.origin_root), Path(self.order.cache))
+            target.write_text(text, encoding="utf-8")
+            target.chmod(0o600)
+
+    def _open_cache(self) -> Cache:
+        config = self._config()
+        return Cache(
+            Path(self.order.cache),
+            types=config.cache_types,
+            shared=config.cache_shared,
+            checkpoint=trio.from_thread.check_cancelled,
+        )
+
+    def _config(self) -> DvcConfig:
+        return read_config(Path(self.order.origin_root))
+
+    def _open_project(self, cache: Cache) -> Project:
+        return open_project(
+            self._worktree / self.order.root,
+            self._worktree / self.order.directory,
+            cache=cache,
+            parsing=self._config().parsing,
+            memo=self._memo,
+            checkpoint=trio.from_thread.check_cancelled,
+        )
+
+    async def _run_command(self, command: tuple[str, ...], log: RunLog) -> None:
+        await self._tell_stage(COMMAND_STAGE)
+        cwd = self._worktree / self.order.directory
+        environment = {**run_environment(self.order), "DVC_STAGE": COMMAND_STAGE, "PWD": str(cwd)}
+        code = await run_command(command, cwd, environment, log.descriptor)
+        if code != 0:
+            raise CommandEnded(COMMAND_STAGE, code)
+
+    async def _tell_stage(self, stage: str) -> None:
+        await self._tell(StageStarted(run=self.order.run, run_token=self.order.run_token, stage=stage))
+
+    def _commit_command(self, manifest: Manifest, command: tuple[str, ...], cache: Cache) -> Rev:
+        slot = Slot(self._worktree, self._user_git)
+        changes = tracked_changes(self._worktree, manifest)
+        made = new_files(self._worktree, manifest, slot.is_ignored)
+        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, cached_by_size=True)
+        return self._commit(harvest, command_message(command), cache)
+
+    def _commit_stages(self, manifest: Manifest, project: Project, done: StagesDone, cache: Cache) -> Rev:
+        changes = tracked_changes(self._worktree, manifest)
+        declared = [path for record in done.visited for path in record.tracked_paths]
+        results = project.interesting_files()
+        declared += [file.path for file in (*results.metrics, *results.plots) if file.fingerprint is None]
+        declared += [file.path for file in results.params]
+        made = [(Path(self.order.root) / path).as_posix() for path in declared]
+        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made)
+        return self._commit(harvest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
+
+    def _commit(self, harvest: Harvest, message: str, cache: Cache) -> Rev:
+        order = CommitOrder(
+            baseline_rev=self.order.baseline_rev,
+            stash_tree=Repository(self._user_git).tree_of(self.order.stash_rev),
+            message=self.order.message or message,
+            at=time.time(),
+        )
+        return commit_experiment(self._worktree, self._user_git, harvest, order, cache)
+
+    def _keep_worktree(self, log: RunLog) -> None:
+        """Leave what a run that did not succeed made where a person can look at it; the oldest such go."""
+        kept = self._worktree.parent.parent / "kept"
+        try:
+            if self._worktree.exists():
+                keep(self._worktree, kept / str(self.order.run))
+                log.note(f"expd: the worktree is kept in {kept / str(self.order.run)}")
+            runs = sorted((path for path in kept.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+            for path in runs[: max(0, len(runs) - self.order.kept_worktrees_max)]:
+                remove_tree(path)
+        except OSError as error:
+            _journal.warning("the worktree of run %s can't be kept: %s", self.order.run, error)
+
+
+def _outcome_of(ended: CommandEnded) -> Outcome:
+    if ended.return_code < 0:
+        return Killed(stage=ended.stage, signal=-ended.return_code)
+    return Failed(stage=ended.stage, exit_code=ended.return_code)

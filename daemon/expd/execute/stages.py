@@ -1,0 +1,90 @@
+"""The stages of a pipeline, one after the other: examined, restored from the cache or run, recorded."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from expd.execute.commands import run_command
+from expd.execute.runlog import RunLog
+from expd.pipeline.changes import Changed, Frozen, Restorable, Unchanged
+from expd.pipeline.commands import shell_commands
+from expd.pipeline.model import Stage
+from expd.pipeline.project import Project, StageRecord
+
+
+class CommandEnded(Exception):
+    """A command of `stage` ended badly: `return_code` as subprocess has it, negative for a signal."""
+
+    def __init__(self, stage: str, return_code: int) -> None:
+        super().__init__(f"{stage}: {return_code}")
+        self.stage = stage
+        self.return_code = return_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every command of a run gets: its environment, the log, and whom to tell that a stage starts."""
+
+    environment: Mapping[str, str]
+    log: RunLog
+    tell_stage: Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagesDone:
+    """What was gone through (`visited`), and what of it really ran (`ran`, which names the experiment as DVC does)."""
+
+    visited: tuple[StageRecord, ...]
+    ran: tuple[StageRecord, ...]
+
+
+async def run_stages(project: Project, targets: tuple[str, ...], surroundings: Surroundings) -> StagesDone:
+    """Go through the stages in order; raises CommandEnded at the first that fails, or PipelineError."""
+    order = await trio.to_thread.run_sync(lambda: project.order(targets))
+    await trio.to_thread.run_sync(project.link_data_sources, order)
+    visited, ran = [], []
+    for stage in order:
+        record, has_run = await _go_through(project, stage, surroundings)
+        if record is not None:
+            visited.append(record)
+        if record is not None and has_run:
+            ran.append(record)
+    return StagesDone(visited=tuple(visited), ran=tuple(ran))
+
+
+async def _go_through(project: Project, stage: Stage, surroundings: Surroundings) -> tuple[StageRecord | None, bool]:
+    """Bring one stage up to date; gives its record, and whether its commands ran."""
+    name = project.address(stage)
+    verdict = await trio.to_thread.run_sync(lambda: project.examine(stage))
+    match verdict:
+        case Unchanged():
+            surroundings.log.note(f"Stage '{name}' didn't change, skipping")
+            return _record_as_locked(project, stage), False
+        case Restorable(source=source):
+            surroundings.log.note(f"Stage '{name}' is cached ({source}), checking out its outputs")
+            await trio.to_thread.run_sync(project.restore, stage, verdict)
+            return await trio.to_thread.run_sync(project.record, stage), False
+        case Frozen():
+            surroundings.log.note(f"Stage '{name}' is frozen, recording what is there")
+            return await trio.to_thread.run_sync(project.record, stage), False
+        case Changed():
+            await _run_stage(project, stage, name, surroundings)
+            return await trio.to_thread.run_sync(project.record, stage), True
+
+
+def _record_as_locked(project: Project, stage: Stage) -> StageRecord | None:
+    entry = project.lock_entry(stage)
+    return None if entry is None else project.record_of(stage, entry)
+
+
+async def _run_stage(project: Project, stage: Stage, name: str, surroundings: Surroundings) -> None:
+    await surroundings.tell_stage(name)
+    await trio.to_thread.run_sync(project.clear_outputs, stage)
+    environment = {**surroundings.environment, "DVC_STAGE": name, "PWD": stage.wdir}
+    for argv in shell_commands(stage, environment):
+        surroundings.log.note(f"Running stage '{name}':\n> {argv[-1]}")
+        code = await run_command(argv, Path(stage.wdir), environment, surroundings.log.descriptor)
+        if code != 0:
+            raise CommandEnded(name, code)

@@ -1,0 +1,200 @@
+"""The worker: warm, runs one entry after the other, and outlives the daemon.
+
+If the daemon dies, the run goes on; its outcome is written to disk before it is reported, the worker connects again as
+soon as a daemon listens, registers with the run it is in, and says what was not heard. With no run it leaves at once.
+"""
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from expd.bell import Bell
+from expd.execute.run import Run
+from expd.linux.durable import write_durably
+from expd.linux.inotify import Watcher
+from expd.linux.processes import identity_of
+from expd.pipeline.memo import HashMemo
+from expproto.codec import encode
+from expproto.connection import NEED_DATA, Connection
+from expproto.errors import ProtocolError
+from expproto.messages import Message, message_to_map
+from expproto.vocabulary import RunId
+from expproto.work import Acknowledge, CancelRun, Execute, Leave, Register, Report, RunEnded
+
+_journal = logging.getLogger("expd.execute")
+
+ABANDONED_SECONDS = 3600.0
+"""How long a worker whose run has ended waits for a daemon before it leaves; the outcome is on the disk anyway."""
+_RECEIVE_BYTES = 64 * 1024
+
+
+class _DaemonGone(Exception):
+    """The conversation ended: the daemon stopped or died."""
+
+
+@dataclass(slots=True)
+class _Current:
+    """The run under way, and the newest thing said of it."""
+
+    run: Run
+    order: Execute
+    last_report: Report | None = None
+
+
+class Worker:
+    """One worker process; `work` lives as long as it does."""
+
+    def __init__(self, socket_path: Path, token: str) -> None:
+        self._socket_path = socket_path
+        self._token = token
+        self._watcher = Watcher()
+        self._memo = HashMemo()
+        self._connection: Connection | None = None
+        self._stream: trio.SocketStream | None = None
+        self._sending = trio.Lock()
+        self._current: _Current | None = None
+        self._unheard: dict[RunId, RunEnded] = {}
+        self._idle = Bell()
+        self._leaving = False
+
+    async def work(self) -> None:
+        """Serve daemons, one after the other, until there is nothing left to do for any."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watcher.run)
+            while True:
+                await self._serve_one_daemon(nursery)
+                if self._leaving or not await self._wait_for_daemon():
+                    break
+            nursery.cancel_scope.cancel()
+
+    async def _serve_one_daemon(self, nursery: trio.Nursery) -> None:
+        try:
+            stream = await trio.open_unix_socket(self._socket_path)
+        except OSError:
+            return
+        connection = Connection("worker")
+        try:
+            await stream.send_all(connection.greet())
+            await self._next_order(stream, connection)
+            self._stream, self._connection = stream, connection
+            await self._catch_up()
+            while not self._leaving:
+                await self._obey(await self._next_order(stream, connection), nursery)
+        except (_DaemonGone, ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError) as reason:
+            _journal.info("the daemon is gone: %r", reason)
+        finally:
+            self._stream = self._connection = None
+            await trio.aclose_forcefully(stream)
+
+    async def _next_order(self, stream: trio.SocketStream, connection: Connection) -> Message:
+        """Receive one message; the first is the daemon's Hello."""
+        while (message := connection.next_message()) is NEED_DATA:
+            data = await stream.receive_some(_RECEIVE_BYTES)
+            if not data:
+                raise _DaemonGone
+            connection.receive_data(data)
+        assert not isinstance(message, type(NEED_DATA))
+        return message
+
+    async def _catch_up(self) -> None:
+        """Say who we are, and what the last daemon may not have heard."""
+        me = identity_of(os.getpid())
+        assert me is not None
+        current = self._current
+        await self._send(
+            Register(
+                token=self._token,
+                pid=me.pid,
+                start_ticks=me.start_ticks,
+                boot_id=me.boot_id,
+                run=None if current is None else current.order.run,
+                run_token=None if current is None else current.order.run_token,
+            )
+        )
+        if current is not None and current.last_report is not None:
+            await self._send(current.last_report)
+        for ended in list(self._unheard.values()):
+            await self._send(ended)
+
+    async def _obey(self, order: Message, nursery: trio.Nursery) -> None:
+        match order:
+            case Execute() if self._current is None:
+                run = Run(order, self._tell, self._memo)
+                self._current = _Current(run=run, order=order)
+                nursery.start_soon(self._execute, self._current)
+            case CancelRun(run=run_id, reason=reason):
+                if self._current is not None and self._current.order.run == run_id:
+                    self._current.run.cancel(reason)
+            case Acknowledge(run=run_id):
+                self._unheard.pop(run_id, None)
+                self._idle.ring()
+            case Leave():
+                self._leaving = self._current is None and not self._unheard
+            case _:
+                raise _DaemonGone(f"{order.kind} makes no sense now")
+
+    async def _execute(self, current: _Current) -> None:
+        order = current.order
+        outcome = await current.run.execute()
+        ended = RunEnded(run=order.run, run_token=order.run_token, outcome=outcome, ended_at=time.time())
+        await trio.to_thread.run_sync(write_durably, Path(order.record), encode(message_to_map(ended)))
+        self._unheard[order.run] = ended
+        self._current = None
+        self._idle.ring()
+        await self._try_send(ended)
+
+    async def _tell(self, report: Report) -> None:
+        if self._current is not None:
+            self._current.last_report = report
+        await self._try_send(report)
+
+    async def _try_send(self, report: Report) -> None:
+        """Report if a daemon listens; else the next one is told."""
+        try:
+            await self._send(report)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    async def _send(self, report: Report) -> None:
+        async with self._sending:
+            if self._stream is not None and self._connection is not None:
+                await self._stream.send_all(self._connection.send(report))
+
+    async def _wait_for_daemon(self) -> bool:
+        """Wait until a socket appears where the daemon's was; False once there is nothing left to wait for."""
+        bell = Bell()
+        with self._watcher.ringing(self._socket_path.parent, bell):
+            while self._current is not None or self._unheard:
+                appeared, idle = bell.next_ring, self._idle.next_ring
+                if await self._can_connect():
+                    return True
+                patience = float("inf") if self._current is not None else ABANDONED_SECONDS
+                with trio.move_on_after(patience) as waiting:
+                    await _first_of(appeared, idle)
+                if waiting.cancelled_caught:
+                    return False
+        return False
+
+    async def _can_connect(self) -> bool:
+        try:
+            stream = await trio.open_unix_socket(self._socket_path)
+        except OSError:
+            return False
+        await trio.aclose_forcefully(stream)
+        return True
+
+
+async def _first_of(*events: trio.Event) -> None:
+    """Wait for any of these."""
+
+    async def wait(event: trio.Event, scope: trio.CancelScope) -> None:
+        await event.wait()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for event in events:
+            nursery.start_soon(wait, event, nursery.cancel_scope)

@@ -1,0 +1,278 @@
+"""A private worktree that is used again and again, and always holds what a fresh checkout would, byte for byte.
+
+libgit2's forced checkout writes through a symbolic link that an earlier run left in place of a directory, outside the
+worktree. So the slot is swept first, by directory descriptors that never follow a link: whatever is not exactly what
+was checked out there, and wanted again, is removed; only then is anything written.
+
+The manifest lies beside the worktree, where its commands have no business: path → object, mode, and what lstat(2)
+said when the file had been written. Files stamped in the same instant as the manifest are never believed unchanged.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgpack
+
+from expd.gitio.repository import EXECUTABLE, LINK, SUBMODULE, TreeFile
+from expproto.vocabulary import Rev
+
+_RACY_NS = 20_000_000
+"""20 ms: twice the coarsest tick with which Linux stamps files (CONFIG_HZ=100)."""
+_MANIFEST_VERSION = 1
+_GIT = ".git"
+
+ReadContent = Callable[[TreeFile, str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What lstat(2) tells of a file that nobody has touched."""
+
+    inode: int
+    size: int
+    mode: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What was checked out, and when it was complete (`stamped_ns`, wall clock)."""
+
+    files: Mapping[str, tuple[TreeFile, Stamp]]
+    stamped_ns: int
+
+    def is_untouched(self, path: str, status: os.stat_result) -> bool:
+        """Tell whether a file is for certain still what was checked out."""
+        found = self.files.get(path)
+        if found is None or found[1] != _stamp(status):
+            return False
+        return found[1].ctime_ns < self.stamped_ns - _RACY_NS
+
+
+EMPTY = Manifest(files={}, stamped_ns=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedChanges:
+    """What a run did to the files that were checked out."""
+
+    touched: tuple[str, ...]
+    """There, and perhaps changed."""
+    deleted: tuple[str, ...]
+
+
+def check_out(worktree: Path, wanted: Mapping[str, TreeFile], read_content: ReadContent) -> Manifest:
+    """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it."""
+    worktree.mkdir(parents=True, exist_ok=True, mode=0o700)
+    manifest = load_manifest(worktree)
+    _manifest_path(worktree).unlink(missing_ok=True)
+    sweep = _Sweep(manifest, wanted)
+    sweep.run(worktree)
+    stamps = {path: manifest.files[path][1] for path in sweep.kept}
+    for path, file in wanted.items():
+        if path not in stamps:
+            stamps[path] = _write(worktree / path, file, path, read_content)
+    return _save_manifest(worktree, {path: (file, stamps[path]) for path, file in wanted.items()})
+
+
+def tracked_changes(worktree: Path, manifest: Manifest) -> TrackedChanges:
+    """Compare the files that were checked out with what is there now: one lstat a file."""
+    touched, deleted = [], []
+    for path, (file, _stamp_then) in manifest.files.items():
+        try:
+            status = (worktree / path).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            deleted.append(path)
+            continue
+        if file.mode != SUBMODULE and not manifest.is_untouched(path, status):
+            touched.append(path)
+    return TrackedChanges(touched=tuple(touched), deleted=tuple(deleted))
+
+
+def new_files(worktree: Path, manifest: Manifest, is_ignored: Callable[[str], bool]) -> list[str]:
+    """List the files that were not checked out and that Git does not ignore."""
+    found: list[str] = []
+    directories = [""]
+    while directories:
+        prefix = directories.pop()
+        with os.scandir(worktree / prefix) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                path = prefix + entry.name
+                if path == _GIT or path in manifest.files:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if not is_ignored(path + "/"):
+                        directories.append(path + "/")
+                elif not is_ignored(path):
+                    found.append(path)
+    return sorted(found)
+
+
+def keep(worktree: Path, destination: Path) -> None:
+    """Move a worktree aside for a look; the slot starts empty again."""
+    destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    worktree.rename(destination)
+    _manifest_path(worktree).unlink(missing_ok=True)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory whatever a run did to its modes; a link is removed itself, never followed."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        for directory, _subdirectories, _files in os.walk(path):
+            Path(directory).chmod(0o700)
+        shutil.rmtree(path)
+
+
+class _Sweep:
+    """One walk through a slot that leaves only what the next run wants and the last one did not touch."""
+
+    def __init__(self, manifest: Manifest, wanted: Mapping[str, TreeFile]) -> None:
+        self.kept: set[str] = set()
+        self._manifest = manifest
+        self._wanted = wanted
+        self._directories = {parent.as_posix() for path in wanted for parent in PurePosixPath(path).parents}
+
+    def run(self, worktree: Path) -> None:
+        descriptor = os.open(worktree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._directory(descriptor, "")
+        finally:
+            os.close(descriptor)
+
+    def _directory(self, descriptor: int, prefix: str) -> None:
+        with os.scandir(descriptor) as entries:
+            listed = list(entries)
+        for entry in listed:
+            path = prefix + entry.name
+            if path == _GIT:
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode) and path in self._directories:
+                self._enter(descriptor, entry.name, path)
+            elif stat.S_ISDIR(status.st_mode):
+                self._remove_directory(descriptor, entry.name, path)
+            elif self._is_wanted_still(path, status):
+                self.kept.add(path)
+            else:
+                os.unlink(entry.name, dir_fd=descriptor)
+
+    def _enter(self, descriptor: int, name: str, path: str) -> None:
+        _make_usable(name, descriptor)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+        try:
+            self._directory(below, path + "/")
+        finally:
+            os.close(below)
+
+    def _remove_directory(self, descriptor: int, name: str, path: str) -> None:
+        """A submodule's empty place may stay; everything else below an unwanted directory goes."""
+        wanted = self._wanted.get(path)
+        if wanted is not None and wanted.mode == SUBMODULE:
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=descriptor)
+        try:
+            shutil.rmtree(name, dir_fd=descriptor)
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            remove_tree(Path(f"/proc/self/fd/{descriptor}") / name)
+
+    def _is_wanted_still(self, path: str, status: os.stat_result) -> bool:
+        checked_out = self._manifest.files.get(path)
+        return (
+            checked_out is not None
+            and checked_out[0] == self._wanted.get(path)
+            and self._manifest.is_untouched(path, status)
+            and stat.S_IMODE(status.st_mode) == _mode_of(checked_out[0], status)
+        )
+
+
+def _make_usable(name: str, descriptor: int) -> None:
+    """Give a directory the mode a fresh one would have, whatever a run made of it."""
+    mode = 0o777 & ~_umask()
+    if stat.S_IMODE(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode) != mode:
+        os.chmod(name, mode, dir_fd=descriptor)
+
+
+def _mode_of(file: TreeFile, status: os.stat_result) -> int:
+    if stat.S_ISLNK(status.st_mode):
+        return stat.S_IMODE(status.st_mode)
+    return (0o777 if file.mode == EXECUTABLE else 0o666) & ~_umask()
+
+
+def _umask() -> int:
+    """Read the umask; it can only be read by setting it, and a worker runs one run at a time."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _write(full: Path, file: TreeFile, path: str, read_content: ReadContent) -> Stamp:
+    full.parent.mkdir(parents=True, exist_ok=True)
+    if file.mode == SUBMODULE:
+        full.mkdir(exist_ok=True)
+    elif file.mode == LINK:
+        full.symlink_to(os.fsdecode(read_content(file, path)))
+    else:
+        mode = 0o777 if file.mode == EXECUTABLE else 0o666
+        descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(read_content(file, path))
+    return _stamp(full.lstat())
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(
+        inode=status.st_ino,
+        size=status.st_size,
+        mode=status.st_mode,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+    )
+
+
+def _manifest_path(worktree: Path) -> Path:
+    return worktree.with_name(f"{worktree.name}.manifest")
+
+
+def _save_manifest(worktree: Path, files: Mapping[str, tuple[TreeFile, Stamp]]) -> Manifest:
+    """Store a manifest; it needs no sync, since without one everything is checked out again."""
+    manifest = Manifest(files=files, stamped_ns=time.time_ns())
+    rows = [
+        (os.fsencode(path), file.rev, file.mode, stamp.inode, stamp.size, stamp.mode, stamp.mtime_ns, stamp.ctime_ns)
+        for path, (file, stamp) in files.items()
+    ]
+    temporary = _manifest_path(worktree).with_suffix(".tmp")
+    temporary.write_bytes(msgpack.packb([_MANIFEST_VERSION, manifest.stamped_ns, rows]))
+    temporary.rename(_manifest_path(worktree))
+    return manifest
+
+
+def load_manifest(worktree: Path) -> Manifest:
+    """Read the manifest of a worktree; one that is missing or makes no sense is empty."""
+    try:
+        version, stamped_ns, rows = msgpack.unpackb(_manifest_path(worktree).read_bytes())
+        if version != _MANIFEST_VERSION:
+            return EMPTY
+        files = {
+            os.fsdecode(row[0]): (
+                TreeFile(rev=Rev(row[1]), mode=row[2]),
+                Stamp(inode=row[3], size=row[4], mode=row[5], mtime_ns=row[6], ctime_ns=row[7]),
+            )
+            for row in rows
+        }
+    except (OSError, ValueError, TypeError, IndexError, AttributeError, msgpack.UnpackException):
+        return EMPTY
+    return Manifest(files=files, stamped_ns=stamped_ns)
