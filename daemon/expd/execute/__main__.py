@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import trio
 
@@ -17,12 +18,16 @@ WORKER_TOKEN_VARIABLE = "EXPD_WORKER_TOKEN"  # noqa: S105 - the name of the vari
 def main() -> int:
     """Work until there is no daemon and nothing to do; a daemon's Ctrl-C is not ours."""
     token = os.environ.pop(WORKER_TOKEN_VARIABLE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _pass_over)
     open_journal(os.environ, verbose=False)
     become_subreaper()
     trio.run(Worker(Path(sys.argv[1]), token).work)
     return 0
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: a handler, because an ignored signal would stay ignored in every command, a handled one does not."""
 
 
 if __name__ == "__main__":

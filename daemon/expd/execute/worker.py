@@ -19,7 +19,7 @@ from expd.linux.inotify import Watcher
 from expd.linux.processes import identity_of
 from expd.pipeline.memo import HashMemo
 from expproto.codec import encode
-from expproto.connection import NEED_DATA, Connection
+from expproto.connection import Connection, NeedData
 from expproto.errors import ProtocolError
 from expproto.messages import Message, message_to_map
 from expproto.vocabulary import RunId
@@ -92,12 +92,11 @@ class Worker:
 
     async def _next_order(self, stream: trio.SocketStream, connection: Connection) -> Message:
         """Receive one message; the first is the daemon's Hello."""
-        while (message := connection.next_message()) is NEED_DATA:
+        while isinstance(message := connection.next_message(), NeedData):
             data = await stream.receive_some(_RECEIVE_BYTES)
             if not data:
                 raise _DaemonGone
             connection.receive_data(data)
-        assert not isinstance(message, type(NEED_DATA))
         return message
 
     async def _catch_up(self) -> None:
