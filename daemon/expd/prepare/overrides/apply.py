@@ -18,10 +18,10 @@ from expd.prepare.overrides.changes import Change, changes
 from expd.prepare.overrides.errors import FormatFault, OverrideError
 from expd.prepare.overrides.merge import merged
 from expd.prepare.overrides.splices import Splice, spliced
-from expd.prepare.overrides.values import Mapping, is_mapping
+from expd.prepare.overrides.values import Tree, count, is_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from expd.prepare.overrides.grammar import Override
 
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 ROUNDS_MAX: Final = 200
 # A sweep edits the same few files at every point: they are read once. A handful of trees is no memory to speak of.
 READ_TEXTS_KEPT: Final = 8
+
+# Twice what the longest parameter file known to us holds; the YAML reader needs some five seconds for as much.
+CONTENT_BYTES_MAX: Final = 1_048_576
+# A few aliases of aliases ("billion laughs") can stand for more values than any memory holds; no file of the size above does.
+VALUES_MAX: Final = 1_000_000
 
 Splicer: TypeAlias = "Callable[[Change, object], Splice]"
 
@@ -55,18 +60,21 @@ _FORMATS: Final = {
 }
 
 
-def edit(path: str, content: bytes, overrides: Sequence[Override]) -> bytes:
+def edit(
+    path: str, content: bytes, overrides: Sequence[Override], *, environment: Mapping[str, str] | None = None
+) -> bytes:
     """The content of the file at `path` with the overrides applied in order, each to one key of it.
 
     `path` decides the format by its suffix; what is not JSON, TOML or Python is YAML, as it is for DVC. Only bytes of changed
-    values differ. Raises OverrideError where an override does not fit the file, or the file cannot be read or changed.
+    values differ. `environment` is what `${oc.env:NAME}` in an override reads: the submitter's, never this process's own.
+    Raises OverrideError where an override does not fit the file, or the file cannot be read or changed.
     """
     if not overrides:
         return content
     suffix = PurePosixPath(path).suffix.lower()
     bom, text = _decoded(path, content)
     try:
-        return bom + _edited(suffix, text, overrides).encode()
+        return bom + _edited(suffix, text, overrides, environment or {}).encode()
     except FormatFault as fault:
         raise OverrideError(text=path, problem=fault.problem, hint=fault.hint) from None
     except RecursionError:
@@ -76,6 +84,8 @@ def edit(path: str, content: bytes, overrides: Sequence[Override]) -> bytes:
 
 
 def _decoded(path: str, content: bytes) -> tuple[bytes, str]:
+    if len(content) > CONTENT_BYTES_MAX:
+        raise OverrideError(text=path, problem=f"the file has more than {CONTENT_BYTES_MAX} bytes")
     bom = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
     try:
         return bom, content[len(bom) :].decode()
@@ -83,10 +93,10 @@ def _decoded(path: str, content: bytes) -> tuple[bytes, str]:
         raise OverrideError(text=path, problem=f"the file is not UTF-8 (byte {error.start})") from None
 
 
-def _edited(suffix: str, text: str, overrides: Sequence[Override]) -> str:
+def _edited(suffix: str, text: str, overrides: Sequence[Override], environment: Mapping[str, str]) -> str:
     syntax = _FORMATS.get(suffix, _YAML)
-    tree, splicer = _read(suffix, text)
-    wanted = syntax.shaped(merged(tree, overrides))
+    tree = _read(suffix, text)
+    wanted = syntax.shaped(merged(tree, overrides, environment))
     current: object = tree
     todo: list[Change] = []
     for _ in range(ROUNDS_MAX):
@@ -94,21 +104,27 @@ def _edited(suffix: str, text: str, overrides: Sequence[Override]) -> str:
         if not todo:
             return text
         try:
-            text = spliced(text, _splices(splicer, todo, wanted))
+            text = spliced(text, _splices(_splicer(suffix, text), todo, wanted))
             current = _mapping(syntax.load(text))
-            splicer = syntax.splicer(text)
         except FormatFault as fault:
             raise _refused(todo[0], overrides, fault) from None
     raise _refused(todo[0], overrides, FormatFault("the file's structure does not allow this change"))
 
 
 @functools.lru_cache(maxsize=READ_TEXTS_KEPT)
-def _read(suffix: str, text: str) -> tuple[Mapping, Splicer]:
-    syntax = _FORMATS.get(suffix, _YAML)
-    return _mapping(syntax.load(text)), syntax.splicer(text)
+def _read(suffix: str, text: str) -> Tree:
+    tree = _mapping(_FORMATS.get(suffix, _YAML).load(text))
+    if count(tree, VALUES_MAX) > VALUES_MAX:
+        raise FormatFault(f"the file stands for more than {VALUES_MAX} values")
+    return tree
 
 
-def _mapping(tree: object) -> Mapping:
+@functools.lru_cache(maxsize=READ_TEXTS_KEPT)
+def _splicer(suffix: str, text: str) -> Splicer:
+    return _FORMATS.get(suffix, _YAML).splicer(text)
+
+
+def _mapping(tree: object) -> Tree:
     if not tree:
         return {}
     if not is_mapping(tree):

@@ -10,7 +10,7 @@ from expd.prepare.overrides.values import is_listing, is_mapping, same
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from expd.prepare.overrides.values import Mapping, Path
+    from expd.prepare.overrides.values import Path, Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def changes(old: object, new: object, path: Path = ()) -> Iterator[Change]:
         yield Replace(path=path, value=new)
 
 
-def _mapping_changes(old: Mapping, new: Mapping, path: Path) -> Iterator[Change]:
+def _mapping_changes(old: Tree, new: Tree, path: Path) -> Iterator[Change]:
     for key, before in old.items():
         if key in new:
             yield from changes(before, new[key], (*path, key))

@@ -115,6 +115,8 @@ class _Editor:
         if section is not None:
             return self._insert_line(section, None, path, value)
         for section in self._sections:
+            if not _starts_with(path[:-1], section.path):
+                continue
             beside = [entry for entry in section.entries if _starts_with(section.path + entry.path, path[:-1])]
             if beside:
                 return self._insert_line(section, beside[-1], path, value)

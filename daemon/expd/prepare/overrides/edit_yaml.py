@@ -41,7 +41,8 @@ def splicer(text: str) -> Callable[[Change, object], Splice]:
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split("\n\n")[0].split())
+    said = str(error).replace('in "<unicode string>", ', "at ")
+    return " ".join(said.split("\n\n")[0].split())
 
 
 class _Editor:

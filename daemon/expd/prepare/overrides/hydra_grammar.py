@@ -112,7 +112,7 @@ def _plain(text: str, value: object) -> Value:
 
 def _key(text: str, key: object) -> Scalar:
     plain = _plain(text, key)
-    if isinstance(plain, list | dict):
+    if plain is None or isinstance(plain, list | dict):
         raise OverrideError(text=text, problem="a key is a word or a number")
     return plain
 

@@ -13,15 +13,18 @@ from expd.prepare.overrides.grammar import Choice, Operation, Override, Range
 from expd.prepare.overrides.values import copied, is_container, is_listing, is_mapping, put
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from expd.prepare.overrides.values import Listing, Mapping, Path, Value
+    from expd.prepare.overrides.values import Listing, Path, Tree, Value
 
 _ABSENT = object()
 
 
-def merged(tree: Mapping, overrides: Sequence[Override]) -> Mapping:
-    """A new tree with the overrides applied, one after the other; raises OverrideError for the first that cannot be."""
+def merged(tree: Tree, overrides: Sequence[Override], environment: Mapping[str, str]) -> Tree:
+    """A new tree with the overrides applied, one after the other; raises OverrideError for the first that cannot be.
+
+    `environment` is what `${oc.env:NAME}` in an override's value reads.
+    """
     wanted = copied(tree)
     assert is_mapping(wanted)
     for override in overrides:
@@ -31,11 +34,11 @@ def merged(tree: Mapping, overrides: Sequence[Override]) -> Mapping:
         # Resolved last, as in DVC: `a=${b} b=2` gives a the new b.
         from expd.prepare.overrides import interpolation  # noqa: PLC0415 - OmegaConf is loaded only where it is needed
 
-        interpolation.resolve(wanted, pending)
+        interpolation.resolve(wanted, pending, environment)
     return wanted
 
 
-def _apply(tree: Mapping, override: Override) -> None:
+def _apply(tree: Tree, override: Override) -> None:
     if isinstance(override.value, Choice | Range):
         raise OverrideError(text=override.text, problem="a sweep has several values, and a file can hold one")
     if override.operation is Operation.DELETE:
@@ -46,9 +49,9 @@ def _apply(tree: Mapping, override: Override) -> None:
     _put(parent, step, override.value, override)
 
 
-def _parent(tree: Mapping, override: Override) -> Mapping | Listing:
+def _parent(tree: Tree, override: Override) -> Tree | Listing:
     """The container that holds the override's key, made on the way if the operator allows it."""
-    node: Mapping | Listing = tree
+    node: Tree | Listing = tree
     for depth, word in enumerate(override.path[:-1], start=1):
         step = _step(node, word, override)
         below = _get(node, step)
@@ -64,7 +67,7 @@ def _parent(tree: Mapping, override: Override) -> Mapping | Listing:
     return node
 
 
-def _step(node: Mapping | Listing, word: str, override: Override) -> object:
+def _step(node: Tree | Listing, word: str, override: Override) -> object:
     """The key or index that a word of the path means in this container."""
     if is_listing(node):
         return _index(node, word, override)
@@ -82,7 +85,7 @@ def _index(items: Listing, word: str, override: Override) -> int:
     return int(word)
 
 
-def _put(parent: Mapping | Listing, step: object, value: object, override: Override) -> None:
+def _put(parent: Tree | Listing, step: object, value: object, override: Override) -> None:
     present = _get(parent, step)
     if override.operation is Operation.ADD and present not in (_ABSENT, None) and not is_container(value):
         plain = override.text.replace("+", "", 1)
@@ -111,13 +114,13 @@ def _merge(present: object, value: object, override: Override) -> None:
             hint = f"to add it use ++{override.key}={{…}}"
             raise OverrideError(text=override.text, problem=f"Could not override '{override.key}.{key}'", hint=hint)
         below = present.get(key)
-        if is_mapping(below) and is_mapping(item):
+        if is_container(below) and is_container(item):
             _merge(below, item, override)
         else:
             present[key] = copied(item)
 
 
-def _delete(tree: Mapping, override: Override) -> None:
+def _delete(tree: Tree, override: Override) -> None:
     node: object = tree
     for word in override.path[:-1]:
         node = _get(node, _step(node, word, override)) if is_mapping(node) or is_listing(node) else _ABSENT

@@ -13,11 +13,11 @@ Scalar: TypeAlias = "bool | int | float | str | None"
 Value: TypeAlias = "Scalar | list[Value] | dict[Scalar, Value]"
 Path: TypeAlias = "tuple[object, ...]"
 
-Mapping: TypeAlias = "dict[object, object]"
+Tree: TypeAlias = "dict[object, object]"
 Listing: TypeAlias = "list[object]"
 
 
-def is_mapping(tree: object) -> TypeGuard[Mapping]:
+def is_mapping(tree: object) -> TypeGuard[Tree]:
     """Whether this place of a tree holds named values."""
     return isinstance(tree, dict)
 
@@ -71,6 +71,19 @@ def put(tree: object, step: object, value: object) -> None:
     assert is_listing(tree)
     assert isinstance(step, int)
     tree[step] = value
+
+
+def count(tree: object, limit: int) -> int:
+    """How many values the tree holds; counting ends soon after `limit`, so that a tree of aliases costs no more than that."""
+    total, waiting = 0, [tree]
+    while waiting and total <= limit:
+        node = waiting.pop()
+        total += 1
+        if is_mapping(node):
+            waiting.extend(node.values())
+        elif is_listing(node):
+            waiting.extend(node)
+    return total
 
 
 def copied(tree: object) -> object:
