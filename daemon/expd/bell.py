@@ -22,3 +22,15 @@ class Bell:
         """Wake everyone who took `next_ring` before now."""
         self._ring.set()
         self._ring = trio.Event()
+
+
+async def wait_first(*events: trio.Event) -> None:
+    """Wait until one of these is set."""
+
+    async def wait(event: trio.Event, scope: trio.CancelScope) -> None:
+        await event.wait()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for event in events:
+            nursery.start_soon(wait, event, nursery.cancel_scope)

@@ -10,9 +10,7 @@ import trio
 
 from expd.execute.worker import Worker
 from expd.journal import open_journal
-from expd.linux.processes import become_subreaper
-
-WORKER_TOKEN_VARIABLE = "EXPD_WORKER_TOKEN"  # noqa: S105 - the name of the variable, not its value
+from expd.linux.processes import WORKER_TOKEN_VARIABLE, become_subreaper
 
 
 def main() -> int:

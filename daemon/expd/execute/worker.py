@@ -12,14 +12,14 @@ from pathlib import Path
 
 import trio
 
-from expd.bell import Bell
+from expd.bell import Bell, wait_first
 from expd.execute.run import Run
 from expd.linux.durable import write_durably
 from expd.linux.inotify import Watcher
 from expd.linux.processes import identity_of
 from expd.pipeline.memo import HashMemo
+from expd.wire import Wire
 from expproto.codec import encode
-from expproto.connection import Connection, NeedData
 from expproto.errors import ProtocolError
 from expproto.messages import Message, message_to_map
 from expproto.vocabulary import RunId
@@ -29,11 +29,6 @@ _journal = logging.getLogger("expd.execute")
 
 ABANDONED_SECONDS = 3600.0
 """How long a worker whose run has ended waits for a daemon before it leaves; the outcome is on the disk anyway."""
-_RECEIVE_BYTES = 64 * 1024
-
-
-class _DaemonGone(Exception):
-    """The conversation ended: the daemon stopped or died."""
 
 
 @dataclass(slots=True)
@@ -53,9 +48,7 @@ class Worker:
         self._token = token
         self._watcher = Watcher()
         self._memo = HashMemo()
-        self._connection: Connection | None = None
-        self._stream: trio.SocketStream | None = None
-        self._sending = trio.Lock()
+        self._wire: Wire | None = None
         self._current: _Current | None = None
         self._unheard: dict[RunId, RunEnded] = {}
         self._idle = Bell()
@@ -76,28 +69,18 @@ class Worker:
             stream = await trio.open_unix_socket(self._socket_path)
         except OSError:
             return
-        connection = Connection("worker")
+        wire = Wire(stream, "worker")
         try:
-            await stream.send_all(connection.greet())
-            await self._next_order(stream, connection)
-            self._stream, self._connection = stream, connection
+            await wire.greet()
+            self._wire = wire
             await self._catch_up()
-            while not self._leaving:
-                await self._obey(await self._next_order(stream, connection), nursery)
-        except (_DaemonGone, ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError) as reason:
+            while not self._leaving and (order := await wire.receive()) is not None:
+                await self._obey(order, nursery)
+        except (ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel) as reason:
             _journal.info("the daemon is gone: %r", reason)
         finally:
-            self._stream = self._connection = None
-            await trio.aclose_forcefully(stream)
-
-    async def _next_order(self, stream: trio.SocketStream, connection: Connection) -> Message:
-        """Receive one message; the first is the daemon's Hello."""
-        while isinstance(message := connection.next_message(), NeedData):
-            data = await stream.receive_some(_RECEIVE_BYTES)
-            if not data:
-                raise _DaemonGone
-            connection.receive_data(data)
-        return message
+            self._wire = None
+            await wire.close()
 
     async def _catch_up(self) -> None:
         """Say who we are, and what the last daemon may not have heard."""
@@ -134,7 +117,7 @@ class Worker:
             case Leave():
                 self._leaving = self._current is None and not self._unheard
             case _:
-                raise _DaemonGone(f"{order.kind} makes no sense now")
+                _journal.warning("an order makes no sense now: %s", order.kind)
 
     async def _execute(self, current: _Current) -> None:
         order = current.order
@@ -159,9 +142,8 @@ class Worker:
             return
 
     async def _send(self, report: Report) -> None:
-        async with self._sending:
-            if self._stream is not None and self._connection is not None:
-                await self._stream.send_all(self._connection.send(report))
+        if self._wire is not None:
+            await self._wire.send(report)
 
     async def _wait_for_daemon(self) -> bool:
         """Wait until a socket appears where the daemon's was; False once there is nothing left to wait for."""
@@ -173,7 +155,7 @@ class Worker:
                     return True
                 patience = float("inf") if self._current is not None else ABANDONED_SECONDS
                 with trio.move_on_after(patience) as waiting:
-                    await _first_of(appeared, idle)
+                    await wait_first(appeared, idle)
                 if waiting.cancelled_caught:
                     return False
         return False
@@ -185,15 +167,3 @@ class Worker:
             return False
         await trio.aclose_forcefully(stream)
         return True
-
-
-async def _first_of(*events: trio.Event) -> None:
-    """Wait for any of these."""
-
-    async def wait(event: trio.Event, scope: trio.CancelScope) -> None:
-        await event.wait()
-        scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for event in events:
-            nursery.start_soon(wait, event, nursery.cancel_scope)

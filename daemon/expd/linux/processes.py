@@ -12,11 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import trio
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_KILL_ROUNDS_MAX = 50
+"""Rounds against a tree that forks while it is killed."""
+_KILL_SECONDS = 1.0
+"""For the kernel to end what was killed: it is done in milliseconds unless a process waits for a disk."""
 
 TOKEN_VARIABLE = "EXPD_RUN_TOKEN"  # noqa: S105 - the name of the variable, not its value
 """In the environment of everything a run starts."""
+WORKER_TOKEN_VARIABLE = "EXPD_WORKER_TOKEN"  # noqa: S105 - the name of the variable, not its value
+"""In the environment of a worker: what it registers with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +37,18 @@ class ProcessIdentity:
     def is_alive(self) -> bool:
         """Tell whether this very process exists and is no zombie."""
         return self.boot_id == boot_id() and _start_ticks(self.pid) == self.start_ticks
+
+    async def wait_gone(self) -> None:
+        """Wait until this process has ended; it need not be our child."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.is_alive():
+                await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def boot_id() -> str:
@@ -80,6 +99,16 @@ def processes_with_token(token: str) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return [process for process in found if _is_living(process)]
+
+
+def kill_token(token: str) -> None:
+    """Kill whatever a run started, wherever it went, until nothing of it lives; blocks."""
+    for _round in range(_KILL_ROUNDS_MAX):
+        found = processes_with_token(token)
+        if not found:
+            return
+        signal_all(found, signal.SIGKILL)
+        psutil.wait_procs(found, timeout=_KILL_SECONDS)
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

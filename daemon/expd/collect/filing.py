@@ -1,0 +1,70 @@
+"""An experiment commit → its ref: compare-and-swap, read back, and nothing that is there is ever overwritten unasked.
+
+Only the daemon does this. A lock that somebody holds is waited for; a name that was taken meanwhile by somebody else
+is given way to: the result is filed as `name-2`, and never dropped.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.refs import RefChange, change_ref, experiment_ref, read_ref
+from expd.gitio.repository import Repository
+from expproto.vocabulary import Rev
+
+_journal = logging.getLogger("expd.collect")
+
+_BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.02, 5.0
+"""Git holds a ref's lock for microseconds; what holds one for seconds is stuck, and somebody has to look."""
+_NAMES_MAX = 1000
+"""Names tried beside the one that is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A commit that waits for its ref. `force` replaces whatever has the name."""
+
+    git_directory: Path
+    baseline_rev: Rev
+    name: str
+    rev: Rev
+    force: bool
+
+
+async def file_result(result: Result, limiter: trio.CapacityLimiter) -> str:
+    """Set the ref of a result and give the name it got; waits for locks as long as it takes."""
+    backoff = _BACKOFF_FIRST_SECONDS
+    while True:
+        try:
+            return await trio.to_thread.run_sync(_file_once, result, limiter=limiter)
+        except RefLocked as locked:
+            if backoff >= 1:
+                _journal.warning("%s is locked (%s): %s; trying again", locked.ref, locked.path, locked.what)
+            await trio.sleep(backoff)
+            backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
+
+
+def _file_once(result: Result) -> str:
+    repository = Repository(result.git_directory)
+    if not repository.has_object(result.rev):
+        raise GitFailed(f"the experiment commit {result.rev} is not in {result.git_directory}")
+    for number in range(1, _NAMES_MAX):
+        name = result.name if number == 1 else f"{result.name}-{number}"
+        if _take_name(repository, result, name):
+            return name
+    raise GitFailed(f"{result.name} and {_NAMES_MAX} names like it are taken")
+
+
+def _take_name(repository: Repository, result: Result, name: str) -> bool:
+    """Set one ref; True if it holds the result, also if it did so before (a crash after the ref, before the row)."""
+    ref = experiment_ref(result.baseline_rev, name)
+    if read_ref(repository, ref) == result.rev:
+        return True
+    try:
+        change_ref(repository, RefChange(ref=ref, new=result.rev, force=result.force))
+    except RefMoved as moved:
+        return moved.found == result.rev
+    return True

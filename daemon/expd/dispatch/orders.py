@@ -1,0 +1,62 @@
+"""An entry → the order that a worker gets, and the outcome record a worker leaves → what it says."""
+
+from pathlib import Path
+
+from expd.queueing.entry import Entry, Run
+from expd.settings import Settings
+from expproto.codec import decode, encode
+from expproto.errors import ProtocolError
+from expproto.messages import message_from_map
+from expproto.work import Execute, RunEnded
+
+Environment = tuple[tuple[bytes, bytes], ...]
+
+
+def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: Settings) -> Execute:
+    """Say everything a worker must know to run an entry."""
+    submission = entry.submission
+    return Execute(
+        run=run.id,
+        run_token=run.token,
+        entry=entry.id,
+        name=entry.name,
+        message=submission.message,
+        git_directory=submission.git_directory,
+        worktree=run.worktree,
+        baseline_rev=submission.baseline_rev,
+        stash_rev=entry.stash_rev,
+        root=submission.root,
+        directory=submission.directory,
+        origin_root=str(Path(submission.workspace, submission.root)),
+        cache=submission.cache,
+        command=submission.command,
+        targets=submission.targets,
+        force=submission.force,
+        environment=() if environment is None else unpack_environment(environment),
+        umask=submission.umask,
+        log=run.log,
+        record=run.record,
+        grace_seconds=settings.grace_seconds,
+        kept_worktrees_max=settings.kept_worktrees_max,
+    )
+
+
+def pack_environment(environment: Environment) -> bytes:
+    """Give the bytes under which the store keeps an environment."""
+    return encode({"variables": [list(variable) for variable in environment]})
+
+
+def unpack_environment(packed: bytes) -> Environment:
+    """Read what `pack_environment` wrote."""
+    variables = decode(packed)["variables"]
+    assert isinstance(variables, list)
+    return tuple((name, value) for name, value in variables)
+
+
+def read_record(path: Path) -> RunEnded | None:
+    """Read the outcome a worker left; None if there is none, or none that is whole."""
+    try:
+        message = message_from_map(decode(path.read_bytes()))
+    except (OSError, ProtocolError):
+        return None
+    return message if isinstance(message, RunEnded) else None

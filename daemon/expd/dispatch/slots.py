@@ -1,0 +1,59 @@
+"""A worker as the daemon knows it: its process, its conversation, and the run it is in."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity
+from expproto.vocabulary import RunId
+from expproto.work import Order
+
+_ORDERS_MAX = 16
+"""Orders on their way to one worker: it has one run at a time, so that even four would be a bug."""
+
+
+@dataclass(slots=True, eq=False)
+class WorkerSlot:
+    """One worker. `identity` is known once it has registered; `orders` leads to its connection while it has one."""
+
+    token: str
+    identity: ProcessIdentity | None = None
+    orders: trio.MemorySendChannel[Order] | None = None
+    run: RunId | None = None
+    gone: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it can be given a run."""
+        return self.orders is not None and self.run is None
+
+    def connect(self) -> trio.MemoryReceiveChannel[Order]:
+        """Open the way to a new connection of this worker; one before is forgotten."""
+        self.orders, receiving = trio.open_memory_channel[Order](_ORDERS_MAX)
+        return receiving
+
+    def order(self, order: Order) -> None:
+        """Send an order if the worker is connected; one that is not asks again when it is."""
+        if self.orders is not None:
+            self.orders.send_nowait(order)
+
+
+async def spawn_worker(token: str, socket_path: Path, log: Path) -> trio.Process:
+    """Start a worker process in a session of its own, its remarks in a file; it comes back over the socket."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return await trio.lowlevel.open_process(
+            [sys.executable, "-m", "expd.execute", str(socket_path)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            cwd="/",
+            env={**os.environ, WORKER_TOKEN_VARIABLE: token},
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
