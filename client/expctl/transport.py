@@ -39,8 +39,26 @@ BREAKS_MAX = 5
 BACK_DEADLINE_SECONDS = 10.0
 """How long a supervisor may take to bring back a daemon that we may not start."""
 BACK_PAUSE_SECONDS = 0.05
+ROOT = 0
+"""Whoever is root can read our environment without asking."""
 
-_EVENTS = frozenset({"entry_page", "experiment_page", "output", "ended"})
+_ENTRIES, _NOTHING = frozenset({"entry_page"}), frozenset[str]()
+_ANSWERS = {
+    "submit": (_ENTRIES, "submitted"),
+    "status": (_ENTRIES, "listed"),
+    "wait": (_ENTRIES, "waited"),
+    "cancel": (_ENTRIES, "cancel_accepted"),
+    "show": (frozenset({"experiment_page"}), "shown"),
+    "inspect": (_NOTHING, "inspected"),
+    "get": (_NOTHING, "fetched"),
+    "follow": (frozenset({"output", "ended"}), "followed"),
+    "pause": (_NOTHING, "pool_shown"),
+    "resume": (_NOTHING, "pool_shown"),
+    "set_jobs": (_NOTHING, "pool_shown"),
+    "ask_daemon": (_NOTHING, "daemon_shown"),
+    "stop": (_NOTHING, "stopping"),
+}
+"""For each request the events and the reply that answer it."""
 _NOBODY = frozenset({errno.ENOENT, errno.ECONNREFUSED})
 """No socket there, or one that its daemon left behind."""
 
@@ -75,6 +93,18 @@ class Link:
         if peer.get("protocol") != PROTOCOL_VERSION:
             theirs = {"daemon_version": peer.get("version"), "daemon_protocol": peer.get("protocol"), "pid": pid}
             raise Trouble(VERSION_MISMATCH, {**theirs, "version": VERSION, "protocol": PROTOCOL_VERSION})
+
+    def converse(self, request: Message, deadline: float | None = None) -> Iterator[Message]:
+        """Ask, and give the events and then the reply; raises TimeoutError at the deadline."""
+        self.send(request)
+        events, reply = _ANSWERS[str(request["kind"])]
+        while True:
+            message = self.receive(None if deadline is None else deadline - time.monotonic())
+            if message["kind"] != reply and message["kind"] not in events:
+                raise RemoteProtocolError(OUT_OF_TURN, f"{message['kind']} answered {request['kind']}")
+            yield message
+            if message["kind"] == reply:
+                return
 
     def send(self, request: Message) -> None:
         """Send one message; what the daemon said before it closed is still read by `receive`."""
@@ -113,7 +143,7 @@ class Link:
         """Refuse a daemon of somebody else: it would be given our environment, and what is in it."""
         credentials = self._connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
         pid, uid = (int.from_bytes(credentials[start : start + 4], "little") for start in (0, 4))
-        if uid not in {os.geteuid(), 0}:
+        if uid not in {os.geteuid(), ROOT}:
             raise Trouble(SOCKET_DENIED, {"socket": address(), "what": f"it belongs to a process of user {uid}"})
         return pid
 
@@ -201,22 +231,12 @@ def ask(request: Message, *, deadline: float | None = None) -> tuple[list[Messag
     while True:
         try:
             with reconnect() if breaks else connect() as link:
-                link.send(request)
-                *events, reply = replies(link, deadline)
+                *events, reply = link.converse(request, deadline)
                 return events, reply
         except DisconnectedError:
             breaks += 1
             if breaks > BREAKS_MAX:
                 raise Trouble(DAEMON_LOST, {"times": breaks, "request": request["kind"]}) from None
-
-
-def replies(link: Link, deadline: float | None = None) -> Iterator[Message]:
-    """Give what answers the open request: events, then the reply; raises TimeoutError at the deadline."""
-    while True:
-        message = link.receive(None if deadline is None else deadline - time.monotonic())
-        yield message
-        if message["kind"] not in _EVENTS:
-            return
 
 
 def _refused(message: Message) -> Trouble:

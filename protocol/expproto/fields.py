@@ -110,7 +110,7 @@ def _check_of(hint: object) -> Check:
     """Choose the check for one annotation."""
     if isinstance(hint, typing.NewType):
         return _check_of(hint.__supertype__)
-    if isinstance(hint, types.UnionType):
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:  # a NewType's `|` gives the latter
         return _union_check(typing.get_args(hint))
     origin = typing.get_origin(hint)
     if origin is tuple:

@@ -18,6 +18,9 @@ HANG_UP = "hang up"
 STAY = "stay"
 """A step: keep the connection until the client closes it."""
 
+GREETING = Connection("daemon").greet()
+"""What a daemon says first; a test may give other bytes, after which nothing more is said, or None for silence."""
+
 Step = Message | bytes | str | threading.Event
 """What follows a request: a message to send, bytes to send as they are, a step above, or an event to wait for."""
 Conversation = Sequence[Sequence[Step]]
@@ -27,10 +30,10 @@ Conversation = Sequence[Sequence[Step]]
 class ScriptedDaemon:
     """Serves one conversation a connection, in order; `requests` are what came, whatever the connection."""
 
-    def __init__(self, path: Path, conversations: Sequence[Conversation], *, greets: bool = True) -> None:
+    def __init__(self, path: Path, conversations: Sequence[Conversation], *, greeting: bytes | None = GREETING) -> None:
         self.requests: list[Message] = []
         self.heard = threading.Event()
-        self._greets = greets
+        self._greeting = greeting
         self._conversations = conversations
         self._listener = socket.socket(socket.AF_UNIX)
         path.unlink(missing_ok=True)
@@ -39,6 +42,10 @@ class ScriptedDaemon:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def join(self) -> None:
+        """Wait until every conversation has taken place."""
+        self._thread.join()
 
     def close(self) -> None:
         """End, and raise what went wrong in the thread."""
@@ -63,10 +70,15 @@ class ScriptedDaemon:
 
     def _converse(self, peer: socket.socket, conversation: Conversation) -> None:
         connection = Connection("daemon")
-        if not self._greets:
+        if self._greeting is None:
             return _wait_closed(peer)
-        peer.sendall(connection.greet())
-        assert isinstance(_next(peer, connection), Hello)
+        peer.sendall(self._greeting)
+        if self._greeting != GREETING:
+            return None
+        hello = _next(peer, connection)
+        if hello is None:
+            return None
+        assert isinstance(hello, Hello)
         for steps in conversation:
             request = _next(peer, connection)
             if request is None:
@@ -94,9 +106,9 @@ class ScriptedDaemon:
 
 
 @contextlib.contextmanager
-def serving(path: Path, *conversations: Conversation, greets: bool = True) -> Iterator[ScriptedDaemon]:
+def serving(path: Path, *conversations: Conversation, greeting: bytes | None = GREETING) -> Iterator[ScriptedDaemon]:
     """Serve conversations at a path while the block runs; fails if the script and the client disagreed."""
-    daemon = ScriptedDaemon(path, conversations, greets=greets)
+    daemon = ScriptedDaemon(path, conversations, greeting=greeting)
     try:
         yield daemon
     finally:

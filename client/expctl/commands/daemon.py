@@ -8,7 +8,7 @@ from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.render.times import iso
-from expctl.transport import Link, Message, address, connect_only, greeted, replies
+from expctl.transport import Link, Message, address, connect_only, greeted
 from expctl.trouble import NO_DAEMON, Trouble
 from expproto.errors import USAGE
 
@@ -56,10 +56,8 @@ def _stop(output: Output, *, now: bool) -> None:
         _show_stopped(output, stopped=False, entries=[])
         return
     with link:
-        link.send(requests.status("/", []))
-        entries = [
-            entry for entry in entries_of(list(replies(link))[:-1]) if entry.state not in {"held", "queued", "done"}
-        ]
+        pages = list(link.converse(requests.status("/", [])))[:-1]
+        entries = [entry for entry in entries_of(pages) if entry.state not in {"held", "queued", "done"}]
         running = Fields(_reply(link, requests.stop(now=now))).integer("running")
         if running:
             output.words(
@@ -79,8 +77,7 @@ def _words(entries: Sequence[Entry]) -> list[str]:
 
 
 def _reply(link: Link, request: Message) -> Message:
-    link.send(request)
-    return list(replies(link))[-1]
+    return list(link.converse(request))[-1]
 
 
 def _show_stopped(output: Output, *, stopped: bool, entries: Sequence[Entry]) -> None:

@@ -9,7 +9,7 @@ from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
 from expctl.render.follow import Exact, JsonLines, Prefixed, Safe, View
 from expctl.render.outcomes import outcome_words
-from expctl.transport import BREAKS_MAX, Link, ask, connect, reconnect, replies
+from expctl.transport import BREAKS_MAX, Link, ask, connect, reconnect
 from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Trouble
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.fields import to_map
@@ -60,8 +60,8 @@ class Following:
         return self._codes[0] if len(self._codes) == 1 else int(any(self._codes))
 
     def _follow(self, link: Link) -> None:
-        link.send(message_to_map(Follow(cwd=self._cwd, targets=tuple(self._open.values()))))
-        for reply in replies(link):
+        request = message_to_map(Follow(cwd=self._cwd, targets=tuple(self._open.values())))
+        for reply in link.converse(request):
             match message_from_map(reply):
                 case LogOutput() as piece:
                     self._show(piece)

@@ -8,7 +8,6 @@ from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.transport import ask
 from expctl.trouble import NO_DIRECTORY, Trouble
-from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.messages import message_from_map, message_to_map
 from expproto.replies import Fetched
 from expproto.requests import Get
@@ -26,8 +25,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         force=arguments.force,
     )
     fetched = message_from_map(ask(message_to_map(request))[1])
-    if not isinstance(fetched, Fetched):
-        raise RemoteProtocolError(BAD_MESSAGE, f"{fetched.kind} answered get")
+    assert isinstance(fetched, Fetched)
     paths = [f"{fetched.directory}/{path}" for path in fetched.files]
     output.show(
         document=lambda: {"directory": fetched.directory, "files": list(fetched.files)},

@@ -8,7 +8,7 @@ from expctl.render import experiment as render_one
 from expctl.render import experiments as render_all
 from expctl.transport import ask
 from expctl.trouble import Trouble
-from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
+from expproto.errors import USAGE
 from expproto.messages import message_from_map, message_to_map
 from expproto.replies import ExperimentPage, ExperimentRecord, Inspected, Shown
 from expproto.requests import Inspect, Show
@@ -29,8 +29,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 def inspect(cwd: str, experiment: str) -> Inspected:
     """Ask for all of one experiment."""
     reply = message_from_map(ask(message_to_map(Inspect(cwd=cwd, experiment=experiment)))[1])
-    if not isinstance(reply, Inspected):
-        raise RemoteProtocolError(BAD_MESSAGE, f"{reply.kind} answered inspect")
+    assert isinstance(reply, Inspected)
     return reply
 
 
@@ -47,12 +46,10 @@ def show_one(found: Inspected, output: Output) -> None:
 def _show_all(cwd: str, output: Output, *, is_csv: bool) -> None:
     pages, last = ask(message_to_map(Show(cwd=cwd)))
     shown = message_from_map(last)
-    if not isinstance(shown, Shown):
-        raise RemoteProtocolError(BAD_MESSAGE, f"{shown.kind} answered show")
+    assert isinstance(shown, Shown)
     found: list[ExperimentRecord] = []
     for page in map(message_from_map, pages):
-        if not isinstance(page, ExperimentPage):
-            raise RemoteProtocolError(BAD_MESSAGE, f"{page.kind} answered show")
+        assert isinstance(page, ExperimentPage)
         found.extend(page.experiments)
     if is_csv:
         output.data(render_all.csv_text(shown, found))
