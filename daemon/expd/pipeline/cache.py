@@ -99,7 +99,7 @@ class Cache:
 
     def store_file(self, source: Path, fingerprint: Fingerprint) -> None:
         """Take a copy of the file `source`, which has just been hashed, unless the object is there already."""
-        target = self.location(fingerprint.md5)
+        target = self.location(fingerprint.md5, legacy=fingerprint.legacy)
         if self._is_intact(fingerprint):
             return
         self._prepare(target.parent)
@@ -117,7 +117,7 @@ class Cache:
         """Store the manifest of a directory whose files have been stored."""
         fingerprint = manifest.fingerprint()
         if not self._is_intact(fingerprint):
-            self._write(self.location(fingerprint.md5), manifest.to_bytes())
+            self._write(self.location(fingerprint.md5, legacy=fingerprint.legacy), manifest.to_bytes())
         return fingerprint
 
     def _write(self, target: Path, data: bytes) -> None:
@@ -199,14 +199,23 @@ class Cache:
             _make_executable(target)
 
     def relink(self, fingerprint: Fingerprint, target: Path, *, types: Sequence[LinkType] | None = None) -> None:
-        """After storing: turn the files at `target` into the kind of link that is configured, where they are not."""
+        """After storing: turn the files at `target` into the kind of link that is configured, where they are not.
+
+        A file that is an output by itself gets the mode of a new file, as if it had been linked again, which is what DVC
+        does; files in a directory keep theirs.
+        """
         wanted = types or self.types
         for file, object_fingerprint in self._files_of(fingerprint, target):
-            source = self.location(object_fingerprint.md5)
+            source = self.location(object_fingerprint.md5, legacy=object_fingerprint.legacy)
             if _needs_relink(file, source, wanted):
                 place(source, file, wanted, self.checkpoint)
+            elif not fingerprint.is_directory and _is_copy(file):
+                file.chmod(self._file_mode())
         if fingerprint.isexec:
             _make_executable(target)
+
+    def _file_mode(self) -> int:
+        return 0o664 if self.shared else 0o666 & ~_umask()
 
     def _files_of(self, fingerprint: Fingerprint, target: Path) -> Iterator[tuple[Path, Fingerprint]]:
         if not fingerprint.is_directory:
@@ -221,7 +230,7 @@ class Cache:
         for file in files:
             if file.is_symlink() or file.stat().st_nlink > 1:
                 place(file.resolve(), file, DEFAULT_LINK_TYPES, self.checkpoint)
-            file.chmod(0o664 if self.shared else 0o666 & ~_umask())
+            file.chmod(self._file_mode())
 
 
 def _as_legacy(manifest: Manifest) -> Manifest:
@@ -277,6 +286,12 @@ def _needs_relink(file: Path, source: Path, types: Sequence[LinkType]) -> bool:
         if kind == "symlink" and is_symlink:
             return file.readlink() != source
     return True
+
+
+def _is_copy(file: Path) -> bool:
+    """Whether it is a file of its own, no link of either kind."""
+    status = file.lstat()
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _umask() -> int:

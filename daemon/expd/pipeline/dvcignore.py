@@ -26,9 +26,7 @@ class DvcIgnore:
             return False
         path = relative(location, self._root)
         parent = path.rpartition("/")[0]
-        return self._chain(parent).ignores(path, is_directory=is_directory) or (
-            is_directory and (Path(location) / ".dvc").is_dir()
-        )
+        return self._chain(parent).ignores(path, is_directory=is_directory) or (is_directory and self._is_project(path))
 
     def _chain(self, directory: str) -> IgnoreRules:
         """The rules that hold in `directory` (relative to the root), those of its parents first."""
@@ -41,9 +39,16 @@ class DvcIgnore:
             above = self._chain(directory.rpartition("/")[0])
         else:
             above = IgnoreRules(parse_rules(_ALWAYS, "", below=True))
+        if directory and self._is_project(directory):
+            parent, _, name = directory.rpartition("/")
+            return IgnoreRules([*above.rules, *parse_rules(f"/{name}/", parent, below=True)])
         ignored = bool(directory) and above.ignores(directory, is_directory=True)
         file = Path(self._root, directory, IGNORE_FILE)
         if ignored or not file.is_file():
             return above
         lines = "\n".join(line.strip() for line in file.read_text("utf-8").splitlines())
         return IgnoreRules([*above.rules, *parse_rules(lines, directory, below=True)])
+
+    def _is_project(self, directory: str) -> bool:
+        """Whether a directory (relative to the root) is a DVC project of its own."""
+        return Path(self._root, directory, ".dvc").is_dir()

@@ -112,7 +112,7 @@ class Hasher:
         """The manifest of the directory at `location`."""
         entries = []
         for file in self._files(location):
-            fingerprint = self.file(file, Path(file).stat(), legacy=legacy)
+            fingerprint = self.file(file, _status(file), legacy=legacy)
             entries.append(ManifestEntry(file[len(location) + 1 :], fingerprint))
         return Manifest(tuple(sorted(entries, key=lambda entry: entry.relpath)))
 
@@ -139,6 +139,13 @@ class Hasher:
 
     def _ignores(self, location: str, *, is_directory: bool) -> bool:
         return self._ignore is not None and self._ignore.ignores(location, is_directory=is_directory)
+
+
+def _status(location: str) -> os.stat_result:
+    try:
+        return Path(location).stat()
+    except FileNotFoundError as error:
+        raise PipelineError(path=location, expected="a file, not a link to nothing or a file that vanishes") from error
 
 
 def hash_file(location: str, checkpoint: Checkpoint = no_checkpoint) -> str:

@@ -85,24 +85,36 @@ class Observer:
     def _is_ignored(self, out: Output) -> bool:
         return self._ignore.ignores(out.location, is_directory=Path(out.location).is_dir())
 
-    def inputs(self, stage: Stage) -> Inputs:
-        """Dependencies and parameters as they are now; a missing one is an error that names it."""
+    def inputs(self, stage: Stage, entry: LockEntry | None) -> Inputs:
+        """Dependencies and parameters as they are now; a missing one is an error that names it.
+
+        What is recorded with a hash of DVC 2, and still the same, keeps that hash, as DVC does.
+        """
+        recorded = {} if entry is None else entry.deps
         deps: dict[str, Fingerprint] = {}
         for dep in stage.deps:
-            fingerprint = self._look(dep.location)
-            if fingerprint is None:
+            content = self._content(dep.location, recorded.get(dep.path))
+            if content is None:
                 raise MissingDependencyError(
                     path=dep.path, expected="a file or directory", hint=f"{stage.address} depends on it"
                 )
-            deps[dep.path] = fingerprint
+            deps[dep.path] = content.fingerprint
         return Inputs(deps, {dep.path: require_params(dep) for dep in stage.params})
 
-    def outputs(self, stage: Stage) -> dict[str, Content]:
-        """What the outputs hold now; a missing one is an error that names it."""
-        return {out.path: self._output(stage, out) for out in stage.outs}
+    def _content(self, location: str, recorded: Fingerprint | None) -> Content | None:
+        if recorded is not None and recorded.legacy:
+            content = self._hasher.content(location, legacy=True)
+            if content is not None and content.fingerprint.same_content(recorded):
+                return content
+        return self._hasher.content(location)
 
-    def _output(self, stage: Stage, out: Output) -> Content:
-        content = None if self._is_ignored(out) else self._hasher.content(out.location)
+    def outputs(self, stage: Stage, entry: LockEntry | None) -> dict[str, Content]:
+        """What the outputs hold now; a missing one is an error that names it."""
+        recorded = {} if entry is None else entry.outs
+        return {out.path: self._output(stage, out, recorded.get(out.path)) for out in stage.outs}
+
+    def _output(self, stage: Stage, out: Output, recorded: Fingerprint | None) -> Content:
+        content = None if self._is_ignored(out) else self._content(out.location, recorded)
         if content is None:
             raise MissingOutputError(
                 path=out.path, expected=f"that {stage.address} writes this output", stages=(stage.address,)

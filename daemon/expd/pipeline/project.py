@@ -192,16 +192,17 @@ class Project:
         """Whether the stage has to run. MissingDependencyError if it has to and can't, for want of an input."""
         entry = self.lock_entry(stage)
         reasons = self._observer.reasons(stage, entry)
+        if force:
+            forced = (Reason("forced", stage.name), *reasons)
+            return Frozen(forced) if stage.frozen else Changed(forced)
         if stage.frozen:
             return self._examine_frozen(stage, entry, reasons)
-        if force:
-            return Changed((Reason("forced", stage.name), *reasons))
         if not reasons:
             return Unchanged()
         if all(reason.kind == "output" for reason in reasons) and self._is_restorable(stage, entry):
             assert entry is not None
             return Restorable(entry, "lock", reasons)
-        inputs = self._observer.inputs(stage)
+        inputs = self._observer.inputs(stage, entry)
         known = self._find_run(stage, inputs)
         return Changed(reasons) if known is None else Restorable(known, "run cache", reasons)
 
@@ -251,8 +252,9 @@ class Project:
 
         MissingOutputError and MissingDependencyError name what is not there; nothing is written then.
         """
-        inputs = self._observer.inputs(stage)
-        contents = self._observer.outputs(stage)
+        recorded = self.lock_entry(stage)
+        inputs = self._observer.inputs(stage, recorded)
+        contents = self._observer.outputs(stage, recorded)
         entry = LockEntry(
             commands=stage.commands,
             deps=inputs.deps,
