@@ -84,13 +84,12 @@ class Repository:
         """Tell whether an object is in the store, looking again at the disk before saying no."""
         return rev in self.handle
 
-    def resolve(self, text: str) -> Rev | None:
-        """Give the commit a revision string names (a rev, its beginning, a branch, a tag); None if nothing."""
+    def resolve_commit(self, text: str) -> Rev | None:
+        """Give the commit a revision string names (a rev, its beginning, a branch, a tag); None if there is none."""
         try:
-            found, _reference = self.handle.resolve_refish(text)
+            return Rev(str(self.handle.revparse_single(text).peel(pygit2.Commit).id))
         except (KeyError, pygit2.GitError, ValueError):
             return None
-        return Rev(str(found.id))
 
     def tree_of(self, commit: Rev) -> Rev:
         """Give the tree of a commit."""
@@ -141,6 +140,10 @@ class Repository:
         """List every file below a tree, by its path; names that are not UTF-8 as os.fsdecode has them."""
         with git_errors(f"tree {tree} can't be read"):
             return dict(_walk(self.handle, self._tree(tree), b""))
+
+    def paths_named(self, tree: Rev, name: str) -> list[str]:
+        """List the files of a tree that have this name, in any directory."""
+        return [path for path in self.files_of(tree) if path == name or path.endswith(f"/{name}")]
 
     def changed_paths(self, old_tree: Rev, new_tree: Rev) -> list[str]:
         """List the paths that two trees do not hold alike."""

@@ -4,6 +4,7 @@ No history is copied and no lock is shared with the user's repository; what the 
 stays in the slot. What we store of its files goes to the user's objects, through the slot's filters.
 """
 
+import os
 from pathlib import Path
 
 import pygit2
@@ -16,27 +17,36 @@ _CONFIG_KEYS = ("user.name", "user.email", "core.autocrlf", "core.eol", "core.fi
 """Settings of the user's repository that a checkout or a commit in a worktree needs; nothing else passes."""
 
 
-def make_slot(worktree: Path, user_git_directory: Path) -> None:
-    """Lay a Git directory into a worktree, with the user's objects behind it; does nothing if one is there."""
-    git_directory = worktree / ".git"
-    if (git_directory / "HEAD").exists():
-        return
+def lay_git_directory(worktree: Path, user_git_directory: Path, baseline: Rev) -> None:
+    """Write a Git directory into a worktree that has none: HEAD detached at the baseline, objects as alternates.
+
+    Written by hand, and unsynced: it is made anew for each run, and a crash makes it worthless anyway
+    (gitrepository-layout(5)).
+    """
     user = Repository(user_git_directory)
-    with git_errors(f"no Git directory can be made in {worktree}"):
-        pygit2.init_repository(str(worktree), initial_head="expd")
-        alternates = git_directory / "objects" / "info" / "alternates"
-        alternates.write_text(f"{_objects_of(user)}\n", encoding="utf-8")
-        shallow = _objects_of(user).parent / "shallow"
-        if shallow.exists():
-            (git_directory / "shallow").write_bytes(shallow.read_bytes())
-        config = pygit2.Repository(str(git_directory)).config
-        for key in _CONFIG_KEYS:
-            if (value := user.setting(key)) is not None:
-                config[key] = value
+    objects = _objects_of(user)
+    git_directory = worktree / ".git"
+    (git_directory / "refs" / "heads").mkdir(parents=True)
+    (git_directory / "objects" / "info").mkdir(parents=True)
+    (git_directory / "objects" / "info" / "alternates").write_bytes(os.fsencode(objects) + b"\n")
+    if (objects.parent / "shallow").exists():
+        (git_directory / "shallow").write_bytes((objects.parent / "shallow").read_bytes())
+    (git_directory / "HEAD").write_text(f"{baseline}\n", encoding="ascii")
+    (git_directory / "config").write_text(_config_text(user), encoding="utf-8")
+
+
+def _config_text(user: Repository) -> str:
+    lines = ["[core]", "\trepositoryformatversion = 0", "\tbare = false", "\tlogallrefupdates = false"]
+    for key in _CONFIG_KEYS:
+        if (value := user.setting(key)) is not None:
+            section, name = key.split(".")
+            quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            lines += [f"[{section}]", f'\t{name} = "{quoted}"']
+    return "\n".join(lines) + "\n"
 
 
 class Slot:
-    """An opened worktree: `tree` is compared and stored in terms of the user's objects."""
+    """An opened worktree: its files are read and stored in terms of the user's objects."""
 
     def __init__(self, worktree: Path, user_git_directory: Path) -> None:
         with git_errors(f"can't open {worktree}"):
@@ -45,10 +55,9 @@ class Slot:
             self._handle.set_odb(pygit2.Odb(str(_objects_of(self._user))))
         self._worktree = worktree
 
-    def set_head(self, baseline: Rev, tree: Rev) -> None:
-        """Make `git rev-parse HEAD` give the baseline and `git status` the difference that runs."""
-        with git_errors("the worktree's HEAD can't be set"):
-            self._handle.set_head(pygit2.Oid(hex=baseline))
+    def write_index(self, tree: Rev) -> None:
+        """Let `git status` tell what runs: the difference between HEAD, the baseline, and this tree."""
+        with git_errors("the worktree's index can't be written"):
             index = self._handle.index
             index.read_tree(self._handle[tree].peel(pygit2.Tree))
             index.write()

@@ -25,7 +25,7 @@ from expd.queueing.transitions import (
     rename_entry,
     start_run,
 )
-from expproto.vocabulary import EntryId, EntryState, Outcome, RunId
+from expproto.vocabulary import EntryId, EntryState, Outcome, Rev, RunId
 
 T = TypeVar("T")
 
@@ -122,6 +122,16 @@ class Store:
         return await self._database.run(
             lambda cursor: {str(row["name"]) for row in cursor.execute(sql, (git_directory,))}
         )
+
+    async def results_of_baseline(self, git_directory: str, baseline_rev: Rev) -> dict[Rev, EntryId]:
+        """Map the experiments that entries of a baseline made to those entries."""
+        sql = """SELECT id, json_extract(outcome, '$.rev') AS rev FROM entries
+            WHERE git_directory = ? AND baseline_rev = ? AND outcome_kind = 'succeeded' ORDER BY id"""
+
+        def read(cursor: Cursor) -> dict[Rev, EntryId]:
+            return {Rev(row["rev"]): EntryId(row["id"]) for row in cursor.execute(sql, (git_directory, baseline_rev))}
+
+        return await self._database.run(read)
 
     async def ahead_of(self, entry: EntryId) -> int:
         """Count the queued entries that come before this one."""

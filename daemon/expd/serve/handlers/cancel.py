@@ -1,0 +1,18 @@
+"""Cancel: the wish is on disk when it is acknowledged; what waits has ended then, what runs is being ended."""
+
+from expd.serve.entries import find_entries, send_entries
+from expd.serve.refusals import Refused
+from expd.serve.services import Answer, Services
+from expproto.errors import USAGE
+from expproto.replies import CancelAccepted
+from expproto.requests import Cancel
+
+
+async def handle(request: Cancel, services: Services, answer: Answer) -> CancelAccepted:
+    """End the entries named; those that are done stay as they are."""
+    if not request.entries:
+        raise Refused(USAGE, what="name the entries to cancel")
+    entries = await find_entries(services, request.entries, request.cwd)
+    cancelled = await services.pool.cancel([entry.id for entry in entries], request.reason)
+    await send_entries(services, cancelled, answer)
+    return CancelAccepted(count=len(cancelled))

@@ -1,0 +1,108 @@
+"""Follow: the bytes of a run log as they are written, from any offset, to the last one; no timer, no decoding.
+
+That a run has ended is observed before the log is read for the last time, so that what a command wrote just before
+its end is always sent.
+"""
+
+import os
+from pathlib import Path
+
+import trio
+
+from expd.bell import Bell, wait_first
+from expd.queueing.entry import Entry
+from expd.serve.entries import find_entries
+from expd.serve.services import Answer, Services
+from expproto.replies import OUTPUT_BYTES, Ended, Followed, Output
+from expproto.requests import Follow, FollowTarget
+from expproto.vocabulary import EntryId, EntryState
+
+_TAIL_BLOCK_BYTES = 64 * 1024
+
+
+async def handle(request: Follow, services: Services, answer: Answer) -> Followed:
+    """Stream the logs of all targets side by side; each ends with its Ended."""
+    entries = await find_entries(services, [target.entry for target in request.targets], request.cwd)
+    async with trio.open_nursery() as nursery:
+        for entry, target in zip(entries, request.targets, strict=True):
+            nursery.start_soon(_follow, entry, target, services, answer)
+    return Followed()
+
+
+async def _follow(entry: Entry, target: FollowTarget, services: Services, answer: Answer) -> None:
+    entry = await _wait_for_run(entry, services)
+    if entry.run is not None:
+        entry = await _follow_log(entry, Path(entry.run.log), target, services, answer)
+    assert entry.outcome is not None
+    await answer(Ended(entry=entry.id, name=entry.name, outcome=entry.outcome))
+
+
+async def _wait_for_run(entry: Entry, services: Services) -> Entry:
+    """Wait until an entry has a log to follow, or is done without ever having had one."""
+    bell = services.store.changes.of(entry.id)
+    while entry.run is None and entry.state is not EntryState.DONE:
+        changed = bell.next_ring
+        entry = await _read(entry.id, services)
+        if entry.run is None and entry.state is not EntryState.DONE:
+            await changed.wait()
+    return entry
+
+
+async def _follow_log(entry: Entry, log: Path, target: FollowTarget, services: Services, answer: Answer) -> Entry:
+    """Send a log to its end, and give the entry as it was when it was done."""
+    grown, changed = Bell(), services.store.changes.of(entry.id)
+    offset = _first_offset(log, target)
+    with services.watcher.ringing(log, grown):
+        change = changed.next_ring
+        entry = await _read(entry.id, services)
+        while True:
+            growth = grown.next_ring
+            offset = await _send_rest(entry.id, log, offset, answer)
+            if entry.state is EntryState.DONE:
+                return entry
+            await wait_first(growth, change)
+            if change.is_set():
+                change = changed.next_ring
+                entry = await _read(entry.id, services)
+
+
+def _first_offset(log: Path, target: FollowTarget) -> int:
+    """Find where to begin. The worker may not have opened the log yet, and one that was deleted is empty."""
+    log.touch(mode=0o600)
+    return target.offset if target.lines is None else tail_offset(log, target.lines)
+
+
+async def _read(entry_id: EntryId, services: Services) -> Entry:
+    entry = await services.store.entry(entry_id)
+    assert entry is not None
+    return entry
+
+
+async def _send_rest(entry: EntryId, log: Path, offset: int, answer: Answer) -> int:
+    """Send what there is from `offset` on; gives the new offset."""
+    descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while data := os.pread(descriptor, OUTPUT_BYTES, offset):
+            await answer(Output(entry=entry, offset=offset, data=data))
+            offset += len(data)
+    finally:
+        os.close(descriptor)
+    return offset
+
+
+def tail_offset(log: Path, lines: int) -> int:
+    """Find where the last so many lines of a file begin; a line that is not finished counts as one."""
+    with log.open("rb") as file:
+        end = position = file.seek(0, os.SEEK_END)
+        found = 0
+        while position > 0:
+            start = max(0, position - _TAIL_BLOCK_BYTES)
+            file.seek(start)
+            block = file.read(position - start)
+            for index in range(len(block) - 1, -1, -1):
+                if block[index] == 0x0A and start + index + 1 < end:
+                    found += 1
+                    if found == lines:
+                        return start + index + 1
+            position = start
+    return 0 if lines else end

@@ -1,0 +1,49 @@
+"""Inspect: all of one experiment, from its commit; of an entry without a result, what the queue knows."""
+
+import trio
+
+from expd.collect.results import ResultPath, Results, changed_facts, shown
+from expd.serve.entries import record_of
+from expd.serve.experiments import NamedExperiment, find_experiment
+from expd.serve.projects import ResultMemory, open_project_at
+from expd.serve.services import Answer, Services
+from expproto.replies import Inspected, OutputFile
+from expproto.requests import Inspect
+
+
+async def handle(request: Inspect, services: Services, _answer: Answer) -> Inspected:
+    """Tell all of one experiment."""
+    named = await find_experiment(services, request.experiment, request.cwd)
+    results, baseline = await trio.to_thread.run_sync(_read, named, services.results, limiter=services.git)
+    record = None
+    if named.entry is not None:
+        ahead = await services.store.ahead_of(named.entry.id)
+        record = record_of(services, named.entry, await services.store.pool(), ahead)
+    return Inspected(
+        name=named.name,
+        rev=named.rev,
+        baseline_rev=named.baseline_rev,
+        params=shown(results.params),
+        changed=shown(changed_facts(results.params, baseline.params)) if named.rev else {},
+        metrics=shown(results.metrics),
+        outputs=tuple(_output(path) for path in results.paths),
+        entry=record,
+    )
+
+
+def _read(named: NamedExperiment, memory: ResultMemory) -> tuple[Results, Results]:
+    opened = open_project_at(named.cwd, memory)
+    if named.rev is None:
+        return Results(), Results()
+    return opened.results_of(named.rev, named.baseline_rev), opened.results_of(named.baseline_rev, None)
+
+
+def _output(path: ResultPath) -> OutputFile:
+    return OutputFile(
+        path=path.path,
+        role=path.role,
+        home="git" if path.fingerprint is None else "cache",
+        size=path.size,
+        hash=f"git:{path.blob}" if path.fingerprint is None else f"md5:{path.fingerprint.md5}",
+        stage=path.stage,
+    )

@@ -1,0 +1,84 @@
+"""Show: the experiments of HEAD, each row computed alone, so that a broken one hides none of the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from expd.collect.results import Facts, Results, changed_facts, shown
+from expd.prepare.capture import NoCommit
+from expd.serve.projects import ResultMemory, open_project_at
+from expd.serve.services import Answer, Services
+from expproto.replies import PAGE_ENTRIES, ExperimentPage, ExperimentRecord, Shown
+from expproto.requests import Show
+from expproto.vocabulary import EntryId, Rev
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    name: str
+    rev: Rev
+    created_at: float
+    results: Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    git_directory: str
+    baseline_rev: Rev
+    baseline_name: str | None
+    baseline: Results
+    rows: Sequence[_Row]
+
+
+async def handle(request: Show, services: Services, answer: Answer) -> Shown:
+    """List the experiments of HEAD, newest first."""
+    table = await trio.to_thread.run_sync(_read_table, request.cwd, services.results, limiter=services.git)
+    entries = await services.store.results_of_baseline(table.git_directory, table.baseline_rev)
+    records = [_record(row, table, entries.get(row.rev)) for row in table.rows]
+    for start in range(0, len(records), PAGE_ENTRIES):
+        await answer(ExperimentPage(experiments=tuple(records[start : start + PAGE_ENTRIES])))
+    return Shown(
+        baseline_rev=table.baseline_rev,
+        baseline_name=table.baseline_name,
+        baseline_params=shown(table.baseline.params),
+        baseline_metrics=shown(table.baseline.metrics),
+        count=len(records),
+    )
+
+
+def _read_table(cwd: str, memory: ResultMemory) -> _Table:
+    opened = open_project_at(cwd, memory)
+    baseline = opened.repository.head_rev()
+    if baseline is None:
+        raise NoCommit
+    rows = [
+        _Row(
+            name=name,
+            rev=rev,
+            created_at=opened.repository.committed_at(rev),
+            results=opened.results_of(rev, baseline),
+        )
+        for name, rev in opened.experiments(baseline).items()
+    ]
+    return _Table(
+        git_directory=str(opened.project.location.common_directory),
+        baseline_rev=baseline,
+        baseline_name=opened.repository.head_name(),
+        baseline=opened.results_of(baseline, None),
+        rows=sorted(rows, key=lambda row: (-row.created_at, row.name)),
+    )
+
+
+def _record(row: _Row, table: _Table, entry: EntryId | None) -> ExperimentRecord:
+    changed: Facts = changed_facts(row.results.params, table.baseline.params)
+    return ExperimentRecord(
+        name=row.name,
+        rev=row.rev,
+        baseline_rev=table.baseline_rev,
+        created_at=row.created_at,
+        params=shown(changed),
+        metrics=shown(row.results.metrics),
+        entry=entry,
+        error=row.results.error,
+    )

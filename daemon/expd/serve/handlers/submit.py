@@ -1,0 +1,92 @@
+"""Submit: the workspace is captured, the entries are on disk, and only then is it acknowledged."""
+
+import time
+from pathlib import Path
+
+import trio
+
+from expd.dispatch.orders import pack_environment
+from expd.prepare.project import Project, find_project
+from expd.prepare.submission import Circumstances, Prepared, prepare
+from expd.queueing.entry import Entry, NewEntry, Submission
+from expd.queueing.transitions import NameTaken
+from expd.serve.entries import send_entries
+from expd.serve.refusals import Refused
+from expd.serve.services import Answer, Services
+from expproto.errors import STOPPING, USAGE
+from expproto.replies import Submitted
+from expproto.requests import Submit
+
+_NAMINGS_MAX = 5
+"""Tries to name an unnamed entry when another submission takes the random name first."""
+_REQUEST_ID_CHARS = range(8, 65)
+
+
+async def handle(request: Submit, services: Services, answer: Answer) -> Submitted:
+    """Queue a submission; the same request id again gives the entries of the first time."""
+    _check(request)
+    accepted = await services.store.accepted_before(request.request_id)
+    if not accepted:
+        if services.is_stopping():
+            raise Refused(STOPPING)
+        accepted = await _accept(request, services)
+    await send_entries(services, accepted, answer)
+    return Submitted(submission=accepted[0].submission_id, count=len(accepted))
+
+
+def _check(request: Submit) -> None:
+    if len(request.request_id) not in _REQUEST_ID_CHARS or not request.request_id.isalnum():
+        raise Refused(USAGE, what="a request id is 8 to 64 letters and digits")
+    if not 0 <= request.umask <= 0o777:
+        raise Refused(USAGE, what="a umask is between 0 and 0o777")
+    if not Path(request.cwd).is_absolute():
+        raise Refused(USAGE, what="cwd is an absolute path")
+    if request.command is not None and not request.command:
+        raise Refused(USAGE, what="there is no command after --")
+
+
+async def _accept(request: Submit, services: Services) -> list[Entry]:
+    project = await trio.to_thread.run_sync(
+        lambda: find_project(Path(request.cwd), command=request.command), limiter=services.git
+    )
+    for attempt in range(_NAMINGS_MAX):
+        prepared = await _prepare(request, project, services)
+        try:
+            return await services.store.accept(_submission(request, project, prepared), _entries(prepared))
+        except NameTaken:
+            if request.name or attempt == _NAMINGS_MAX - 1:
+                raise
+    raise AssertionError("the last naming either succeeds or raises")
+
+
+async def _prepare(request: Submit, project: Project, services: Services) -> Prepared:
+    circumstances = Circumstances(
+        at=time.time(),
+        rng=services.rng,
+        points_max=services.settings.sweep_points_max,
+        living_names=await services.store.living_names(str(project.location.common_directory)),
+    )
+    return await trio.to_thread.run_sync(prepare, request, project, circumstances, limiter=services.git)
+
+
+def _submission(request: Submit, project: Project, prepared: Prepared) -> Submission:
+    return Submission(
+        request_id=request.request_id,
+        git_directory=str(project.location.common_directory),
+        workspace=str(project.location.workspace),
+        root=project.root,
+        directory=project.directory,
+        cache=str(project.cache),
+        baseline_rev=prepared.baseline_rev,
+        message=request.message,
+        command=request.command,
+        targets=request.targets,
+        force=request.force,
+        umask=request.umask,
+        environment=pack_environment(request.environment),
+        submitted_at=time.time(),
+    )
+
+
+def _entries(prepared: Prepared) -> list[NewEntry]:
+    return [NewEntry(name=point.name, stash_rev=point.stash_rev, params=point.params) for point in prepared.points]

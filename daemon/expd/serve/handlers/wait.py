@@ -1,0 +1,31 @@
+"""Wait: answered when the entries are done; nothing polls."""
+
+from expd.queueing.entry import Entry
+from expd.serve.entries import find_entries, send_entries
+from expd.serve.services import Answer, Services
+from expproto.replies import Waited
+from expproto.requests import Wait
+from expproto.vocabulary import EntryId, EntryState
+
+
+async def handle(request: Wait, services: Services, answer: Answer) -> Waited:
+    """Wait for the entries named, or for everything that is not done now."""
+    if request.entries:
+        ids = [entry.id for entry in await find_entries(services, request.entries, request.cwd)]
+    else:
+        ids = await services.store.unfinished_ids()
+    entries = [await wait_done(services, entry) for entry in ids]
+    await send_entries(services, entries, answer)
+    return Waited(count=len(entries))
+
+
+async def wait_done(services: Services, entry_id: EntryId) -> Entry:
+    """Wait until one entry is done, and give it."""
+    bell = services.store.changes.of(entry_id)
+    while True:
+        changed = bell.next_ring
+        entry = await services.store.entry(entry_id)
+        assert entry is not None
+        if entry.state is EntryState.DONE:
+            return entry
+        await changed.wait()

@@ -1,0 +1,101 @@
+"""The socket: in a directory only we can enter, born with mode 0600, under a lock that says whose it is."""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from expd.linux.durable import check_private, private_directory, try_lock
+from expproto.address import SOCKET_NAME, SOCKET_PATH_BYTES_MAX
+
+_journal = logging.getLogger("expd.serve")
+
+_BACKLOG = 128
+CONNECTIONS_MAX = 256
+"""Open at once: each follower is one; a soft limit of 1,024 descriptors stays far away."""
+_ACCEPT_PAUSE_SECONDS = 0.1
+_ACCEPT_CAPACITY_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+
+class AlreadyRunning(Exception):
+    """Another daemon holds the lock of `path`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+
+class UnusableAddress(Exception):
+    """The socket can't be where it should be; the message says why and what to do."""
+
+
+class Address:
+    """The daemon's place in the runtime directory: taken under a lock, given back with its socket."""
+
+    def __init__(self, runtime_directory: Path) -> None:
+        self.socket_path = runtime_directory / SOCKET_NAME
+        self._directory = runtime_directory
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Take the place; raises AlreadyRunning, NotPrivate or UnusableAddress."""
+        if len(os.fsencode(self.socket_path)) > SOCKET_PATH_BYTES_MAX:
+            raise UnusableAddress(
+                f"{self.socket_path} is longer than the {SOCKET_PATH_BYTES_MAX} bytes a socket's path may have: "
+                "set EXPD_RUNTIME_DIR to a shorter directory"
+            )
+        check_private(private_directory(self._directory))
+        self._lock = try_lock(self._directory / "expd.lock")
+        if self._lock is None:
+            raise AlreadyRunning(self.socket_path)
+
+    def bind(self) -> socket.socket:
+        """Bind the socket; one left by a daemon that died is removed, which is safe under the lock."""
+        assert self._lock is not None
+        self.socket_path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        os.fchmod(listening.fileno(), 0o600)
+        listening.bind(str(self.socket_path))
+        self.socket_path.chmod(0o600)
+        listening.listen(_BACKLOG)
+        return listening
+
+    def give_back(self) -> None:
+        """Remove the socket, then release the lock: nobody finds the one without the other."""
+        if self._lock is not None:
+            self.socket_path.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+
+async def serve(listening: socket.socket, handler: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+    """Accept connections until cancelled, one task each, never more at once than CONNECTIONS_MAX."""
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+    places = trio.Semaphore(CONNECTIONS_MAX)
+
+    async def serve_one(stream: trio.SocketStream) -> None:
+        try:
+            await handler(stream)
+        finally:
+            places.release()
+
+    async with trio.open_nursery() as nursery:
+        while True:
+            await places.acquire()
+            nursery.start_soon(serve_one, await _accept(listener))
+
+
+async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
+    """Accept one connection; when descriptors or memory run out, wait a little for some to come back."""
+    while True:
+        try:
+            return await listener.accept()
+        except OSError as error:
+            if error.errno not in _ACCEPT_CAPACITY_ERRORS:
+                raise
+            _journal.error("no connection can be accepted now: %s", error)
+            await trio.sleep(_ACCEPT_PAUSE_SECONDS)

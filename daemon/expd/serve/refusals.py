@@ -1,0 +1,74 @@
+"""Every exception a request may meet → the Refusal a client gets; the only such place. None means: a bug."""
+
+from expd.collect.fetching import AlreadyThere, NoSuchResult
+from expd.gitio.errors import GitFailed, NotARepository, RefLocked, RefMoved
+from expd.gitio.workspace import WorkspaceChanging
+from expd.pipeline.model import PipelineError
+from expd.prepare.capture import NoCommit, UnfinishedMerge
+from expd.prepare.names import UnusableName
+from expd.prepare.overrides.errors import OverrideError
+from expd.prepare.project import NothingToRun
+from expd.prepare.submission import ExperimentExists
+from expd.queueing.database import StoreFailed
+from expd.queueing.transitions import NameTaken, WrongState
+from expproto import errors
+from expproto.replies import Refusal
+
+
+class Refused(Exception):
+    """A handler refuses: `code` of expproto.errors, and its data."""
+
+    def __init__(self, code: str, **data: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.data = data
+
+
+def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - one line a kind is what makes it readable
+    """Give the refusal for an exception that a request may meet, None for one it may not."""
+    match error:
+        case Refused():
+            return Refusal(code=error.code, data=error.data)
+        case NotARepository():
+            return Refusal(code=errors.NOT_A_REPOSITORY, data={"cwd": error.cwd, "what": error.what})
+        case NoCommit():
+            return Refusal(code=errors.NO_COMMIT, data={})
+        case UnfinishedMerge():
+            return Refusal(code=errors.UNFINISHED_MERGE, data={"operation": error.operation})
+        case WorkspaceChanging():
+            return Refusal(code=errors.CANNOT_CAPTURE, data={"what": "it keeps changing", "path": error.path})
+        case OverrideError():
+            data = {"override": error.text, "what": error.problem, "hint": error.hint}
+            return Refusal(code=errors.BAD_OVERRIDE, data=data)
+        case UnusableName():
+            return Refusal(code=errors.BAD_NAME, data={"name": error.name, "what": error.problem, "hint": error.hint})
+        case ExperimentExists():
+            data = {"name": error.name, "holder": "experiment", "baseline_rev": error.baseline_rev}
+            return Refusal(code=errors.NAME_TAKEN, data=data)
+        case NameTaken():
+            return Refusal(code=errors.NAME_TAKEN, data={"name": error.name, "holder": "entry", "entry": error.entry})
+        case NothingToRun():
+            return Refusal(code=errors.NOTHING_TO_RUN, data={"directory": error.directory})
+        case PipelineError():
+            what = f"expected {error.expected}" + (f"; {error.hint}" if error.hint else "")
+            return Refusal(code=errors.BAD_PIPELINE, data={"what": what, "path": error.path, "line": error.line})
+        case WrongState():
+            return Refusal(code=errors.WRONG_STATE, data={"entry": error.entry, "state": error.state})
+        case NoSuchResult():
+            return Refusal(code=errors.NO_RESULT, data={"path": error.path, "what": error.what})
+        case AlreadyThere():
+            return Refusal(code=errors.FILE_EXISTS, data={"path": error.path})
+        case RefLocked():
+            return Refusal(code=errors.REF_LOCKED, data={"path": error.path, "what": error.what})
+        case RefMoved():
+            return Refusal(code=errors.REF_LOCKED, data={"path": error.ref, "what": str(error)})
+        case GitFailed():
+            return Refusal(code=errors.CANNOT_CAPTURE, data={"what": error.what, "path": ""})
+        case StoreFailed():
+            return Refusal(code=errors.STORE_FAILED, data={"what": error.what})
+        case OSError():
+            return Refusal(
+                code=errors.DISK_FAILED, data={"path": str(error.filename or ""), "what": str(error.strerror)}
+            )
+        case _:
+            return None

@@ -1,0 +1,41 @@
+"""What handlers work with, in one place, made by the app and passed down."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from expd.collect.results import Results
+from expd.dispatch.pool import Pool
+from expd.linux.inotify import Watcher
+from expd.queueing.store import Store
+from expd.settings import Settings
+from expproto.replies import Event
+from expproto.vocabulary import Rev
+
+CAPTURES_AT_ONCE = 4
+"""Captures and readings of Git at once: each keeps a processor and a disk busy."""
+
+Answer = Callable[[Event], Awaitable[None]]
+"""Sends one event of the open request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The daemon's parts. `stop` ends it: after what runs, or now."""
+
+    store: Store
+    pool: Pool
+    watcher: Watcher
+    settings: Settings
+    socket_path: Path
+    state_directory: Path
+    started_at: float
+    stop: Callable[[bool], None]
+    is_stopping: Callable[[], bool]
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    git: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CAPTURES_AT_ONCE))
+    results: dict[tuple[str, str, Rev], Results] = field(default_factory=dict)
+    """What was read of experiment commits: (git directory, root, rev) → results; a commit never changes."""
