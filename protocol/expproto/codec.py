@@ -22,7 +22,10 @@ _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 
 def encode(message: dict[str, object]) -> bytes:
     """Pack one map; raises ValueError or TypeError for what the wire can't hold."""
-    packed: bytes = msgpack.packb(message, use_bin_type=True)
+    try:
+        packed: bytes = msgpack.packb(message, use_bin_type=True)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
     return packed
 
 
@@ -78,13 +81,3 @@ def _check(value: object, depth: int) -> None:
             _check(item, depth + 1)
     elif isinstance(value, int) and not _INTEGER_MIN <= value <= _INTEGER_MAX:
         raise RemoteProtocolError(BAD_MESSAGE, "an integer outside 64 signed bits")
-    elif isinstance(value, str) and not value.isascii():
-        _check_text(value)
-
-
-def _check_text(value: str) -> None:
-    """Refuse lone surrogates: they can be unpacked, but neither printed nor packed again."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RemoteProtocolError(BAD_MESSAGE, "text that is not Unicode") from None

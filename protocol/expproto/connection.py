@@ -49,6 +49,7 @@ class Connection:
         self.peer: Hello | None = None
         self.turn = Turn.GREETING
         self._frames = FrameReader()
+        self._has_refused = False
 
     def greet(self) -> bytes:
         """Give our Hello, to be sent first."""
@@ -79,8 +80,9 @@ class Connection:
             raise LocalProtocolError(OUT_OF_TURN, f"a {self.role} can't send {message.kind} now: {self.turn.value}")
         if isinstance(message, Request):
             self.turn = Turn.ANSWERING
-        elif isinstance(message, Reply) and self.turn is Turn.ANSWERING:
-            self.turn = Turn.IDLE
+        elif isinstance(message, Reply):
+            self._has_refused = self.turn is not Turn.ANSWERING
+            self.turn = Turn.BROKEN if self._has_refused else Turn.IDLE
         return _to_bytes(message)
 
     @property
@@ -91,12 +93,12 @@ class Connection:
     def _may_send(self, message: Message) -> bool:
         match self.turn:
             case Turn.GREETING | Turn.BROKEN:
-                return self.role == "daemon" and isinstance(message, Refusal)
+                return self.role == "daemon" and isinstance(message, Refusal) and not self._has_refused
             case Turn.IDLE:
                 return self.role == "client" and isinstance(message, Request)
             case Turn.ANSWERING:
                 return self.role == "daemon" and isinstance(message, Event | Reply)
-            case Turn.WORKING:
+            case _:  # WORKING
                 return isinstance(message, Order if self.role == "daemon" else Report)
 
     def _hear(self, message: Message) -> None:

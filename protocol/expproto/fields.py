@@ -91,7 +91,7 @@ def _new_record_check(record_type: type[object]) -> Check:
             raise _wrong(f"expected a map of kind {kind}")
         given = {str(name): item for name, item in value.items() if name != "kind"}
         if unknown := given.keys() - checks.keys():
-            raise _wrong(f"{kind} has no field {min(unknown)!r}")
+            raise _wrong(f"{kind} has no field {min(unknown)[:80]!r}")
         if missing := required - given.keys():
             raise _wrong(f"{kind} lacks its field {min(missing)!r}")
         return record_type(**{name: _named(kind, name, checks[name], item) for name, item in given.items()})
@@ -131,7 +131,8 @@ def _union_check(options: tuple[object, ...]) -> Check:
     scalars = [_check_of(option) for option in options if not _is_record(option)]
 
     def check(value: object) -> object:
-        if isinstance(value, Mapping) and (kind := value.get("kind")) in records:
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if isinstance(kind, str) and kind in records:
             return _record_check(records[kind])(value)
         for scalar in scalars:
             try:
