@@ -139,11 +139,18 @@ def _insert(text: str, parent: _Node, change: Insert) -> Splice:
     if not parent.entries:
         return Splice(start=parent.start + 1, end=parent.end - 1, text=f"{key}: {value}")
     last = parent.entries[-1]
-    # What stands between the last entry and the bracket or comma before it: a space, or a new line and its indentation.
-    bracket = _skip(text, parent.entries[-2].value.end) if len(parent.entries) > 1 else parent.start
-    lead = text[bracket + 1 : last.start]
     colon = text[last.key_end : last.value.start]
-    return Splice(start=last.value.end, end=last.value.end, text=f",{lead}{key}{colon}{value}")
+    return Splice(start=last.value.end, end=last.value.end, text=f",{_lead(text, parent)}{key}{colon}{value}")
+
+
+def _lead(text: str, parent: _Object) -> str:
+    """What stands before an entry of this object: a space, or a new line and its indentation, or nothing."""
+    *_, last = parent.entries
+    if len(parent.entries) > 1:
+        return text[_skip(text, parent.entries[-2].value.end) + 1 : last.start]
+    # One entry shows no comma; behind the bracket only a new line tells something, else the space behind the colon does.
+    first = text[parent.start + 1 : last.start]
+    return first if "\n" in first else " " * text[last.value.start - 1].isspace()
 
 
 def _delete(parent: _Node, key: object) -> Splice:

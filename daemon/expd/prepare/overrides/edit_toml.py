@@ -76,6 +76,10 @@ def _escaped(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
+def _dotted(path: Path) -> str:
+    return ".".join(_key_text(step) for step in path)
+
+
 def _key_text(key: object) -> str:
     return str(key) if _BARE_KEY.fullmatch(str(key)) else _string_text(str(key), "")
 
@@ -107,10 +111,19 @@ class _Editor:
                     return _inside(entry.value, path[len(whole) :])
         return None
 
+    def _inline(self, path: Path) -> tuple[Inline, Path] | None:
+        """The innermost `{…}` on the way to this path, and the rest of the way from there."""
+        for section in self._sections:
+            for entry in section.entries:
+                whole = section.path + entry.path
+                if _starts_with(path, whole) and len(path) > len(whole):
+                    return _innermost(entry.value, path[len(whole) :])
+        return None
+
     def _insert(self, path: Path, value: object) -> Splice:
-        parent = self._value(path[:-1]) if len(path) > 1 else None
-        if isinstance(parent, Inline):
-            return self._insert_inline(parent, f"{_key_text(path[-1])} = {value_text(value)}")
+        inside = self._inline(path)
+        if inside is not None:
+            return self._insert_inline(inside[0], f"{_dotted(inside[1])} = {value_text(value)}")
         section = next((section for section in self._sections if section.path == path[:-1]), None)
         if section is not None:
             return self._insert_line(section, None, path, value)
@@ -129,8 +142,7 @@ class _Editor:
         return Splice(start=at, end=at, text=f", {entry}")
 
     def _insert_line(self, section: Section, beside: Entry | None, path: Path, value: object) -> Splice:
-        key = ".".join(_key_text(step) for step in path[len(section.path) :])
-        line, newline = f"{key} = {value_text(value)}", line_break(self._text)
+        line, newline = f"{_dotted(path[len(section.path) :])} = {value_text(value)}", line_break(self._text)
         last = beside or (section.entries[-1] if section.entries else None)
         if last is None and not section.path:
             return self._insert_first(line, newline)
@@ -163,9 +175,9 @@ class _Editor:
         return at
 
     def _delete(self, path: Path) -> Splice:
-        parent = self._value(path[:-1]) if len(path) > 1 else None
-        if isinstance(parent, Inline):
-            return _delete_inline(parent, path[-1])
+        inside = self._inline(path)
+        if inside is not None:
+            return _delete_inline(*inside)
         for section in reversed(self._sections):
             if section.path and _starts_with(section.path, path):
                 return self._without_lines(section.start, section.end)
@@ -193,8 +205,19 @@ def _inside(node: Node, path: Path) -> Node | None:
     return None
 
 
-def _delete_inline(parent: Inline, key: object) -> Splice:
-    index = next(at for at, entry in enumerate(parent.entries) if entry.path[0] == key)
+def _innermost(node: Node, path: Path) -> tuple[Inline, Path] | None:
+    if isinstance(node, Array) and isinstance(path[0], int) and len(path) > 1:
+        return _innermost(node.items[path[0]], path[1:])
+    if not isinstance(node, Inline):
+        return None
+    for entry in node.entries:
+        if _starts_with(path, entry.path) and len(path) > len(entry.path):
+            return _innermost(entry.value, path[len(entry.path) :])
+    return node, path
+
+
+def _delete_inline(parent: Inline, path: Path) -> Splice:
+    index = max(at for at, entry in enumerate(parent.entries) if _starts_with(entry.path, path))
     entry = parent.entries[index]
     if index:
         return Splice(start=parent.entries[index - 1].value.end, end=entry.value.end, text="")

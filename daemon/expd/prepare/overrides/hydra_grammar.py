@@ -8,6 +8,7 @@ without Hydra's configuration groups or an optimizer can enumerate them.
 from __future__ import annotations
 
 import random
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from expd.prepare.overrides.values import Scalar, Value
 
 _Argument = bool | int | float | str | list[object] | dict[object, object] | types.ChoiceSweep | types.RangeSweep
+
+# The shapes of its messages: a caret below the character that no token begins with, and the token that no rule wants.
+_CARET = re.compile(r"^LexerNoViableAltException: .*\n {27}( *)\^$", re.MULTILINE | re.DOTALL)
+_UNEXPECTED = re.compile(
+    r"(?:mismatched input|extraneous input|no viable alternative at input|missing \w+ at) '(.*?)'(?= expecting|$)",
+    re.MULTILINE,
+)
+_EVALUATING = re.compile(r"^\w+ while evaluating ")
+_FRAMING = ("See https", "Error parsing override")
 
 _OPERATIONS = {
     types.OverrideType.CHANGE: "",
@@ -60,7 +70,7 @@ def _parse_rest(text: str, rest: str, rng: random.Random | None) -> types.Overri
     try:
         return OverridesParser(functions=functions).parse_overrides([rest])[0]
     except _LIBRARY_FAULTS as error:
-        raise OverrideError(text=text, problem=_said(error), hint=_hint(rest)) from None
+        raise OverrideError(text=text, problem=_said(rest, error), hint=_hint(rest)) from None
 
 
 class _Shuffle:
@@ -135,10 +145,15 @@ def _number(bound: object) -> int | Decimal:
     return 0
 
 
-def _said(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("See https", "^", "Error parsing override"))]
-    return f"it cannot be read: {told[0]}" if told else "it cannot be read"
+def _said(rest: str, error: BaseException) -> str:
+    """What the library's message says, in words for somebody who never heard of its lexer."""
+    said = str(error)
+    if (caret := _CARET.search(said)) is not None:
+        return f"it cannot be read from {rest[len(caret[1]) :]!r} on"
+    if (token := _UNEXPECTED.search(said)) is not None:
+        return "it ends too early" if token[1] == "<EOF>" else f"{token[1]!r} is not expected there"
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(_FRAMING)]
+    return f"it cannot be read: {_EVALUATING.sub('', lines[0].strip())}" if lines else "it cannot be read"
 
 
 def _hint(rest: str) -> str:

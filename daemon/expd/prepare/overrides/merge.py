@@ -105,10 +105,8 @@ def _merge(present: object, value: object, override: Override) -> None:
         present[:] = [copied(item) for item in value]
         return
     if not (is_mapping(present) and is_mapping(value)):
-        problem = "a list cannot be merged with a mapping"
-        raise OverrideError(
-            text=override.text, problem=problem, hint=f"first delete it with ~{override.key}, then add it"
-        )
+        problem, hint = "a list and a mapping cannot be merged", "first delete the old one with ~key, then add the new"
+        raise OverrideError(text=override.text, problem=problem, hint=hint)
     for key, item in value.items():
         if key not in present and override.operation is Operation.SET:
             hint = f"to add it use ++{override.key}={{…}}"
