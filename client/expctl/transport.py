@@ -43,7 +43,7 @@ ROOT = 0
 """Whoever is root can read our environment without asking."""
 
 _ENTRIES, _NOTHING = frozenset({"entry_page"}), frozenset[str]()
-_ANSWERS = {
+ANSWERS = {
     "submit": (_ENTRIES, "submitted"),
     "status": (_ENTRIES, "listed"),
     "wait": (_ENTRIES, "waited"),
@@ -97,7 +97,7 @@ class Link:
     def converse(self, request: Message, deadline: float | None = None) -> Iterator[Message]:
         """Ask, and give the events and then the reply; raises TimeoutError at the deadline."""
         self.send(request)
-        events, reply = _ANSWERS[str(request["kind"])]
+        events, reply = ANSWERS[str(request["kind"])]
         while True:
             message = self.receive(None if deadline is None else deadline - time.monotonic())
             if message["kind"] != reply and message["kind"] not in events:

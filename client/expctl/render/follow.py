@@ -5,10 +5,12 @@ import codecs
 from collections.abc import Mapping
 
 from expctl.output import Output
-from expctl.render.terminal import Sanitizer, visible
+from expctl.render.terminal import RESET, Sanitizer, visible
 
 LINE_BYTES_MAX = 64 * 1024
 """A line longer than this is shown in pieces, each with its prefix: what is kept of several logs stays bounded."""
+
+_RESET = RESET.encode()
 
 
 class View:
@@ -42,14 +44,26 @@ class Safe(View):
     def __init__(self, output: Output) -> None:
         self._output = output
         self._sanitizer = Sanitizer()
+        self._is_line_open = False
 
     def output(self, entry: int, offset: int, data: bytes) -> None:  # noqa: ARG002 - one log has one place
         """Pass on what a terminal may be given."""
-        self._output.data(self._sanitizer.feed(data))
+        self._show(self._sanitizer.feed(data))
+
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
+        """Leave the terminal as it was: no colour, and at the beginning of a line."""
+        self.close()
 
     def close(self) -> None:
-        """Show what the sanitizer held, and reset its colours."""
-        self._output.data(self._sanitizer.finish())
+        """Show what the sanitizer held, reset its colours and end the line."""
+        self._show(self._sanitizer.finish())
+        if self._is_line_open:
+            self._show("\n")
+
+    def _show(self, text: str) -> None:
+        if text:
+            self._output.data(text)
+            self._is_line_open = not text.removesuffix(RESET).endswith("\n")
 
 
 class Prefixed(View):
@@ -57,8 +71,9 @@ class Prefixed(View):
 
     def __init__(self, output: Output, names: Mapping[int, str], *, is_safe: bool) -> None:
         self._output = output
-        width = max(map(len, names.values()))
-        self._prefixes = {entry: f"{visible(name):<{width}} | ".encode() for entry, name in names.items()}
+        shown = {entry: visible(name) for entry, name in names.items()}
+        width = max(map(len, shown.values()))
+        self._prefixes = {entry: f"{name:<{width}} | ".encode() for entry, name in shown.items()}
         self._sanitizers = {entry: Sanitizer() for entry in names} if is_safe else {}
         self._unfinished = dict.fromkeys(names, b"")
 
@@ -85,8 +100,9 @@ class Prefixed(View):
             self.ended(entry, {}, 0)
 
     def _line(self, entry: int, line: bytes) -> bytes:
-        reset = self._sanitizers[entry].reset().encode() if self._sanitizers else b""
-        return self._prefixes[entry] + line + reset + b"\n"
+        if self._sanitizers and b"\x1b" in line and not line.endswith(_RESET):
+            line += _RESET
+        return self._prefixes[entry] + line + b"\n"
 
 
 class JsonLines(View):

@@ -59,12 +59,8 @@ class Sanitizer:
         rest = "".join(map(self._take, self._decoder.decode(b"", final=True)))
         held, self._held = self._held, ""
         rest += "\n" if held == "\r" else _visible_held(held)
-        return rest + self.reset()
-
-    def reset(self) -> str:
-        """Give what takes back colours that were switched on since the last reset."""
         was_coloured, self._is_coloured = self._is_coloured, False
-        return RESET if was_coloured else ""
+        return rest + RESET if was_coloured else rest
 
     def _take(self, character: str) -> str:
         if not self._held:

@@ -1,0 +1,119 @@
+"""The light forms of messages are the typed ones: the same bytes out, the same fields in."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.scripted import RESULT, an_entry
+from expctl import requests, transport
+from expctl.fields import Entry, Fields, entries_of
+from expproto import PROTOCOL_VERSION, VERSION
+from expproto.codec import decode, encode
+from expproto.errors import RemoteProtocolError
+from expproto.fields import from_map, to_map
+from expproto.messages import Hello, Message, message_to_map
+from expproto.replies import EntryPage, EntryRecord, Event, Reply
+from expproto.requests import AskDaemon, Cancel, Pause, Request, Resume, SetJobs, Status, Stop, Submit, Wait
+from expproto.vocabulary import EntryState, Succeeded
+from protocol.samples import fixed_samples
+
+SUBMIT = requests.submit(
+    cwd="/w",
+    overrides=["a=1"],
+    name="n",
+    message=None,
+    force=True,
+    command=["c"],
+    targets=["t"],
+    environment=[(b"A", b"\xff")],
+    umask=0o27,
+)
+
+
+@pytest.mark.parametrize(
+    ("light", "typed"),
+    [
+        (requests.hello(), Hello(protocol=PROTOCOL_VERSION, version=VERSION, role="client")),
+        (
+            SUBMIT,
+            Submit(
+                request_id=str(SUBMIT["request_id"]),
+                cwd="/w",
+                overrides=("a=1",),
+                name="n",
+                message=None,
+                force=True,
+                command=("c",),
+                targets=("t",),
+                environment=((b"A", b"\xff"),),
+                umask=0o27,
+            ),
+        ),
+        (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),
+        (requests.wait("/w", []), Wait(cwd="/w")),
+        (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
+        (requests.pause(), Pause()),
+        (requests.resume(), Resume()),
+        (requests.set_jobs(3), SetJobs(jobs=3)),
+        (requests.ask_daemon(), AskDaemon()),
+        (requests.stop(now=True), Stop(now=True)),
+    ],
+)
+def test_light_request_gives_the_bytes_of_the_typed_one(light: dict[str, object], typed: Message) -> None:
+    """A map built by hand and a typed message are the same on the wire."""
+    assert encode(light) == encode(message_to_map(typed))
+
+
+def test_entry_has_the_fields_of_its_record() -> None:
+    """What the daemon tells of an entry, all of it and nothing else, is read by the light form."""
+    record = an_entry(state=EntryState.DONE, outcome=Succeeded(rev=RESULT), started_at=1.0, ended_at=2.0, exit_code=0)
+    page = decode(encode(message_to_map(EntryPage(entries=(record,)))))
+    (entry,) = entries_of([page])
+
+    assert set(Entry.__slots__) == {field.name for field in dataclasses.fields(EntryRecord)}
+    for name in set(Entry.__slots__) - {"outcome", "command"}:
+        assert getattr(entry, name) == getattr(record, name)
+    assert entry.outcome is not None
+    assert entry.outcome.plain == {"kind": "succeeded", "rev": RESULT}
+
+
+@given(
+    field=st.sampled_from(sorted(set(Entry.__slots__) - {"state"})),
+    value=st.sampled_from([True, "text", b"bytes", [1], {"a": 1}, 1, 0.5, None]),
+)
+def test_entry_is_refused_where_its_record_is(field: str, value: object) -> None:
+    """The light form and the typed one agree on what an entry is, but for the words of a state: they are only shown."""
+    changed = {**to_map(an_entry()), field: value}
+    try:
+        from_map(EntryRecord, changed)
+    except RemoteProtocolError:
+        with pytest.raises(RemoteProtocolError):
+            Entry(Fields(changed))
+    else:
+        Entry(Fields(changed))
+
+
+@pytest.mark.parametrize("page", [{"kind": "entry_page"}, {"kind": "entry_page", "entries": [1]}, {"entries": []}])
+def test_page_that_is_none_is_refused(page: dict[str, object]) -> None:
+    """A page has a kind and records."""
+    with pytest.raises(RemoteProtocolError):
+        entries_of([page])
+
+
+def test_field_that_is_unknown_is_refused() -> None:
+    """A field of a newer daemon is not dropped in silence."""
+    with pytest.raises(RemoteProtocolError, match="'surplus'"):
+        Entry(Fields({**to_map(an_entry()), "surplus": 1}))
+
+
+def test_every_request_has_its_answers() -> None:
+    """The transport knows for each request which events and which reply belong to it."""
+    samples = fixed_samples()
+    requested = {kind for kind, message in samples.items() if isinstance(message, Request)}
+
+    assert set(transport.ANSWERS) == requested
+    for events, reply in transport.ANSWERS.values():
+        assert all(isinstance(samples[event], Event) for event in events)
+        assert isinstance(samples[reply], Reply)
