@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from expd.pipeline.lockfile import LockEntry
+from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.model import Fingerprint, ParamsDependency, Stage
 
 ReasonKind: TypeAlias = Literal["command", "always", "forced", "dependency", "parameter", "output"]

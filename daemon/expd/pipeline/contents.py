@@ -13,9 +13,9 @@ from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.gitignore import GitIgnore
 from expd.pipeline.graph import Node
-from expd.pipeline.lockfile import read_text
 from expd.pipeline.model import PROJECT_FILE, DataFile, Output, Pipeline
 from expd.pipeline.stages import StageFile
+from expd.pipeline.textfiles import read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

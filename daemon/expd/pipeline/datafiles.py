@@ -7,7 +7,7 @@ import posixpath
 
 from expd.pipeline.documents import MismatchError, View, located, parse_yaml
 from expd.pipeline.locations import as_written, locate, relative
-from expd.pipeline.lockfile import read_fingerprint, read_manifest
+from expd.pipeline.lockentry import read_fingerprint, read_manifest
 from expd.pipeline.model import Commands, DataFile, Dependency, Fingerprint, Output, OutputKind
 
 _KEYS = frozenset(

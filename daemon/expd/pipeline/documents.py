@@ -35,7 +35,7 @@ def parse_yaml(text: str, path: str) -> object:
         mark = error.problem_mark
         line = None if mark is None else mark.line + 1
         raise PipelineError(path=path, line=line, expected="valid YAML", hint=error.problem or "") from error
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # a ValueError is a date that does not exist, and the like
         raise PipelineError(path=path, expected="valid YAML", hint=str(error)) from error
     return value or {}
 

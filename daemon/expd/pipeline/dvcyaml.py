@@ -5,6 +5,7 @@ and line.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.documents import MismatchError, View, located, parse_yaml
@@ -18,10 +19,16 @@ from expd.pipeline.variables import Files
 def parse_pipeline(text: str, file: StageFile, parsing: ParsingSettings, read: Callable[[str], str | None]) -> Pipeline:
     """The pipeline a dvc.yaml describes; `read` gives the text at an absolute location, or None."""
     try:
-        top = check_document(View(parse_yaml(text, file.path)))
+        top = check_document(View(_parsed(text, file.path)))
         return _resolve(top, Generator(file, Files(root=file.root, read=read), parsing, top.get("vars")), file.path)
     except MismatchError as mismatch:
         raise located(mismatch, text, file.path) from mismatch
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str, path: str) -> object:
+    """The document, kept because most experiments of a project have the same dvc.yaml; nothing may change it."""
+    return parse_yaml(text, path)
 
 
 def _resolve(top: dict[str, View], generator: Generator, path: str) -> Pipeline:

@@ -7,8 +7,8 @@ import posixpath
 from pathlib import Path
 
 from expd.pipeline.locations import ancestors, is_within, relative
-from expd.pipeline.lockfile import read_text, replace_text
 from expd.pipeline.patterns import IgnoreRules, Rule, parse_rules
+from expd.pipeline.textfiles import read_text, replace_text
 
 _SPECIAL = "\\[]!*#?"
 

@@ -18,7 +18,7 @@ from expd.pipeline.changes import (
 )
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.hashing import Content, Hasher
-from expd.pipeline.lockfile import LockEntry
+from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.model import Fingerprint, MissingDependencyError, MissingOutputError, Output, PipelineError, Stage
 from expd.pipeline.params import observe_params, require_params
 

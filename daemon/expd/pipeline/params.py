@@ -8,6 +8,7 @@ import ast
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import tomli
@@ -16,8 +17,9 @@ from expd.pipeline.documents import parse_yaml
 from expd.pipeline.model import MissingDependencyError, ParamsDependency, PipelineError
 
 
+@lru_cache(maxsize=64)
 def parse_params(text: str, path: str) -> object:
-    """The content of a parameter file; `path` gives the format and is named in errors."""
+    """The content of a parameter file; `path` gives the format and is named in errors. Not to be changed: it is kept."""
     suffix = PurePosixPath(path).suffix.lower()
     try:
         if suffix == ".toml":

@@ -21,7 +21,8 @@ from expd.pipeline.graph import build_graph, is_tracked
 from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
 from expd.pipeline.links import LinkType, remove
 from expd.pipeline.locations import is_within, locate, relative
-from expd.pipeline.lockfile import LockEntry, LockFile
+from expd.pipeline.lockentry import LockEntry
+from expd.pipeline.lockfile import LockFile
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import LOCK_FILE, DataFile, Fingerprint, Output, Pipeline, PipelineError, Stage
 from expd.pipeline.observation import Inputs, Observer

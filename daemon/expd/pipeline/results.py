@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.locations import is_within, locate, relative
-from expd.pipeline.lockfile import LockEntry, parse_lock
+from expd.pipeline.lockentry import LockEntry
+from expd.pipeline.lockfile import parse_lock
 from expd.pipeline.model import DEFAULT_PARAMS_FILE, Fingerprint, Output, Pipeline, Stage
 from expd.pipeline.stages import StageFile, plot_properties
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from expd.pipeline.cache import Cache
 from expd.pipeline.documents import MismatchError, View, parse_yaml
-from expd.pipeline.lockfile import LockEntry, dump_entry, read_entry
+from expd.pipeline.lockentry import LockEntry, read_entry
+from expd.pipeline.locktext import dump_entry
 from expd.pipeline.model import PipelineError, Stage
 
 _LEFT_OUT = frozenset({"size", "nfiles"})

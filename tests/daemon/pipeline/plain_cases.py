@@ -378,4 +378,48 @@ stages:
         },
         (Round(), Round({"src/b.tmp": "changed\n", "lib/code/local.txt": "changed\n"}), Round({"src/a.txt": "b\n"})),
     ),
+    Case(
+        "aliases",
+        {
+            "dvc.yaml": "stages:\n  a:\n    cmd: cp src.txt a\n    deps: [src.txt]\n    params: [nest, nest.b, x, y]\n    outs: [a]\n"
+            "  b:\n    cmd: cp a b\n    deps: [a]\n    params: [nest.b, y]\n    outs: [b]\n"
+            "  c:\n    cmd: cp b c\n    deps: [b]\n    params: [nest, nest.b]\n    outs: [c]\n",
+            "src.txt": "s\n",
+            "params.yaml": "nest: {b: [1, 2], c: 1e-7}\nx: &anchor {k: [v]}\ny: *anchor\n",
+        },
+        (Round(), Round({"src.txt": "t\n"}), Round({"params.yaml": "nest: {b: [1], c: 2}\nx: 1\ny: [2]\n"})),
+    ),
+    Case(
+        "many",
+        {
+            "dvc.yaml": "stages:\n"
+            + "".join(
+                f"  s{index}:\n    cmd: cat {'src.txt' if index == 0 else f's{index - 1}.o'} > s{index}.o\n"
+                f"    deps: [{'src.txt' if index == 0 else f's{index - 1}.o'}]\n    params: [p{index}]\n    outs: [s{index}.o]\n"
+                for index in range(12)
+            ),
+            "src.txt": "s\n",
+            "params.yaml": "".join(
+                f"p{index}: {value}\n"
+                for index, value in enumerate(
+                    [
+                        "1e-05",
+                        "1.0e+3",
+                        "0x1F",
+                        "1_000",
+                        ".nan",
+                        "'# no'",
+                        "|\n  two\n  lines",
+                        "2020-13-01x",
+                        "{}",
+                        "~",
+                        "[a, [b]]",
+                        "-.5",
+                    ]
+                )
+            ),
+        },
+        (Round(), Round({"src.txt": "t\n"})),
+        is_current_after=False,
+    ),
 )
