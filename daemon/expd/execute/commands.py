@@ -33,29 +33,31 @@ async def run_command(argv: Sequence[str], cwd: Path, environment: Mapping[str, 
     return await process.wait()
 
 
-async def end_tree(grace_seconds: float, *, spare: Sequence[int] = ()) -> int:
-    """End every process below this one, gently first; gives how many there were."""
-    living = _living(spare)
+INTERRUPTED = (signal.SIGINT, signal.SIGTERM)
+"""What a run that is cancelled gets, in this order, before SIGKILL."""
+LEFT_BEHIND = (signal.SIGTERM,)
+"""What processes get that outlive their run: a shell's background jobs ignore SIGINT anyway (sh(1))."""
+
+
+async def end_tree(signals: Sequence[signal.Signals], grace_seconds: float) -> int:
+    """End every process below this one: each signal with a grace after it, then SIGKILL. Gives how many there were."""
+    living = descendants()
     count = len(living)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         if not living:
             break
         signal_all(living, number)
         with trio.move_on_after(grace_seconds):
             await _all_gone(living)
-        living = _living(spare)
+        living = descendants()
     for _round in range(_KILL_ROUNDS_MAX):
         if not living:
             break
         signal_all(living, signal.SIGKILL)
         await _all_gone(living)
-        living = _living(spare)
-    reap_orphans(spare)
+        living = descendants()
+    reap_orphans()
     return count
-
-
-def _living(spare: Sequence[int]) -> list[psutil.Process]:
-    return [process for process in descendants() if process.pid not in spare]
 
 
 async def _all_gone(processes: Sequence[psutil.Process]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
-from expd.execute.commands import end_tree, run_command
+from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, end_tree, run_command
 from expd.execute.environment import run_environment
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
@@ -65,7 +65,8 @@ class Run:
                 log.note(f"expd: {self._cancel_reason}")
         finally:
             with trio.CancelScope(shield=True):
-                left = await end_tree(self.order.grace_seconds)
+                signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else INTERRUPTED
+                left = await end_tree(signals, self.order.grace_seconds)
                 if left and isinstance(outcome, Succeeded):
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):

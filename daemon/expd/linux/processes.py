@@ -120,15 +120,13 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
             continue
 
 
-def reap_orphans(except_pids: Iterable[int]) -> None:
-    """Collect adopted orphans that have ended, so that no zombie stays; children we wait for ourselves are spared."""
-    spared = set(except_pids)
+def reap_orphans() -> None:
+    """Collect adopted orphans that have ended, so that no zombie stays; call it when no child of our own is waited for."""
     for process in psutil.Process().children():
-        if process.pid not in spared:
-            try:
-                os.waitpid(process.pid, os.WNOHANG)
-            except ChildProcessError:
-                continue
+        try:
+            os.waitpid(process.pid, os.WNOHANG)
+        except ChildProcessError:
+            continue
 
 
 def _is_living(process: psutil.Process) -> bool:

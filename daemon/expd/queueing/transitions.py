@@ -155,6 +155,7 @@ def start_run(cursor: Cursor, run: RunId, at: float) -> Entry:
 def move_run(cursor: Cursor, run: RunId, state: EntryState, at: float) -> Entry:
     """Pass a run's entry to another state."""
     entry = _entry_of_run(cursor, run)
+    cursor.execute("UPDATE runs SET started_at = coalesce(started_at, ?) WHERE id = ?", (at, run))
     _change_state(cursor, entry, state, at)
     return _read_back(cursor, entry.id)
 

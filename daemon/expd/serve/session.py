@@ -16,6 +16,7 @@ from expd.serve.handlers import cancel, daemon, follow, get, inspect, pool, show
 from expd.serve.refusals import refusal_for
 from expd.serve.services import Answer, Services
 from expd.wire import Wire
+from expproto.connection import Turn
 from expproto.errors import INTERNAL, OUT_OF_TURN, ProtocolError, RemoteProtocolError
 from expproto.replies import Refusal, Reply
 from expproto.requests import (
@@ -122,7 +123,7 @@ async def _answer_while_listening(wire: Wire, request: Request, services: Servic
             if not await wire.receive_more():
                 stays = False
                 nursery.cancel_scope.cancel()
-            else:
+            elif wire.connection.turn is Turn.ANSWERING:  # else the answer is out, and this is the next request
                 raise RemoteProtocolError(OUT_OF_TURN, "a second request came before the first was answered")
 
         nursery.start_soon(notice_leaving)
