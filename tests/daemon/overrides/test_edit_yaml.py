@@ -221,12 +221,35 @@ def test_shared_mapping_changes_for_its_own_key_alone() -> None:
     assert edited(SHARED, "base.lr=0.9") == expected
 
 
+def test_deleted_anchor_leaves_its_value_to_those_who_refer_to_it() -> None:
+    """What others refer to can go: its value is written out where it is used."""
+    assert edited(SHARED, "~size") == SHARED.replace("size: &size 3\n", "").replace("*size", "3")
+    assert edited(SHARED, "~base").splitlines()[1:] == [
+        "small:",
+        "  <<: {lr: 0.1, opt: {kind: adam}}  # like base",
+        "  width: *size",
+        "deep: {lr: 0.1, opt: {kind: adam}}",
+    ]
+
+
+def test_merged_mapping_can_become_a_number() -> None:
+    """A mapping that others merge is written out there before it becomes something that cannot be merged."""
+    assert edited(SHARED, "base=7").splitlines()[0] == "base: &base 7"
+
+
+def test_anchor_that_is_used_twice_is_no_fault() -> None:
+    """A later anchor of the same name takes over from there on."""
+    assert edited("a: &x 1\nb: *x\nc: &x 2\nd: *x\n", "c=5") == "a: &x 1\nb: *x\nc: &x 5\nd: 2\n"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("a: [1", "expected"),
         ("a: 1\na: 2\n", "duplicate key"),
         ("a: !unknown 1\n", "tag"),
+        ("a: !!int x\n", "invalid literal"),
+        ("a: !!bool x\n", "x"),
         ("a: 1\n---\na: 2\n", "document"),
         ("- 1\n", "no named values"),
         ("word\n", "no named values"),

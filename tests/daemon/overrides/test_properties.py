@@ -194,10 +194,13 @@ def check_one_override(path: str, text: str, load: Callable[[str], object], data
 
     assert same(load(written), wanted)
     assert _lines_changed(text, written) <= _lines_of(text, old)
+    assert _edited(path, written, f"{'.'.join(map(str, place))}={value_text(value)}", value) == written
 
 
 def check_one_addition(path: str, text: str, load: Callable[[str], object], data: st.DataObject) -> None:
     """Draw a mapping and add a key to it; no line of the text goes, except the one a flow mapping stands in."""
+    # A block of text that ends the file without a line break gets one from any key behind it, and must be written anew.
+    assume(text.endswith("\n") or BLOCK not in text)
     tree = load(text)
     places = [place for place in ((), *paths(tree)) if is_mapping(_at(tree, place))]
     place = (*data.draw(st.sampled_from(places)), "brand_new")

@@ -105,10 +105,15 @@ def _edited(suffix: str, text: str, overrides: Sequence[Override], environment: 
             return text
         try:
             text = spliced(text, _splices(_splicer(suffix, text), todo, wanted))
-            current = _mapping(syntax.load(text))
         except FormatFault as fault:
             raise _refused(todo[0], overrides, fault) from None
-    raise _refused(todo[0], overrides, FormatFault("the file's structure does not allow this change"))
+        try:
+            current = _mapping(syntax.load(text))
+        except FormatFault:
+            break  # what its reader says now is about a text that nobody has seen
+    raise _refused(
+        todo[0], overrides, FormatFault("the file's structure does not allow this change", "edit the file itself")
+    )
 
 
 @functools.lru_cache(maxsize=READ_TEXTS_KEPT)
@@ -125,7 +130,7 @@ def _splicer(suffix: str, text: str) -> Splicer:
 
 
 def _mapping(tree: object) -> Tree:
-    if not tree:
+    if tree is None:
         return {}
     if not is_mapping(tree):
         raise FormatFault("the file holds no named values", "its top level must be a mapping")

@@ -67,6 +67,8 @@ def load(text: str) -> object:
 def splicer(text: str) -> Callable[[Change, object], Splice]:
     """What turns a change of this text into a splice."""
     root = _node(text, _skip(text, 0))
+    if not isinstance(root, _Object):
+        raise FormatFault("the file holds no named values", "its top level must be an object")
 
     def splice(change: Change, _wanted: object) -> Splice:
         if isinstance(change, Insert):

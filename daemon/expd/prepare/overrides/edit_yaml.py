@@ -15,6 +15,7 @@ from expd.prepare.overrides.changes import Change, Delete, Insert
 from expd.prepare.overrides.errors import FormatFault
 from expd.prepare.overrides.splices import Splice, line_break, line_end, line_start, next_line
 from expd.prepare.overrides.values import Path, child, is_listing, is_mapping
+from expd.prepare.overrides.yaml_anchors import Reference, is_cut_off, references
 from expd.prepare.overrides.yaml_nodes import AliasNode, MappingNode, Node, ScalarNode, SequenceNode, read_nodes
 from expd.prepare.overrides.yaml_text import entry_text, flow_text, items_text, scalar_text
 
@@ -22,11 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# What the reader lets through besides its own errors, seen with random texts: tags whose values do not fit them.
+_READER_FAULTS = (YAMLError, YAMLWarning, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+
+
 def load(text: str) -> object:
     """The tree that YAML 1.2 reads from the text, None for an empty one; raises FormatFault."""
+    reader = YAML(typ="safe", pure=True)
+    # An anchor that is used again is the newer value from there on, for every reader; nothing to warn the daemon's log of.
+    reader.composer.warn_double_anchors = False
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, YAMLWarning, ValueError, TypeError) as error:
+        return reader.load(text)
+    except _READER_FAULTS as error:
         raise FormatFault(_first_lines(error)) from None
 
 
@@ -56,6 +64,13 @@ class _Editor:
     def splice(self, change: Change) -> Splice:
         if self._root is None or (isinstance(self._root, ScalarNode) and not self._root.value):
             return self._first_entry(change)
+        if not isinstance(self._root, MappingNode):
+            raise FormatFault("the file holds no named values", "its top level must be a mapping")
+        splice = self._splice(change)
+        cut_off = next((one for one in references(self._root) if is_cut_off(one, splice)), None)
+        return splice if cut_off is None else self._expand(cut_off)
+
+    def _splice(self, change: Change) -> Splice:
         node, depth = self._deepest(change.path)
         if isinstance(change, Insert) and depth == len(change.path) - 1 and isinstance(node, MappingNode):
             return self._insert(node, change.path[-1], change.value)
@@ -68,6 +83,13 @@ class _Editor:
             raise FormatFault("it comes from a merged mapping (<<), not from this one", hint)
         # The key is inherited through `<<`: writing it here hides the inherited one.
         return self._insert(node, change.path[depth], self._wanted_at(change.path[: depth + 1]))
+
+    def _expand(self, reference: Reference) -> Splice:
+        """The alias as the value that it stands for, so that what it refers to may go; the change itself comes after."""
+        value = load(self._text)
+        for step in reference.path:
+            value = child(value, step if isinstance(step, int) else _key_of(step))
+        return Splice(start=reference.alias.start, end=reference.alias.end, text=flow_text(value))
 
     def _deepest(self, path: Path) -> tuple[Node, int]:
         """The deepest node on the path that this text writes out, and how many steps lead to it."""
@@ -156,7 +178,11 @@ def _is_key(node: Node, step: object) -> bool:
         return False
     if isinstance(step, str):
         return node.value == step
-    return node.style is None and load(node.value) == step
+    return _key_of(node) == step
+
+
+def _key_of(node: ScalarNode) -> object:
+    return node.value if node.style else load(node.value)
 
 
 def _quotes(node: Node) -> str | None:

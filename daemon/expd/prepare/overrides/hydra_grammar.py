@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from expd.prepare.overrides.values import Scalar, Value
 
 _Argument = bool | int | float | str | list[object] | dict[object, object] | types.ChoiceSweep | types.RangeSweep
+
+# ANTLR's generated parser learns as it goes, in tables that all threads share and none guards.
+_one_at_a_time = threading.Lock()
 
 # The shapes of its messages: a caret below the character that no token begins with, and the token that no rule wants.
 _CARET = re.compile(r"^LexerNoViableAltException: .*\n {27}( *)\^$", re.MULTILINE | re.DOTALL)
@@ -68,7 +72,8 @@ def _parse_rest(text: str, rest: str, rng: random.Random | None) -> types.Overri
     functions = create_functions()
     functions.functions["shuffle"] = _Shuffle(rng or random.SystemRandom())
     try:
-        return OverridesParser(functions=functions).parse_overrides([rest])[0]
+        with _one_at_a_time:
+            return OverridesParser(functions=functions).parse_overrides([rest])[0]
     except _LIBRARY_FAULTS as error:
         raise OverrideError(text=text, problem=_said(rest, error), hint=_hint(rest)) from None
 
