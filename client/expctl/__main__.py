@@ -11,9 +11,12 @@ import sys
 def main() -> int:
     """Run one command; does not return."""
     _open_closed_streams()
-    from expctl.cli import run  # noqa: PLC0415 - a socket must not become descriptor 1 of a process started without one
+    try:
+        from expctl.cli import run  # noqa: PLC0415 - Ctrl-C during the imports is no traceback either
 
-    code = run(sys.argv[1:])
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
     os._exit(code)
 
 

@@ -70,15 +70,24 @@ def parse(options: list[str], command: list[str] | None) -> argparse.Namespace:
     verb, *rest = options
     if verb not in VERBS:
         raise Trouble(NO_SUCH_COMMAND, {"verb": verb, "near": _near(verb)})
-    if command is not None and verb != "submit":
-        rest, command = [*rest, "--", *command], None
     parser = parser_of(verb)
     if "-h" in rest or "--help" in rest:
         return argparse.Namespace(help=True)
     arguments = parser.parse_args(rest) if verb in {"daemon", "jobs"} else parser.parse_intermixed_args(rest)
     arguments.help = False
     arguments.command = command
+    if command and verb != "submit":
+        _take_words(arguments, command, parser)
     return arguments
+
+
+def _take_words(arguments: argparse.Namespace, words: list[str], parser: Parser) -> None:
+    """Add what stands after `--`, where it lets a path begin with a dash; argparse mixes it up with options."""
+    for name in ("paths", "entries"):
+        if hasattr(arguments, name):
+            getattr(arguments, name).extend(words)
+            return
+    parser.error(f"unrecognized arguments: {' '.join(words)}")
 
 
 def parser_of(verb: str) -> Parser:

@@ -206,7 +206,7 @@ _UNKNOWN: Sentence = (
 )
 
 SENTENCES: Mapping[str, Sentence] = {
-    errors.USAGE: (EXIT_USAGE, lambda data: data["what"], _usage),
+    errors.USAGE: (EXIT_USAGE, lambda data: data["what"] or "the arguments make no sense together", _usage),
     errors.NOT_A_REPOSITORY: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"there is no Git repository at or above {data['cwd']}",

@@ -21,8 +21,16 @@ STAY = "stay"
 GREETING = Connection("daemon").greet()
 """What a daemon says first; a test may give other bytes, after which nothing more is said, or None for silence."""
 
-Step = Message | bytes | str | threading.Event
-"""What follows a request: a message to send, bytes to send as they are, a step above, or an event to wait for."""
+
+class Vanish:
+    """A step: take the socket away, so that nobody can connect."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+
+Step = Message | bytes | str | Vanish
+"""What follows a request: a message to send, bytes to send as they are, a step above, or a socket to take away."""
 Conversation = Sequence[Sequence[Step]]
 """For each request that comes over one connection, in turn, what is answered."""
 
@@ -93,8 +101,8 @@ class ScriptedDaemon:
         for step in steps:
             if isinstance(step, bytes):
                 peer.sendall(step)
-            elif isinstance(step, threading.Event):
-                assert step.wait(10), "the test never let the script go on"
+            elif isinstance(step, Vanish):
+                step.path.unlink()
             elif step == HANG_UP:
                 return False
             elif step == STAY:

@@ -51,7 +51,7 @@ def test_daemon_status_json_has_the_documented_fields(sock: Path, expctl: Expctl
 
 @pytest.mark.parametrize(
     ("argv", "now", "words"),
-    [([], False, "waiting for 1 of 2 b"), (["--now"], True, "cancelling 1 of 2 b")],
+    [([], False, "waiting for 1 running: 2 b"), (["--now"], True, "cancelling 1 running: 2 b")],
 )
 def test_daemon_stop_says_what_still_runs_and_waits(
     sock: Path, expctl: Expctl, argv: list[str], now: bool, words: str

@@ -73,7 +73,7 @@ def test_interrupt_of_daemon_stop_leaves_it_stopping(sock: Path) -> None:
     with serving(sock, [LISTED, [Stopping(running=1), STAY]]):
         client = start("daemon", "stop")
         assert client.stderr is not None
-        assert client.stderr.readline() == b"waiting for 1 of them\n"
+        assert client.stderr.readline() == b"waiting for 1 running\n"
         client.send_signal(signal.SIGINT)
         _, err = client.communicate(timeout=30)
 

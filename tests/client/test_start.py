@@ -1,6 +1,7 @@
 """Starting a daemon: by itself, once, safely, and with the daemon's own words if it fails."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from client.conftest import Expctl, Ran
+from client.scripted import HANG_UP, ScriptedDaemon, Step, Vanish, a_page, an_entry, serving
+from expproto.replies import Submitted
 
 TESTS = Path(__file__).parent.parent
 
@@ -167,3 +170,44 @@ def test_path_that_can_hold_no_socket_is_named(
 
     assert ran.code == 3
     assert said in ran.err
+
+
+def test_daemon_that_others_bring_back_is_waited_for(
+    sock: Path, expctl: Expctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where we may not start a daemon, one that went away mid-question is waited for, and asked the same again."""
+    answer: list[Step] = [a_page(an_entry()), Submitted(submission=1, count=1)]
+    daemons = [ScriptedDaemon(sock, [[[Vanish(sock), HANG_UP]]])]
+    monkeypatch.setattr("expctl.transport.time.sleep", lambda _: daemons.append(ScriptedDaemon(sock, [[answer]])))
+    ran = expctl("submit", "-q")
+    for daemon in daemons:
+        daemon.close()
+
+    assert (ran.code, ran.out) == (0, "1\n")
+    assert daemons[0].requests == daemons[1].requests
+
+
+def test_daemon_that_nobody_brings_back_is_given_up(
+    sock: Path, expctl: Expctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The waiting has an end, and the sentence says why no daemon was started."""
+    monkeypatch.setattr("expctl.transport.BACK_DEADLINE_SECONDS", 0.1)
+    with serving(sock, [[Vanish(sock), HANG_UP]]):
+        ran = expctl("status")
+
+    assert ran.code == 3
+    assert "EXPD_AUTOSTART=0 forbids starting one" in ran.err
+
+
+def test_daemon_that_never_gets_ready_is_given_up(
+    starts: Path, monkeypatch: pytest.MonkeyPatch, expctl: Expctl
+) -> None:
+    """A start has a deadline; the daemon may still come up, and its log is named."""
+    monkeypatch.setenv("FAKE_EXPD", "hang")
+    monkeypatch.setattr("expctl.start.READY_SECONDS", 1.5)
+    ran = expctl("status")
+    os.kill(int(starts.read_text()), signal.SIGKILL)
+
+    assert ran.code == 3
+    assert "did not answer within 1.5 s" in ran.err
+    assert "expd.log" in ran.err

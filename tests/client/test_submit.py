@@ -168,6 +168,13 @@ def test_submit_beyond_the_frame_limit_is_refused_here(
     assert daemon.requests == []
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_submit_whose_entries_and_count_differ_is_an_error(sock: Path, expctl: Expctl, count: int) -> None:
+    """A page that is missing is never shown as if all were there."""
+    with serving(sock, [[a_page(an_entry()), Submitted(submission=1, count=count)]]):
+        assert expctl("submit").code == 8
+
+
 def _umask() -> int:
     umask = os.umask(0o077)
     os.umask(umask)

@@ -7,6 +7,7 @@ from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
 from expctl.render.lines import lines
+from expctl.render.terminal import visible
 from expctl.render.times import iso
 from expctl.transport import Link, Message, address, connect_only, greeted
 from expctl.trouble import NO_DAEMON, Trouble
@@ -59,11 +60,9 @@ def _stop(output: Output, *, now: bool) -> None:
         pages = list(link.converse(requests.status("/", [])))[:-1]
         entries = [entry for entry in entries_of(pages) if entry.state not in {"held", "queued", "done"}]
         running = Fields(_reply(link, requests.stop(now=now))).integer("running")
-        if running:
-            output.words(
-                f"{'cancelling' if now else 'waiting for'} {running} of {', '.join(_words(entries)) or 'them'}"
-            )
         try:
+            if running:
+                output.words(_stopping_words(running, entries, now=now))
             link.wait_closed()
         except KeyboardInterrupt:
             output.words("expctl: no longer waiting; the daemon still ends")
@@ -72,8 +71,10 @@ def _stop(output: Output, *, now: bool) -> None:
     _show_stopped(output, stopped=True, entries=entries)
 
 
-def _words(entries: Sequence[Entry]) -> list[str]:
-    return [f"{entry.id} {entry.name}" for entry in entries]
+def _stopping_words(running: int, entries: Sequence[Entry], *, now: bool) -> str:
+    """Say what the daemon ends, or waits for; between the two questions one may have begun or ended."""
+    names = ", ".join(f"{entry.id} {visible(entry.name)}" for entry in entries)
+    return f"{'cancelling' if now else 'waiting for'} {running} running{': ' + names if names else ''}"
 
 
 def _reply(link: Link, request: Message) -> Message:

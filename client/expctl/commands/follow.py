@@ -9,6 +9,7 @@ from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
 from expctl.render.follow import Exact, JsonLines, Prefixed, Safe, View
 from expctl.render.outcomes import outcome_words
+from expctl.render.terminal import visible
 from expctl.transport import BREAKS_MAX, Link, ask, connect, reconnect
 from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Trouble
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
@@ -88,7 +89,7 @@ class Following:
         self._codes.append(code)
         outcome = to_map(ended.outcome)
         self._view.ended(ended.entry, outcome, code)
-        self._output.words(f"expctl: {ended.entry} {ended.name} {outcome_words(Fields(outcome))}")
+        self._output.words(f"expctl: {ended.entry} {visible(ended.name)} {visible(outcome_words(Fields(outcome)))}")
 
 
 def _chosen(cwd: str, selectors: Sequence[str]) -> list[Entry]:

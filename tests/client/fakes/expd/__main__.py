@@ -1,6 +1,7 @@
 """Stands in for the daemon where the client starts one: behaves as FAKE_EXPD says, and counts its starts in a file."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main() -> int:
         return 1
     if behaviour == "locked":
         return 75
+    if behaviour == "hang":
+        signal.pause()
     ready = int(sys.argv[sys.argv.index("--ready-fd") + 1])
     return _serve(ready)
 
