@@ -10,11 +10,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from expd.pipeline.durability import sync_file_system, sync_paths
 from expd.pipeline.hashing import Checkpoint, Manifest, hash_file, hash_legacy_file, manifest_from_bytes, no_checkpoint
-from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, copy_bytes, place, reflink, remove, temporary_beside
+from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, clone, place, remove, temporary_beside
 from expd.pipeline.model import ChangedWhileReadError, Fingerprint, MissingObjectError, PipelineError
 
 OBJECT_MODE = 0o444
+_SYNCED_SINGLY = 16  # beyond that one sync of the file system is quicker than 2 ms a file
+_BATCH_FILES = 4096  # temporary files that may be waiting for a sync, and be left by a crash
 _SHARED_DIRECTORY_MODE = 0o2775  # cache.shared=group: the group may add objects, and they stay the group's
 
 
@@ -97,59 +100,71 @@ class Cache:
 
     # Storing
 
-    def store_file(self, source: Path, fingerprint: Fingerprint) -> None:
-        """Take a copy of the file `source`, which has just been hashed, unless the object is there already."""
-        target = self.location(fingerprint.md5, legacy=fingerprint.legacy)
-        if self._is_intact(fingerprint):
-            return
-        self._prepare(target.parent)
-        if self.types[0] == "hardlink" and self._adopt(source, target):
-            return
-        temporary = temporary_beside(target)
-        try:
-            _clone(source, temporary, self.checkpoint)
-            _check_unchanged(source, temporary, fingerprint)
-            self._finish(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    def store_files(self, files: Sequence[tuple[Path, Fingerprint]]) -> None:
+        """Take copies of files that have just been hashed, except of those that are here already.
 
-    def store_manifest(self, manifest: Manifest) -> Fingerprint:
+        ChangedWhileReadError if one was written to since; objects that were complete by then stay.
+        """
+        by_object = {(fingerprint.md5, fingerprint.legacy): (fingerprint, source) for source, fingerprint in files}
+        waiting = [item for item in by_object.values() if not self._is_intact(item[0])]
+        for start in range(0, len(waiting), _BATCH_FILES):
+            self._store_batch(waiting[start : start + _BATCH_FILES])
+
+    def store_manifest(self, manifest: Manifest) -> None:
         """Store the manifest of a directory whose files have been stored."""
         fingerprint = manifest.fingerprint()
-        if not self._is_intact(fingerprint):
-            self._write(self.location(fingerprint.md5, legacy=fingerprint.legacy), manifest.to_bytes())
-        return fingerprint
-
-    def _write(self, target: Path, data: bytes) -> None:
-        self._prepare(target.parent)
+        if self._is_intact(fingerprint):
+            return
+        target = self._target(fingerprint)
         temporary = temporary_beside(target)
         try:
-            temporary.write_bytes(data)
-            self._finish(temporary, target)
+            temporary.write_bytes(manifest.to_bytes())
+            self._publish([(temporary, target)])
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _finish(self, temporary: Path, target: Path) -> None:
-        """Make the complete temporary file the object."""
-        temporary.chmod(OBJECT_MODE)
-        _sync(temporary)
-        temporary.replace(target)
-        _sync(target.parent)
+    def _target(self, fingerprint: Fingerprint) -> Path:
+        """Where the object will be; the directory is there afterwards."""
+        target = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        self._prepare(target.parent)
+        return target
 
-    def _adopt(self, source: Path, target: Path) -> bool:
-        """With hard links the output itself becomes the object: nothing is copied."""
-        if source.is_symlink() or source.stat().st_size == 0:
-            return False
+    def _store_batch(self, files: Sequence[tuple[Fingerprint, Path]]) -> None:
+        made: list[tuple[Path, Path]] = []
         try:
-            os.link(source, target)
-        except FileExistsError:
-            return False
-        except OSError:
-            return False
-        source.chmod(OBJECT_MODE)
-        _sync(target)
-        _sync(target.parent)
-        return True
+            for fingerprint, source in files:
+                target = self._target(fingerprint)
+                made.append((temporary_beside(target), target))
+                self._take(source, made[-1][0], fingerprint)
+                self.checkpoint()
+            self._publish(made)
+        finally:
+            for temporary, _ in made:
+                temporary.unlink(missing_ok=True)
+
+    def _take(self, source: Path, temporary: Path, fingerprint: Fingerprint) -> None:
+        """Make the temporary file hold what was hashed. With hard links it is the output itself: nothing is copied."""
+        _check_unchanged(source, fingerprint)
+        adopts = self.types[0] == "hardlink" and not source.is_symlink() and fingerprint.size != 0
+        if adopts and _link(source, temporary):
+            return
+        clone(source, temporary, self.checkpoint)
+        _check_unchanged(source, fingerprint)
+
+    def _publish(self, made: Sequence[tuple[Path, Path]]) -> None:
+        """Make complete temporary files objects: read-only, synced, then under their names, and these synced."""
+        for temporary, _ in made:
+            temporary.chmod(OBJECT_MODE)
+        if len(made) > _SYNCED_SINGLY:
+            sync_file_system(self.directory)
+        else:
+            sync_paths(temporary for temporary, _ in made)
+        for temporary, target in made:
+            temporary.replace(target)
+        if len(made) > _SYNCED_SINGLY:
+            sync_file_system(self.directory)
+        else:
+            sync_paths({target.parent for _, target in made})
 
     def _prepare(self, directory: Path) -> None:
         """Create a directory of the cache, and those above it, with the mode that cache.shared asks for."""
@@ -168,7 +183,7 @@ class Cache:
             temporary.write_bytes(data)
             if self.shared:
                 temporary.chmod(0o664)
-            _sync(temporary)
+            sync_paths([temporary])
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -243,29 +258,21 @@ def _as_legacy(manifest: Manifest) -> Manifest:
     )
 
 
-def _clone(source: Path, target: Path, checkpoint: Checkpoint) -> None:
-    """Copy by sharing blocks where the file system can."""
+def _link(source: Path, target: Path) -> bool:
+    """Whether a hard link could be made."""
     try:
-        reflink(source, target)
+        os.link(source, target)
     except OSError:
-        target.unlink(missing_ok=True)
-        copy_bytes(source, target, checkpoint)
+        return False
+    return True
 
 
-def _check_unchanged(source: Path, copy: Path, fingerprint: Fingerprint) -> None:
-    """Refuse a copy that can't be what was hashed: its length differs."""
-    if fingerprint.size is not None and copy.stat().st_size != fingerprint.size:
+def _check_unchanged(source: Path, fingerprint: Fingerprint) -> None:
+    """Refuse a file whose status changed after it was hashed: the object would not be what its name says."""
+    if fingerprint.stamp is not None and source.stat().st_ctime_ns != fingerprint.stamp:
         raise ChangedWhileReadError(
             path=str(source), expected="a file that holds still", hint="something still writes to this output"
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _make_executable(target: Path) -> None:

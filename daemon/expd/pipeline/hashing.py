@@ -96,7 +96,13 @@ class Hasher:
         if not stat.S_ISREG(status.st_mode):
             raise PipelineError(path=location, expected="a regular file or a directory")
         md5 = hash_legacy_file(location, self.checkpoint) if legacy else self._md5(location, status)
-        return Fingerprint(md5=md5, size=status.st_size, isexec=bool(status.st_mode & 0o111), legacy=legacy)
+        return Fingerprint(
+            md5=md5,
+            size=status.st_size,
+            isexec=bool(status.st_mode & 0o111),
+            legacy=legacy,
+            stamp=status.st_ctime_ns,
+        )
 
     def _md5(self, location: str, status: os.stat_result) -> str:
         key = key_of(location, status)

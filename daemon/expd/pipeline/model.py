@@ -64,7 +64,8 @@ class ChangedWhileReadError(PipelineError):
 class Fingerprint:
     """What a file or directory holds: `md5` (with `.dir` for a directory), bytes, number of files, executable bit.
 
-    `legacy` marks DVC 2 hashes (line endings of text files folded), which live elsewhere in the cache.
+    `legacy` marks DVC 2 hashes (line endings of text files folded), which live elsewhere in the cache. `stamp` is the
+    ctime, in nanoseconds, that the file had when it was hashed; it takes no part in comparisons.
     """
 
     md5: str
@@ -72,6 +73,7 @@ class Fingerprint:
     nfiles: int | None = None
     isexec: bool = False
     legacy: bool = False
+    stamp: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_directory(self) -> bool:

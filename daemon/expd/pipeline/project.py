@@ -18,7 +18,7 @@ from expd.pipeline.contents import Contents, read_contents
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.gitignore import GitIgnore, find_git_root
 from expd.pipeline.graph import build_graph, is_tracked
-from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
+from expd.pipeline.hashing import Checkpoint, Content, Hasher, Manifest, ManifestEntry, no_checkpoint
 from expd.pipeline.links import LinkType, remove
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
@@ -128,6 +128,12 @@ class Project:
                 )
         return [node for node in nodes if isinstance(node, Stage)]
 
+    def dependents(self, stage: Stage) -> list[Stage]:
+        """Every stage that reads, directly or through others, what this one makes: to be skipped when it failed."""
+        addresses = self.graph.downstream([stage.address])
+        nodes = (self.graph.nodes[address] for address in addresses if address != stage.address)
+        return [node for node in nodes if isinstance(node, Stage)]
+
     def lock_entry(self, stage: Stage) -> LockEntry | None:
         """What dvc.lock says of the stage."""
         return self._lock(stage).entry(stage.name)
@@ -145,34 +151,35 @@ class Project:
         With `stages`, the plan, MissingObjectError only for what one of them reads; the rest of what is missing is
         returned. Without, everything is required. What already holds what is recorded is left as it is.
         """
-        planned = set() if stages is None else {stage.address for stage in stages}
+        planned = {stage.address for stage in stages or () if not stage.frozen}
+        read = {producer for address in planned for producer in self.graph.producers[address]}
         missing: list[MissingData] = []
-        for node in self.contents.nodes:
+        for address, node in self.graph.nodes.items():
             if isinstance(node, DataFile):
-                missing.extend(self._link_data(node, stages))
-            elif stages is not None and node.address not in planned:
-                self._link_outputs(node, [out for out in node.outs if self._is_read(out, stages)])
+                missing.extend(self._link_data(node, is_required=stages is None or address in read))
+            elif address in read and address not in planned:
+                self._link_outputs(node, node.outs)
         return tuple(missing)
 
-    def _link_data(self, data_file: DataFile, stages: Sequence[Stage] | None) -> Iterable[MissingData]:
+    def _link_data(self, data_file: DataFile, *, is_required: bool) -> Iterable[MissingData]:
         for out in data_file.outs:
             fingerprint = data_file.recorded.get(out.path)
             if fingerprint is None or not out.cache or self._holds(out, fingerprint):
                 continue
+            self._restore_listing(data_file, out)
             if self._cache.has(fingerprint):
                 self._cache.check_out(fingerprint, Path(out.location))
-            elif stages is None or self._is_read(out, stages):
+            elif is_required:
                 raise self._cache.missing(fingerprint, f"{data_file.path} tracks it; `dvc pull` may bring it")
             else:
                 yield MissingData(path=data_file.path, fingerprint=fingerprint)
 
-    def _is_read(self, out: Output, stages: Sequence[Stage]) -> bool:
-        """Whether one of the stages depends on the output, on something in it, or on a directory around it."""
-        return any(
-            is_within(dep.location, out.location) or is_within(out.location, dep.location)
-            for stage in stages
-            for dep in stage.reads
-        )
+    def _restore_listing(self, data_file: DataFile, out: Output) -> None:
+        """A `.dvc` file that lists its files needs no manifest in the cache; we do, so it is made from the list."""
+        listed = data_file.files.get(out.path)
+        if listed is not None:
+            entries = tuple(ManifestEntry(relpath, fingerprint) for relpath, fingerprint in listed)
+            self._cache.store_manifest(Manifest(entries))
 
     def _holds(self, out: Output, fingerprint: Fingerprint) -> bool:
         content = self._hasher.content(out.location, legacy=fingerprint.legacy)
@@ -282,11 +289,9 @@ class Project:
         types = None if out.cache else _COPIES
         location = Path(out.location)
         if content.manifest is None:
-            self._cache.store_file(location, content.fingerprint)
+            self._cache.store_files([(location, content.fingerprint)])
         else:
-            for item in content.manifest.entries:
-                self._cache.store_file(location / item.relpath, item.fingerprint)
-                self._hasher.checkpoint()
+            self._cache.store_files([(location / item.relpath, item.fingerprint) for item in content.manifest.entries])
             self._cache.store_manifest(content.manifest)
         self._cache.relink(content.fingerprint, location, types=types)
 
