@@ -13,7 +13,7 @@ from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.lockfile import parse_lock
-from expd.pipeline.model import DEFAULT_PARAMS_FILE, Fingerprint, Output, Pipeline, Stage
+from expd.pipeline.model import DEFAULT_PARAMS_FILE, Fingerprint, Output, OutputKind, Pipeline, Stage
 from expd.pipeline.stages import StageFile, plot_properties
 
 # Any absolute path will do: what is outside the root is left out, and nothing is opened.
@@ -43,12 +43,16 @@ class ParamsFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathFact:
-    """A dependency or output of a stage as dvc.lock has it; without a fingerprint it was never recorded."""
+    """A dependency or output of a stage as dvc.lock has it; without a fingerprint it was never recorded.
+
+    DVC's table shows plain outputs only; `kind` tells them from metrics and plots.
+    """
 
     path: str
     stage: str
     fingerprint: Fingerprint | None
     cached: bool = False
+    kind: OutputKind = "out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +193,7 @@ class _Collector:
                 stage=stage.address,
                 fingerprint=self._fingerprint(stage, out.path),
                 cached=out.cache,
+                kind=out.kind,
             )
 
 
