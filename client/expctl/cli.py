@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
     output = Output(as_json="--json" in options, quiet=False)
     try:
         return _run(options, command, output)
-    except BaseException as error:  # noqa: BLE001 - every end of the program passes here, to get its words and its code
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - every end of the program passes here, to get its words and its code
         from expctl.failures import report  # noqa: PLC0415 - successful commands need no sentences
 
         return report(error, output)

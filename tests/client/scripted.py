@@ -47,7 +47,7 @@ class ScriptedDaemon:
         path.unlink(missing_ok=True)
         self._listener.bind(str(path))
         self._listener.listen()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -73,7 +73,7 @@ class ScriptedDaemon:
                     self._converse(peer, conversation)
         except OSError:
             pass  # closed by the test before every conversation took place
-        except BaseException as error:  # noqa: BLE001 - carried to the test's thread
+        except Exception as error:  # noqa: BLE001 - carried to the test's thread
             self._error = error
 
     def _converse(self, peer: socket.socket, conversation: Conversation) -> None:

@@ -69,6 +69,7 @@ def test_values_are_written_as_yaml_has_them(value: object, text: str) -> None:
         ({"kind": "killed", "stage": "train", "signal": 99}, "killed: train by signal 99"),
         ({"kind": "timed_out", "limit_seconds": 7200.0}, "timed out after 7200 s"),
         ({"kind": "cancelled", "reason": "by hand"}, "cancelled: by hand"),
+        ({"kind": "cancelled", "reason": "cancelled by the user"}, "cancelled by the user"),
         ({"kind": "refused", "reason": "no stage x"}, "refused: no stage x"),
         ({"kind": "lost", "reason": "its worker vanished"}, "lost: its worker vanished"),
     ],

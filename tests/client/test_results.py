@@ -154,8 +154,8 @@ def test_show_one_is_a_line_a_fact(sock: Path, expctl: Expctl) -> None:
         "param\tseed\t1",
         "metric\tacc\t0.9",
         "metric\tcurve\t[1, null]",
-        "output\tmodel.pkl\t12\tmd5:1\tcache\ttrain",
-        "metric\tm.json\t\tgit:2\tgit\t",
+        "output\tmodel.pkl\t12\tmd5:1\tcache\toutput\ttrain",
+        "output\tm.json\t\tgit:2\tgit\tmetric\t",
     ]
 
 

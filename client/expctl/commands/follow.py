@@ -57,7 +57,8 @@ class Following:
                 self._breaks += 1
                 if self._breaks > BREAKS_MAX:
                     raise Trouble(DAEMON_LOST, {"times": self._breaks}) from None
-                self._output.words("expctl: the daemon went away; connecting again")
+                if self._breaks == 1:
+                    self._output.words("expctl: the daemon went away; connecting again")
         return self._codes[0] if len(self._codes) == 1 else int(any(self._codes))
 
     def _follow(self, link: Link) -> None:

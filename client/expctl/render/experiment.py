@@ -53,7 +53,7 @@ def _facts(found: Inspected) -> Iterator[tuple[str, ...]]:
         yield "metric", key, value_text(value)
     for output in found.outputs:
         size = "" if output.size is None else str(output.size)
-        yield output.role, output.path, size, output.hash, output.home, output.stage or ""
+        yield "output", output.path, size, output.hash, output.home, output.role, output.stage or ""
 
 
 def _entry_facts(entry: EntryRecord) -> Iterator[tuple[str, ...]]:

@@ -15,7 +15,8 @@ def outcome_words(outcome: Fields | None) -> str:
         case "timed_out":
             return f"timed out after {outcome.seconds('limit_seconds'):g} s"
         case "cancelled" | "refused" | "lost":
-            return f"{outcome.kind}: {outcome.text('reason')}"
+            reason = outcome.text("reason")
+            return reason if reason.startswith(outcome.kind) else f"{outcome.kind}: {reason}"
         case kind:
             return kind
 
