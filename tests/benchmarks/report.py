@@ -1,0 +1,87 @@
+"""What was measured as a table for people and as JSON for comparing later; the machine and the versions beside it."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import median
+
+from benchmarks.row import Measured
+
+SCHEMA = 1
+
+_HEADING = ("row", "rounds", "expd", "(min-max)", "dvc", "(min-max)", "floor", "dvc : expd")
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """Give the medians with their spread and the ratio, one line a row."""
+    lines = [_HEADING, *(_line(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADING))]
+    aligned = ("  ".join(_aligned(line, widths)).rstrip() for line in lines)
+    titles = (f"{row.row.name}: {row.row.title}" for row in rows)
+    return "\n".join([*aligned, "", *titles])
+
+
+def document(rows: Sequence[Measured], machine: Mapping[str, object]) -> dict[str, object]:
+    """Give everything that was seen, every round of it, as JSON can hold it."""
+    return {"schema": SCHEMA, "machine": machine, "rows": [_row(row) for row in rows]}
+
+
+def load() -> list[float]:
+    """Give the load average of the last 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
+
+
+def surroundings() -> dict[str, object]:
+    """Give when and on what it was measured, in general words."""
+    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processors": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "git": git,
+        "dvc": version("dvc"),
+        "expd": version("expd"),
+        "expd_rev": _revision(),
+    }
+
+
+def _revision() -> str:
+    """Give the commit that is measured, with a mark if the files differ from it; empty outside a repository."""
+    argv = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _line(row: Measured) -> tuple[str, ...]:
+    return (
+        row.row.name,
+        str(len(row.ours)),
+        _seconds(median(row.ours)),
+        _spread(row.ours),
+        _seconds(median(row.peer)),
+        _spread(row.peer),
+        _seconds(median(row.floor)) if row.floor else "-",
+        f"{row.ratio:.1f}",
+    )
+
+
+def _row(row: Measured) -> dict[str, object]:
+    sides = {"ours": row.ours, "peer": row.peer, "floor": row.floor}
+    seconds = {name: [round(value, 6) for value in values] for name, values in sides.items()}
+    return {"name": row.row.name, "title": row.row.title, "ratio": round(row.ratio, 3), "seconds": seconds}
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    first, *others = zip(cells, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"({_seconds(min(values))}-{_seconds(max(values))})"
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
