@@ -1,0 +1,204 @@
+"""Killed at any moment: what was acknowledged is there, what runs is adopted, what vanished is called lost."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers.daemons import BIN, RunningDaemon, a_daemon, rows
+from helpers.repositories import everything_of, git
+from helpers.waiting import eventually
+
+SUBMISSIONS = 40
+
+
+def _run(daemon: RunningDaemon, repository: Path, name: str, script: str) -> None:
+    daemon.expctl(repository, "submit", "-n", name, "--", "sh", "-c", script)
+
+
+def _gate(repository: Path) -> Path:
+    gate = repository.parent / "gate"
+    os.mkfifo(gate)
+    return gate
+
+
+def _workers(daemon: RunningDaemon) -> list[psutil.Process]:
+    """Find the workers of these surroundings, whoever is their parent now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "expd.execute" in process.cmdline() and str(daemon.socket) in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_run_survives_the_daemon_and_is_adopted(daemon: RunningDaemon, repository: Path) -> None:
+    """Killed with a run under way, the next daemon finds it running, and collects it with its log unbroken."""
+    gate = _gate(repository)
+    _run(daemon, repository, "survivor", f"echo before; echo started > '{gate}'; cat '{gate}'; echo made > made.txt")
+    gate.read_text()
+
+    daemon.kill()
+    daemon.restart()
+    adopted = daemon.entries(repository, "survivor")[0]["state"]
+    gate.write_text("after\n")
+    result = daemon.run_expctl(repository, "follow", "survivor")
+
+    assert adopted == "running"
+    assert (result.stdout, result.returncode) == (b"before\nafter\n", 0)
+    assert git(repository, "show", f"{daemon.entries(repository)[0]['experiment_rev']}:made.txt") == "made"
+
+
+def test_a_run_that_ended_meanwhile_is_collected(daemon: RunningDaemon, repository: Path) -> None:
+    """A run that ends while no daemon is there leaves its outcome on disk, and the next daemon files the result."""
+    gate = _gate(repository)
+    _run(daemon, repository, "ended", f"echo started > '{gate}'; cat '{gate}'")
+    gate.read_text()
+    daemon.kill()
+
+    gate.write_text("go on\n")
+    eventually(lambda: list((daemon.state / "runs").glob("*.outcome")), "the worker writes its outcome")
+    daemon.restart()
+
+    assert daemon.run_expctl(repository, "wait", "ended").returncode == 0
+    assert rows(daemon.expctl_json(repository, "show"), "experiments")[0]["name"] == "ended"
+
+
+def test_a_killed_worker_is_noticed_and_its_tree_ended(daemon: RunningDaemon, repository: Path) -> None:
+    """When a worker is killed its run is lost with the reason, nothing of it runs on, and the queue goes on."""
+    gate = _gate(repository)
+    _run(daemon, repository, "victim", f"(setsid sleep 300 &); echo started > '{gate}'; sleep 300")
+    _run(daemon, repository, "next", "true")
+    gate.read_text()
+    (worker,) = _workers(daemon)
+    children = worker.children(recursive=True)
+
+    worker.kill()
+    result = daemon.run_expctl(repository, "wait", "victim")
+    gone, alive = psutil.wait_procs(children, timeout=10)
+
+    assert result.returncode == 121
+    assert (len(gone) >= 2, alive) == (True, [])
+    assert daemon.run_expctl(repository, "wait", "next").returncode == 0
+
+
+def test_a_run_killed_with_its_daemon_is_lost(daemon: RunningDaemon, repository: Path) -> None:
+    """When daemon and worker die together, the next daemon calls the run lost, ends its tree, and goes on."""
+    gate = _gate(repository)
+    _run(daemon, repository, "victim", f"echo started > '{gate}'; sleep 300")
+    gate.read_text()
+    (worker,) = _workers(daemon)
+    children = worker.children(recursive=True)
+
+    daemon.kill()
+    worker.kill()
+    daemon.restart()
+
+    assert daemon.entries(repository, "victim")[0]["outcome"] == "lost"
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    _run(daemon, repository, "next", "true")
+    assert daemon.run_expctl(repository, "wait", "next").returncode == 0
+
+
+def test_what_was_acknowledged_is_never_lost(repository: Path) -> None:
+    """Killed and started again at random moments while a client submits, the daemon has every acknowledged entry, once.
+
+    The workspace and Git's files are untouched, no lock is left, and what was queued runs.
+    """
+    seed = int(os.environ.get("EXPD_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+    print(f"seed {seed}")  # noqa: T201 - with it a failure can be repeated
+    before = everything_of(repository)
+    with a_daemon(jobs=2) as daemon:
+        daemon.expctl(repository, "pause")
+        with _killed_again_and_again(daemon, random.Random(seed)) as kills:
+            acknowledged = [
+                name for name in (f"try-{n}" for n in range(SUBMISSIONS)) if _submit(daemon, repository, name)
+            ]
+
+        names = [str(entry["name"]) for entry in daemon.entries(repository)]
+        untouched = everything_of(repository)
+        locks = [path for path in (repository / ".git").rglob("*.lock") if "expd/worktrees" not in str(path)]
+        daemon.expctl(repository, "resume")
+        daemon.run_expctl(repository, "wait")
+        outcomes = {str(entry["outcome"]) for entry in daemon.entries(repository)}
+
+    assert len(kills) >= 3
+    assert set(acknowledged) <= set(names)
+    assert len(names) == len(set(names))
+    assert untouched == before
+    assert (locks, outcomes) == ([], {"succeeded"})
+    assert git(repository, "fsck", "--no-dangling") == ""
+
+
+def _submit(daemon: RunningDaemon, repository: Path, name: str) -> bool:
+    """Submit once; whether it was acknowledged."""
+    return daemon.run_expctl(repository, "submit", "-n", name, "--", "true").returncode == 0
+
+
+@contextmanager
+def _killed_again_and_again(daemon: RunningDaemon, chance: random.Random) -> Iterator[list[float]]:
+    """Kill the daemon at random moments and start the next one at once, in a thread, while inside."""
+    kills: list[float] = []
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(chance.uniform(0.05, 0.4)):
+            daemon.kill()
+            daemon.restart()
+            kills.append(time.monotonic())
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield kills
+    finally:
+        over.set()
+        killer.join()
+
+
+def test_a_second_daemon_is_refused(daemon: RunningDaemon) -> None:
+    """A second daemon says that another one serves the socket, exits 75, and leaves the first alone."""
+    second = subprocess.run([BIN / "expd"], env=daemon.environ, capture_output=True, check=False, timeout=60)
+
+    assert second.returncode == 75
+    assert b"another expd already serves" in second.stderr
+    assert daemon.expctl_json(daemon.directory, "daemon", "status")["pid"] == daemon.process.pid
+
+
+def test_a_socket_left_behind_is_no_obstacle(daemon: RunningDaemon) -> None:
+    """After a kill the socket file is still there, and the next daemon takes its place."""
+    daemon.kill()
+    assert daemon.socket.exists()
+
+    daemon.restart()
+
+    assert daemon.expctl_json(daemon.directory, "daemon", "status")["pid"] == daemon.process.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_hurries_the_end(daemon: RunningDaemon, repository: Path, number: signal.Signals) -> None:
+    """One signal drains; a second one cancels what runs, and the daemon ends with 0 and no socket."""
+    gate = _gate(repository)
+    _run(daemon, repository, "long", f"echo started > '{gate}'; sleep 300")
+    gate.read_text()
+
+    daemon.process.send_signal(number)
+    eventually(lambda: "draining" in daemon.journal(), "the daemon says that it drains")
+    still_running = daemon.entries(repository, "long")[0]["state"]
+    daemon.process.send_signal(number)
+
+    assert still_running == "running"
+    assert daemon.process.wait(60) == 0
+    assert not daemon.socket.exists()
+    daemon.restart()
+    assert daemon.entries(repository, "long")[0]["outcome"] == "cancelled"
