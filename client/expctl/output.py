@@ -17,7 +17,6 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.is_terminal = os.isatty(STDOUT)
-        self.is_stderr_terminal = os.isatty(STDERR)
 
     def data(self, text: str) -> None:
         """Write what was asked for."""

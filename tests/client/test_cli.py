@@ -1,9 +1,13 @@
 """The command line: help, versions, options in any order, numbers within their limits."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from client.conftest import Expctl
-from expctl.cli import VERBS, parse, parser_of
+from expctl.cli import parse
+from expctl.options import VERBS, quick
+from expctl.parser import parser_of, thorough
 from expctl.trouble import Trouble
 from expproto import VERSION
 
@@ -85,3 +89,64 @@ def test_dashes_end_the_options_of_other_commands() -> None:
     assert parse(["get", "1", "a"], ["-odd"]).paths == ["a", "-odd"]
     with pytest.raises(Trouble):
         parse(["jobs"], ["4"])
+
+
+WORDS = [
+    "train",
+    "1",
+    "",
+    "a b",
+    "-",
+    "-1",
+    "-S",
+    "-Sa=1",
+    "--set-param",
+    "-n",
+    "--name",
+    "--name=x",
+    "-m",
+    "-f",
+    "-q",
+    "-qf",
+]
+MORE = [
+    "--json",
+    "--all",
+    "--raw",
+    "--csv",
+    "--timeout",
+    "2",
+    "-o",
+    "--now",
+    "status",
+    "--lines",
+    "-h",
+    "--help",
+    "a=-1",
+    "--x",
+]
+
+
+@settings(deadline=None, max_examples=500)
+@given(verb=st.sampled_from(list(VERBS)), words=st.lists(st.sampled_from(WORDS + MORE), max_size=6))
+def test_quick_way_is_the_thorough_one_or_none(verb: str, words: list[str]) -> None:
+    """Whatever is typed: where the quick reader gives an answer, argparse gives the same."""
+    arguments = quick(VERBS[verb], words)
+
+    assert arguments is None or arguments.help or vars(arguments) == vars(thorough(verb, words))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["submit", "-S", "train.lr=0.1,0.2", "-n", "tuned", "--json"],
+        ["submit", "train", "-f", "-m", "why"],
+        ["status", "1", "-q"],
+        ["cancel", "1", "2"],
+        ["wait", "--all"],
+        ["pause"],
+    ],
+)
+def test_everyday_commands_take_the_quick_way(argv: list[str]) -> None:
+    """What is typed all day needs no argparse."""
+    assert quick(VERBS[argv[0]], argv[1:]) is not None

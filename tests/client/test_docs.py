@@ -10,8 +10,8 @@ from client.conftest import Expctl
 from client.scripted import Step, a_page, an_entry, serving
 from client.test_daemon import SHOWN as DAEMON
 from client.test_results import LIST, ONE
-from expctl.cli import VERBS
 from expctl.failures import SENTENCES, describe
+from expctl.options import VERBS
 from expctl.trouble import Trouble
 from expproto.replies import Listed, PoolShown, Submitted
 

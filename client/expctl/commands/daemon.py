@@ -1,10 +1,10 @@
 """`expctl daemon`: look at, stop or start the daemon. Only `start` starts one."""
 
-import argparse
 from collections.abc import Sequence
 
 from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.render.terminal import visible
@@ -14,7 +14,7 @@ from expctl.trouble import NO_DAEMON, Trouble
 from expproto.errors import USAGE
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Do what was asked."""
     if arguments.now and arguments.action != "stop":
         raise Trouble(USAGE, {"what": "--now belongs to `expctl daemon stop`"})

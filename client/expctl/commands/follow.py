@@ -1,11 +1,11 @@
 """`expctl follow`: the output of entries, as it is written, until they end."""
 
-import argparse
 import os
 from collections.abc import Sequence
 
 from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.follow import Exact, JsonLines, Prefixed, Safe, View
 from expctl.render.outcomes import outcome_words
@@ -21,7 +21,7 @@ from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import ACTIVE_STATES, exit_code_of
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Follow, and give the exit code of how it ended; an interrupt ends the watching, not the experiment."""
     try:
         cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client

@@ -1,9 +1,9 @@
 """`expctl get`: the files of an experiment, written beside the workspace and never into it."""
 
-import argparse
 import os
 
 from expctl.commands.show import inspect
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.transport import ask
@@ -13,7 +13,7 @@ from expproto.replies import Fetched
 from expproto.requests import Get
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Fetch, and show what was written."""
     cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
     directory = arguments.output or _own_directory(cwd, arguments.experiment)

@@ -1,15 +1,14 @@
 """`expctl jobs`: how many experiments run at once."""
 
-import argparse
-
 from expctl import requests
 from expctl.fields import Fields
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.transport import Message, ask
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Set the number if one is given, and show the pool."""
     show_pool(ask(requests.set_jobs(arguments.jobs))[1], output)
     return 0

@@ -1,14 +1,13 @@
 """`expctl pause`: start nothing more."""
 
-import argparse
-
 from expctl import requests
 from expctl.commands.jobs import show_pool
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.transport import ask
 
 
-def run(_: argparse.Namespace, output: Output) -> int:
+def run(_: Arguments, output: Output) -> int:
     """Pause, and show the pool."""
     show_pool(ask(requests.pause())[1], output)
     return 0

@@ -1,14 +1,13 @@
 """`expctl resume`: start entries again."""
 
-import argparse
-
 from expctl import requests
 from expctl.commands.jobs import show_pool
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.transport import ask
 
 
-def run(_: argparse.Namespace, output: Output) -> int:
+def run(_: Arguments, output: Output) -> int:
     """Resume, and show the pool."""
     show_pool(ask(requests.resume())[1], output)
     return 0

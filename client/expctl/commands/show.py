@@ -1,8 +1,8 @@
 """`expctl show`: the experiments of HEAD, or all of one."""
 
-import argparse
 import os
 
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render import experiment as render_one
 from expctl.render import experiments as render_all
@@ -14,7 +14,7 @@ from expproto.replies import ExperimentPage, ExperimentRecord, Inspected, Shown
 from expproto.requests import Inspect, Show
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Show one experiment if one is named, else all of HEAD."""
     cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
     if arguments.csv and (arguments.experiment or output.as_json):

@@ -1,17 +1,17 @@
 """`expctl status`: the queue."""
 
-import argparse
 import os
 from collections.abc import Sequence
 
 from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render import entries as render
 from expctl.transport import ask
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Show the entries named, or all."""
     pages, reply = ask(requests.status(os.getcwd(), arguments.entries))  # noqa: PTH109 - pathlib costs 10 ms
     entries = entries_of(pages)

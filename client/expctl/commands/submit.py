@@ -1,10 +1,10 @@
 """`expctl submit`: freeze the workspace, queue it, give the prompt back."""
 
-import argparse
 import os
 
 from expctl import requests
 from expctl.fields import Fields, entries_of
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render import entries as render
 from expctl.transport import ask
@@ -12,7 +12,7 @@ from expctl.trouble import Trouble
 from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Submit, and show the entries that came of it."""
     if arguments.command == []:
         raise Trouble(USAGE, {"what": "there is no command after --"})

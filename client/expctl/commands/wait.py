@@ -1,6 +1,5 @@
 """`expctl wait`: return when entries are done."""
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
@@ -8,13 +7,14 @@ from collections.abc import Sequence
 from expctl import requests
 from expctl.commands.status import show_entries
 from expctl.fields import Entry, entries_of
+from expctl.options import Arguments
 from expctl.output import Output
 from expctl.transport import ask
 from expctl.trouble import TIMEOUT, Trouble
 from expproto.errors import USAGE
 
 
-def run(arguments: argparse.Namespace, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Wait, show how the entries ended, and give the exit code of that."""
     if arguments.all and arguments.entries:
         raise Trouble(USAGE, {"what": "--all and ids exclude each other"})

@@ -1,0 +1,227 @@
+"""Every verb with its arguments, as one table; and the quick way through it.
+
+`quick` reads what people type all day without argparse, whose import and first use cost a third of a submission. It
+gives None wherever argparse might see it differently; the same table then builds the argparse parser, in `parser`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ENTRIES_HELP = "an entry's id, its experiment's name or a revision"
+
+
+class Arguments:
+    """The arguments of one command line; those its verb doesn't take are not there."""
+
+    action: str
+    all: bool
+    command: list[str] | None
+    csv: bool
+    entries: list[str]
+    experiment: str
+    force: bool
+    help: bool
+    jobs: int | None
+    json: bool
+    lines: int | None
+    message: str | None
+    name: str | None
+    now: bool
+    output: str | None
+    paths: list[str]
+    quiet: bool
+    raw: bool
+    set_param: list[str]
+    targets: list[str]
+    timeout: float | None
+
+
+class Option:
+    """An option: a flag without `metavar`, else with a value; read by `read` if it is no text, collected if `is_list`."""
+
+    __slots__ = ("flags", "help", "is_list", "metavar", "name", "read")
+
+    def __init__(
+        self,
+        *flags: str,
+        help: str,  # noqa: A002 - argparse's word for it
+        metavar: str | None = None,
+        read: Callable[[str], object] | None = None,
+        is_list: bool = False,
+    ) -> None:
+        self.flags = flags
+        self.name = flags[-1].removeprefix("--").replace("-", "_")
+        self.help = help
+        self.metavar = metavar
+        self.read = read
+        self.is_list = is_list
+
+
+class Positional:
+    """A positional argument; `count` as argparse has it, None for exactly one."""
+
+    __slots__ = ("choices", "count", "help", "metavar", "name", "read")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 - argparse's word for it
+        count: str | None = None,
+        metavar: str | None = None,
+        choices: Sequence[str] | None = None,
+        read: Callable[[str], object] | None = None,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.count = count
+        self.metavar = metavar
+        self.choices = choices
+        self.read = read
+
+
+class Verb:
+    """A command: what it does, and its arguments. `expctl.commands.<verb>` carries it out."""
+
+    __slots__ = ("options", "positionals", "summary", "usage")
+
+    def __init__(self, summary: str, *arguments: Option | Positional, usage: str | None = None) -> None:
+        self.summary = summary
+        self.usage = usage
+        self.positionals = [argument for argument in arguments if isinstance(argument, Positional)]
+        self.options = [argument for argument in arguments if isinstance(argument, Option)]
+
+
+def count(text: str) -> int:
+    """Read how many, which may be none."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def number_of_jobs(text: str) -> int:
+    """Read how many at once; nought at once is what pause is for."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def number_of_seconds(text: str) -> float:
+    """Read a duration."""
+    seconds = float(text)
+    if not 0 <= seconds < 1e9:
+        raise ValueError
+    return seconds
+
+
+count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
+"""As argparse names them in its sentences."""
+
+
+def _entries(default: str) -> Positional:
+    return Positional("entries", count="*", metavar="ID", help=f"{ENTRIES_HELP}; {default}")
+
+
+SHARED = (
+    Option("--json", help="one JSON document, as docs/json.md describes it"),
+    Option("-q", "--quiet", help="ids only"),
+    Option("-h", "--help", help="show this and exit"),
+)
+"""Options of every verb."""
+
+VERBS: Mapping[str, Verb] = {
+    "submit": Verb(
+        "Freeze the workspace and queue it as one or more experiments",
+        Positional("targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml"),
+        Option(
+            "-S", "--set-param", metavar="[FILE:]KEY=VALUE", is_list=True,
+            help="run with this parameter; several values make a sweep (can be repeated)",
+        ),
+        Option("-n", "--name", metavar="NAME", help="name of the experiment; made up if not given"),
+        Option("-m", "--message", metavar="MESSAGE", help="message of the experiment's commit"),
+        Option("-f", "--force", help="run also what didn't change, replace a name taken"),
+        usage="expctl submit [OPTION…] [STAGE…] [-- COMMAND…]",
+    ),
+    "follow": Verb(
+        "Watch the output of entries until they end",
+        _entries("the one that runs if none is named"),
+        Option("-n", "--lines", metavar="LINES", read=count, help="begin so many lines before the end"),
+        Option("--raw", help="pass control characters to the terminal as they are"),
+    ),
+    "status": Verb("Show the queue", _entries("all if none is named")),
+    "show": Verb(
+        "Show the experiments of HEAD, or all of one",
+        Positional("experiment", count="?", metavar="ID", help=f"{ENTRIES_HELP}; all of HEAD if not given"),
+        Option("--csv", help="comma-separated values with a heading"),
+    ),
+    "get": Verb(
+        "Fetch the files of an experiment, beside the workspace",
+        Positional("experiment", metavar="ID", help=ENTRIES_HELP),
+        Positional("paths", count="*", metavar="PATH", help="files or directories of it; all it made if not given"),
+        Option("-o", "--output", metavar="DIR", help="where to; a new directory of the experiment's name if not given"),
+        Option("-f", "--force", help="replace files that are there"),
+    ),
+    "wait": Verb(
+        "Wait until entries are done",
+        _entries("all if none is named"),
+        Option("--all", help="wait until nothing is queued and nothing runs"),
+        Option("--timeout", metavar="SECONDS", read=number_of_seconds, help="give up after so long, with exit code 124"),
+    ),
+    "cancel": Verb("End entries, running or not", Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP)),
+    "pause": Verb("Start nothing more; what runs goes on"),
+    "resume": Verb("Start entries again"),
+    "jobs": Verb(
+        "Show or set how many experiments run at once",
+        Positional("jobs", count="?", metavar="N", read=number_of_jobs, help="so many at once; shows the number if not given"),
+    ),
+    "daemon": Verb(
+        "Look at, stop or start the daemon",
+        Positional("action", choices=("status", "stop", "start"), help="what to do"),
+        Option("--now", help="stop: cancel what runs instead of waiting for it"),
+    ),
+}  # fmt: skip
+
+
+def quick(verb: Verb, words: Sequence[str]) -> Arguments | None:
+    """Read flags, options with a text after them, and one list of words; None if anything else is there."""
+    if [positional.count for positional in verb.positionals] not in (["*"], ["+"], []):
+        return None
+    options = {flag: option for option in (*verb.options, *SHARED) for flag in option.flags}
+    arguments, loose, rest = _defaults(verb), list[str](), iter(words)
+    for word in rest:
+        option = options.get(word)
+        if option is not None:
+            if not _take(arguments, option, rest):
+                return None
+        elif word.startswith("-"):
+            return None
+        else:
+            loose.append(word)
+    if verb.positionals:
+        setattr(arguments, verb.positionals[0].name, loose)
+    is_complete = bool(loose) or not verb.positionals or verb.positionals[0].count == "*"
+    return arguments if is_complete and (verb.positionals or not loose) else None
+
+
+def _defaults(verb: Verb) -> Arguments:
+    arguments = Arguments()
+    for option in (*verb.options, *SHARED):
+        default: object = [] if option.is_list else None if option.metavar else False
+        setattr(arguments, option.name, default)
+    return arguments
+
+
+def _take(arguments: Arguments, option: Option, rest: Iterator[str]) -> bool:
+    """Set one option; False where its value is missing, needs reading, or looks like an option itself."""
+    if option.metavar is None:
+        setattr(arguments, option.name, True)
+        return True
+    value = next(rest, "-")
+    if option.read or value.startswith("-"):
+        return False
+    if option.is_list:
+        getattr(arguments, option.name).append(value)
+    else:
+        setattr(arguments, option.name, value)
+    return True
