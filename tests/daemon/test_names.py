@@ -175,6 +175,14 @@ def test_template_without_a_legal_result_is_refused(template: str) -> None:
         filled(template, VALUES, 1)
 
 
+def test_template_whose_values_leave_nothing_is_refused() -> None:
+    """A name of nothing but signs is refused as the template it came from."""
+    with pytest.raises(UnusableName) as caught:
+        filled("{a}", {"a": "///"}, 1)
+
+    assert caught.value.name == "{a}"
+
+
 def test_template_is_told_from_a_plain_name() -> None:
     """Only a name with a field is a template."""
     assert [is_template("a-{n}"), is_template("a")] == [True, False]

@@ -132,7 +132,11 @@ def filled(template: str, values: Mapping[str, object], number: int) -> str:
 
     name = sanitized(_FIELD.sub(value, template))
     if re.search(r"[{}]", _FIELD.sub("", template)):
-        raise UnusableName(name=template, problem="a brace is not closed", hint="fields are written {key}")
+        raise UnusableName(name=template, problem="a brace stands alone", hint="fields are written {key}")
+    if not name:
+        raise UnusableName(
+            name=template, problem="its values leave nothing that a name can hold", hint="add a word to it"
+        )
     return check_name(name)
 
 

@@ -39,6 +39,7 @@ def test_overrides_apply_in_their_order() -> None:
         ("new=1", "Could not override 'new'", "To append to your config use +new=1"),
         ("b.new=1", "Could not override 'b.new'", "To append to your config use +b.new=1"),
         ("f.yaml:new=1", "Could not override 'new'", "To append to your config use f.yaml:+new=1"),
+        ("conf/new.yaml:new=1", "Could not override 'new'", "To append to your config use conf/new.yaml:+new=1"),
         ("new.a=1", "Could not override 'new.a'", "To append to your config use +new.a=1"),
         ("+a=5", "'a' is there already", "to change it use a=5"),
         ("b={q: 1}", "Could not override 'b.q'", "to add it use ++b={…}"),
@@ -67,6 +68,23 @@ def test_one_refused_override_stops_all() -> None:
 def test_reference_is_resolved_when_all_overrides_are_in() -> None:
     """A reference in an override is written as the value that it has in the end."""
     assert edited("a: 1\nb: {x: 2}\n", "a=${b.x}", "b.x=9") == "a: 9\nb: {x: 9}\n"
+
+
+def test_reference_that_a_later_override_removes_is_no_matter() -> None:
+    """Only what is there in the end is resolved."""
+    text = "a: 1\nl: [1, 2]\nb: {x: 1}\n"
+
+    assert edited(text, "l.1=${nope}", "l=[3]") == text.replace("[1, 2]", "[3]")
+    assert edited(text, "b.x=${nope}", "b=5") == text.replace("{x: 1}", "5")
+    assert edited(text, "a=${nope}", "a=2") == text.replace("a: 1", "a: 2")
+    assert edited(text, "a=${nope}", "~a") == text.replace("a: 1\n", "")
+
+
+def test_references_inside_of_lists_and_mappings_are_resolved() -> None:
+    """A reference may stand anywhere in an override's value, and mean anything that the file holds."""
+    written = edited("a: 1\nl: [1, {k: 2}]\n", "l.1.k=${a}", "+c={d: [${l}, {x: ${a}}]}", "+e=${l.1}")
+
+    assert written == "a: 1\nl: [1, {k: 1}]\nc:\n  d: [[1, {k: 1}], {x: 1}]\ne:\n  k: 1\n"
 
 
 def test_reference_in_the_file_is_left_to_the_script() -> None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import codecs
 
 import pytest
+import yaml  # type: ignore[import-untyped]
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from expd.prepare.overrides.apply import edit
+from expd.prepare.overrides.edit_yaml import load
 from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.overrides.grammar import parse
+from expd.prepare.overrides.values import same
+from expd.prepare.overrides.yaml_text import scalar_text
 
 PARAMS = """\
 # Parameters of the run.
@@ -124,6 +130,20 @@ def test_override_changes_its_line_alone(override: str, before: str, after: str)
 def test_change_of_structure_touches_its_own_lines(override: str, before: list[str], after: list[str]) -> None:
     """New keys are new lines at the end of their mapping; deleted keys and replaced blocks take their own lines."""
     assert changed(PARAMS, override) == (before, after)
+
+
+@given(st.text(max_size=8) | st.floats() | st.integers() | st.booleans() | st.none(), st.sampled_from([None, "'", '"']))
+@example("1e3", None)
+@example("off", None)
+@example("1:30", None)
+@example(1e-5, None)
+@example(1e16, None)
+def test_written_scalars_read_alike_in_yaml_1_1(value: object, style: str | None) -> None:
+    """The pipeline reads YAML 1.2, most training scripts read 1.1: both find the same value, in a block and in braces."""
+    text = f"a: {scalar_text(value, style)}\nb: {{c: {scalar_text(value, style)}}}\n"
+
+    assert same(yaml.safe_load(text), {"a": value, "b": {"c": value}})
+    assert same(load(text), {"a": value, "b": {"c": value}})
 
 
 def test_deleting_the_last_key_leaves_an_empty_mapping() -> None:

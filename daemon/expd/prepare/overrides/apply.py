@@ -31,7 +31,7 @@ ROUNDS_MAX: Final = 200
 # A sweep edits the same few files at every point: they are read once. A handful of trees is no memory to speak of.
 READ_TEXTS_KEPT: Final = 8
 
-# Twice what the longest parameter file known to us holds; the YAML reader needs some five seconds for as much.
+# Parameters that people keep are some kilobytes; the YAML reader takes about 200 kB a second, so this much five seconds.
 CONTENT_BYTES_MAX: Final = 1_048_576
 # A few aliases of aliases ("billion laughs") can stand for more values than any memory holds; no file of the size above does.
 VALUES_MAX: Final = 1_000_000

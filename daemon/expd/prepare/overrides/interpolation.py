@@ -57,7 +57,7 @@ def _resolved(tree: Tree, path: Path, override: Override) -> object:
         return OmegaConf.to_object(node) if isinstance(node, DictConfig | ListConfig) else node
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OverrideError(text=override.text, problem=problem, hint="write \\\\${…} for the text itself") from None
+        raise OverrideError(text=override.text, problem=problem, hint="write \\${…} for the text itself") from None
 
 
 def _below(node: object, step: object) -> object:

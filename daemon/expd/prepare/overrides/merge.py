@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from expd.prepare.overrides.errors import OverrideError
-from expd.prepare.overrides.grammar import Choice, Operation, Override, Range
+from expd.prepare.overrides.grammar import Choice, Operation, Override, Range, split_file
 from expd.prepare.overrides.values import copied, is_container, is_listing, is_mapping, put
 
 if TYPE_CHECKING:
@@ -142,33 +142,36 @@ def _get(node: object, step: object) -> object:
 
 
 def _not_there(override: Override) -> OverrideError:
-    prefix, key = override.text.removesuffix(override.text.partition(override.key)[2]), override.key
-    prefix = prefix.removesuffix(key)
-    rest = override.text[len(prefix) :]
-    return OverrideError(
-        text=override.text,
-        problem=f"Could not override '{key}'",
-        hint=f"To append to your config use {prefix}+{rest}",
-    )
+    _, rest = split_file(override.text)
+    prefix = override.text.removesuffix(rest)
+    hint = f"To append to your config use {prefix}+{rest}"
+    return OverrideError(text=override.text, problem=f"Could not override '{override.key}'", hint=hint)
 
 
 def _is_reference(value: object) -> bool:
     return isinstance(value, str) and "${" in value
 
 
-def _interpolations(tree: object, override: Override) -> list[Path]:
-    """Where this override put text that refers to other places."""
+def _interpolations(tree: Tree, override: Override) -> list[Path]:
+    """Where this override put text that refers to other places, as far as no later override took it away."""
     if override.operation is Operation.DELETE or isinstance(override.value, Choice | Range):
         return []
+    below = _references(override.value)
+    try:
+        path = _path(tree, override) if below else ()
+    except OverrideError:
+        return []  # a list is shorter now
+    return [(*path, *rest) for rest in below if _is_reference(_at(tree, (*path, *rest)))]
+
+
+def _path(tree: Tree, override: Override) -> Path:
     path: list[object] = []
-    node = tree
+    node: object = tree
     for word in override.path:
-        if not (is_mapping(node) or is_listing(node)):
-            return []  # a later override took the place away
-        step = _step(node, word, override)
+        step = _step(node, word, override) if is_mapping(node) or is_listing(node) else word
         path.append(step)
         node = _get(node, step)
-    return [(*path, *below) for below in _references(override.value) if _at(node, below) is not _ABSENT]
+    return tuple(path)
 
 
 def _references(value: Value) -> list[Path]:
@@ -182,4 +185,4 @@ def _references(value: Value) -> list[Path]:
 def _at(node: object, path: Path) -> object:
     for step in path:
         node = _get(node, step)
-    return node if _is_reference(node) else _ABSENT
+    return node

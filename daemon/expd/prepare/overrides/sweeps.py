@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from expd.prepare.overrides.values import Value
 
-# Each point is a commit, a row and a run: ten thousand are a month of a minute each on a quad-core host, and beyond that a
-# typing error (`range(0,1,1e-9)`) is likelier than a wish. Submitting twice remains possible.
+# Each point is a commit, a row and a run: ten thousand runs of a minute keep four slots busy for two days, and beyond that
+# a typing error (`range(0,1,1e-9)`) is likelier than a wish. Whoever does wish for more submits twice.
 POINTS_MAX: Final = 10_000
 
 

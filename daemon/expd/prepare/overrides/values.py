@@ -93,8 +93,3 @@ def copied(tree: object) -> object:
     if is_listing(tree):
         return [copied(value) for value in tree]
     return tree
-
-
-def dotted(path: Path) -> str:
-    """The path as an override names it: `train.layers.0`."""
-    return ".".join(str(step) for step in path)
