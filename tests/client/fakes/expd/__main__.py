@@ -5,10 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-from client.scripted import ScriptedDaemon, Step
-from expproto.address import socket_path
-from expproto.replies import DaemonShown, Listed, Stopping
-
 
 def main() -> int:
     """Fail, hold the lock elsewhere, or serve as many questions as FAKE_QUESTIONS says, then a stop."""
@@ -29,6 +25,10 @@ def main() -> int:
 
 
 def _serve(ready: int) -> int:
+    from client.scripted import ScriptedDaemon, Step  # noqa: PLC0415 - those that don't serve are quick to start
+    from expproto.address import socket_path  # noqa: PLC0415
+    from expproto.replies import DaemonShown, Listed, Stopping  # noqa: PLC0415
+
     path = socket_path(os.environ)
     shown = DaemonShown(
         pid=os.getpid(),
