@@ -7,6 +7,7 @@ Stands on the light core of expproto (`frames`, `codec`, `errors`, `address`) an
 import _socket
 import errno
 import os
+import sys
 import time
 from collections.abc import Iterator
 
@@ -142,7 +143,7 @@ class Link:
     def _check_owner(self) -> int:
         """Refuse a daemon of somebody else: it would be given our environment, and what is in it."""
         credentials = self._connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-        pid, uid = (int.from_bytes(credentials[start : start + 4], "little") for start in (0, 4))
+        pid, uid = (int.from_bytes(credentials[start : start + 4], sys.byteorder) for start in (0, 4))
         if uid not in {os.geteuid(), ROOT}:
             raise Trouble(SOCKET_DENIED, {"socket": address(), "what": f"it belongs to a process of user {uid}"})
         return pid
