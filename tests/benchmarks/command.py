@@ -15,7 +15,7 @@ from benchmarks.rows import ROWS
 def main(argv: Sequence[str]) -> int:
     """Measure and print; give 1 if a side did not do what it had to."""
     arguments = _parser().parse_args(argv)
-    chosen = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
+    chosen = [row for row in ROWS if not arguments.row or row.name in arguments.row]
     before = load()
     try:
         measured = [_measure_one(row) for row in chosen]
@@ -39,6 +39,6 @@ def _measure_one(row: Row) -> Measured:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure expd beside DVC.")
     names = [row.name for row in ROWS]
-    parser.add_argument("rows", nargs="*", choices=names, metavar="ROW", help=f"of {', '.join(names)}; all if none")
+    parser.add_argument("--row", action="append", choices=names, help="only this one; can be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
     return parser
