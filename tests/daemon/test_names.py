@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expd.prepare.names import (
@@ -23,6 +23,9 @@ from expd.prepare.names import (
     sweep_names,
     unique_name,
 )
+
+# A busy machine is no reason to fail.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 RULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 LEGAL = ["a", "_", "A.b-c_9", "exp-1", "9lives", "x" * 64, "lock", "a.locked"]
@@ -66,6 +69,7 @@ def test_refusal_suggests_a_name_that_would_do() -> None:
         check_name("lr/0.1")
 
 
+@PATIENT
 @given(st.text(max_size=70))
 def test_check_agrees_with_the_rule(name: str) -> None:
     """What passes matches the rule's pattern, and what Git would take amiss does not pass."""
@@ -79,12 +83,13 @@ def test_check_agrees_with_the_rule(name: str) -> None:
         assert legal
 
 
+@PATIENT
 @given(st.text(max_size=80))
 def test_sanitized_text_is_legal_or_empty(text: str) -> None:
     """Whatever goes in, what comes out can be a name, once it is short enough."""
-    name = sanitized(text)[:NAME_CHARS_MAX].rstrip(".")
+    name = sanitized(text)
 
-    assert not name or sanitized(name) == name.removesuffix("-") or check_name(sanitized(name))
+    assert not name or len(name) > NAME_CHARS_MAX or check_name(name) == name
 
 
 def test_git_accepts_the_names_that_pass() -> None:

@@ -6,7 +6,7 @@ import codecs
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from expd.prepare.overrides.apply import edit
@@ -15,6 +15,9 @@ from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.overrides.grammar import parse
 from expd.prepare.overrides.values import same
 from expd.prepare.overrides.yaml_text import scalar_text
+
+# A busy machine is no reason to fail.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 PARAMS = """\
 # Parameters of the run.
@@ -132,6 +135,7 @@ def test_change_of_structure_touches_its_own_lines(override: str, before: list[s
     assert changed(PARAMS, override) == (before, after)
 
 
+@PATIENT
 @given(st.text(max_size=8) | st.floats() | st.integers() | st.booleans() | st.none(), st.sampled_from([None, "'", '"']))
 @example("1e3", None)
 @example("off", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from expd.prepare.overrides import hydra_grammar
@@ -20,6 +20,9 @@ from expd.prepare.overrides.grammar import (
     spelled,
 )
 from expd.prepare.overrides.values import Value, same
+
+# A busy machine is no reason to fail.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 PREFIXES = {
     "a=1": ("params.yaml", "a"),
@@ -111,6 +114,7 @@ def test_shuffled_list_draws_from_the_given_source() -> None:
     assert sorted(map(str, first)) == list("12345678")
 
 
+@PATIENT
 @given(st.text(alphabet=st.sampled_from("ab019._-+~=:,[](){}'\"\\$ /@*%?|eEnulInfatrs\n\té"), max_size=20))
 @example("a=range(1)")
 @example("a=sort(choice(1,a))")
@@ -153,6 +157,7 @@ NUMBERS = [
 ]
 
 
+@PATIENT
 @given(
     operator=st.sampled_from(["", "+", "++", "~"]),
     key=st.sampled_from(["a", "a-b", "_a.b0", "a.0.c", "A.10", "l.00", "a.b-", "x.1_0"]),
@@ -204,6 +209,7 @@ VALUES = st.recursive(
 )
 
 
+@PATIENT
 @given(VALUES)
 @example("it's")
 @example("\\")

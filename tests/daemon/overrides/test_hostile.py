@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from hypothesis import assume, given, note, settings
+from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -23,7 +23,7 @@ FRAGMENTS: Final = {
     "|1j|...|é|\x0c|\\d|None|a = b = 1\n|{1,2}|lambda: 0|\0",
 }
 HEADS: Final = {".yaml": "q: 1\n", ".toml": "q = 1\n", ".json": '{"q": 1,', ".py": "q = 1\n"}
-BRIEF: Final = settings(deadline=None, max_examples=150)
+BRIEF: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=80)
 
 
 @pytest.mark.parametrize("suffix", FRAGMENTS)
@@ -72,7 +72,7 @@ def anchored_documents(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(anchored_documents(), st.data(), st.sampled_from(["=7", "=[1,2]", "=x", "~"]))
 def test_shared_values_change_for_the_named_key_alone(text: str, data: st.DataObject, action: str) -> None:
     """Whatever refers to whatever: the override's key changes, and no other place of the tree does."""

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 import tomli
-from hypothesis import assume, given, note, settings
+from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from expd.prepare.overrides.values import Scalar, Value
 
 # A document costs some milliseconds, most of them in the reader that checks the result; nine properties shall end in 20 s.
-BRIEF: Final = settings(deadline=None, max_examples=60)
+BRIEF: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 
 KEYS: Final = ["a", "b", "lr", "model_name", "x-y", "Z9", "yes", "on"]
 TEXTS: Final = [

@@ -6,12 +6,15 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.overrides.grammar import parse
 from expd.prepare.overrides.sweeps import POINTS_MAX, expand, is_sweep
+
+# A busy machine is no reason to fail.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def texts_of(*texts: str) -> list[list[str]]:
@@ -126,6 +129,7 @@ def test_shuffle_needs_no_source_of_the_callers() -> None:
 WORDS = st.lists(st.sampled_from(["1", "x", "0.5", "null", "a/b"]), min_size=1, max_size=3)
 
 
+@PATIENT
 @given(st.lists(WORDS, max_size=4))
 def test_points_are_the_product_and_can_be_typed_again(axes: list[list[str]]) -> None:
     """Every combination comes once, in the order of a nested loop, and each point's texts expand to that point alone."""
