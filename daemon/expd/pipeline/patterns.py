@@ -42,7 +42,7 @@ def parse_rule(line: str, base: str, *, below: bool) -> Rule | None:
     negated = pattern.startswith("!")
     pattern = pattern[negated:]
     directories_only = pattern.endswith("/")
-    pattern = pattern.rstrip("/")
+    pattern = pattern.removesuffix("/")
     if not pattern:
         return None
     anchored = "/" in pattern
@@ -57,7 +57,7 @@ def _translate(segments: Sequence[str], *, anchored: bool) -> str | None:
     parts = [] if anchored else ["(?:.*/)?"]
     last = len(segments) - 1
     for index, segment in enumerate(segments):
-        if segment == "**":
+        if len(segment) > 1 and set(segment) == {"*"}:
             parts.append(".+" if index == last else "(?:.*/)?")
             continue
         glob = _translate_segment(segment)
@@ -99,7 +99,7 @@ def _bracket(text: str) -> tuple[str, str] | None:
     if end < 0:
         return None
     inner = text[start:end].replace("\\", "\\\\").replace("[", "\\[")
-    return f"[{'^' if start == 2 else ''}{inner}]", text[end + 1 :]
+    return f"(?!/)[{'^' if start == 2 else ''}{inner}]", text[end + 1 :]
 
 
 @dataclass(slots=True)
