@@ -18,6 +18,7 @@ from daemon.pipeline.cache_cases import CACHE_CASES
 from daemon.pipeline.case import Case, Round
 from daemon.pipeline.driver import Reproduction, reproduce
 from daemon.pipeline.fault_cases import FAULT_CASES
+from daemon.pipeline.odd_cases import ODD_CASES
 from daemon.pipeline.oracle import write_files
 from daemon.pipeline.plain_cases import PLAIN_CASES
 from daemon.pipeline.template_cases import TEMPLATE_CASES
@@ -30,7 +31,7 @@ _SAID = (
     (re.compile(r"^Stage '(.+)' is cached - skipping run, checking out outputs$"), "restored"),
     (re.compile(r"^Verifying outputs in frozen stage: '(.+)'$"), "frozen"),
 )
-CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *FAULT_CASES)
+CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *ODD_CASES, *FAULT_CASES)
 _BY_NAME = {case.name: case for case in CASES}
 
 

@@ -55,6 +55,12 @@ class Frozen:
 Verdict: TypeAlias = Unchanged | Restorable | Changed | Frozen
 
 
+def is_missing(reason: Reason) -> bool:
+    """Whether it is about something that is merely not there: a file that is gone, an object the cache lacks."""
+    is_file = reason.kind in {"dependency", "output"} or (reason.kind == "parameter" and ":" not in reason.subject)
+    return is_file and reason.state in {"deleted", "not in cache"}
+
+
 def command_reasons(stage: Stage, entry: LockEntry | None) -> tuple[Reason, ...]:
     """Whether the commands differ from the recorded ones; text and a list of one are different, as in DVC."""
     if entry is not None and entry.commands != stage.commands:

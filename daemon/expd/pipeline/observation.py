@@ -3,7 +3,7 @@
 Promise: reads only. A missing thing is None when it is merely looked at, and an error naming it when it is required.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,12 @@ class Inputs:
     params: Mapping[str, Mapping[str, object]]
 
 
+def _forgive_nothing(reason: Reason) -> bool:
+    """Every reason counts."""
+    del reason
+    return False
+
+
 class Observer:
     """Looks at the stages of one project."""
 
@@ -42,9 +48,18 @@ class Observer:
         self._ignore = ignore
         self._cache = cache
 
-    def reasons(self, stage: Stage, entry: LockEntry | None) -> tuple[Reason, ...]:
-        """Why the stage is not up to date; empty if it is. Outputs are looked at only if nothing else changed."""
-        return command_reasons(stage, entry) or self.input_reasons(stage, entry) or self._output_reasons(stage, entry)
+    def reasons(
+        self, stage: Stage, entry: LockEntry | None, forgive: Callable[[Reason], bool] = _forgive_nothing
+    ) -> tuple[Reason, ...]:
+        """Why the stage is not up to date; empty if it is. Outputs are looked at only if nothing else changed.
+
+        A reason that `forgive` accepts does not count.
+        """
+        for ask in (command_reasons, self.input_reasons, self._output_reasons):
+            found = tuple(reason for reason in ask(stage, entry) if not forgive(reason))
+            if found:
+                return found
+        return ()
 
     def input_reasons(self, stage: Stage, entry: LockEntry | None) -> tuple[Reason, ...]:
         """What changed among the inputs, of which a frozen stage has none."""

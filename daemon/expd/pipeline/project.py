@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expd.pipeline.cache import Cache
-from expd.pipeline.changes import Changed, Frozen, Reason, Restorable, Unchanged, Verdict
+from expd.pipeline.changes import Changed, Frozen, Reason, Restorable, Unchanged, Verdict, is_missing
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.contents import Contents, read_contents
 from expd.pipeline.dvcignore import DvcIgnore
@@ -196,10 +196,17 @@ class Project:
 
     # Deciding
 
-    def examine(self, stage: Stage, *, force: bool = False) -> Verdict:
-        """Whether the stage has to run. MissingDependencyError if it has to and can't, for want of an input."""
+    def examine(self, stage: Stage, *, force: bool = False, allow_missing: bool = False) -> Verdict:
+        """Whether the stage has to run. MissingDependencyError if it has to and can't, for want of an input.
+
+        `force` and `allow_missing` are DVC's: run although nothing changed; let data that is not here count as
+        unchanged, unless a stage has made it anew.
+        """
         entry = self.lock_entry(stage)
-        reasons = self._observer.reasons(stage, entry)
+        if allow_missing and not force:
+            reasons = self._observer.reasons(stage, entry, lambda reason: self._is_forgiven(stage, entry, reason))
+        else:
+            reasons = self._observer.reasons(stage, entry)
         if force:
             forced = (Reason("forced", stage.name), *reasons)
             return Frozen(forced) if stage.frozen else Changed(forced)
@@ -213,6 +220,29 @@ class Project:
         inputs = self._observer.inputs(stage, entry)
         known = self._find_run(stage, inputs)
         return Changed(reasons) if known is None else Restorable(known, "run cache", reasons)
+
+    def _is_forgiven(self, stage: Stage, entry: LockEntry | None, reason: Reason) -> bool:
+        if not is_missing(reason):
+            return False
+        if reason.kind != "dependency":
+            return True
+        (location,) = {dep.location for dep in stage.deps if dep.path == reason.subject}
+        recorded = None if entry is None else entry.deps.get(reason.subject)
+        made = self._recorded_outputs(stage).get(location)
+        return made is None or made.same_content(recorded)
+
+    def _recorded_outputs(self, stage: Stage) -> dict[str, Fingerprint]:
+        """What those that the stage reads from have recorded, by location."""
+        found: dict[str, Fingerprint] = {}
+        for address in self.graph.producers[stage.address]:
+            node = self.graph.nodes[address]
+            if isinstance(node, DataFile):
+                recorded = node.recorded
+            else:
+                entry = self.lock_entry(node)
+                recorded = {} if entry is None else entry.outs
+            found.update({out.location: recorded[out.path] for out in node.outs if out.path in recorded})
+        return found
 
     def _examine_frozen(self, stage: Stage, entry: LockEntry | None, reasons: tuple[Reason, ...]) -> Verdict:
         if not reasons:

@@ -53,14 +53,14 @@ def reproduce(root: Path, arguments: Sequence[str] = (), directory: Path | None 
         stages = project.order(targets, Scope(reach=reach, recursive="-R" in arguments))
         project.link_data_sources(stages)
         for stage in stages:
-            _reproduce_stage(project, stage, done, force="-f" in arguments)
+            verdict = project.examine(stage, force="-f" in arguments, allow_missing="--allow-missing" in arguments)
+            _reproduce_stage(project, stage, verdict, done)
     except (PipelineError, subprocess.CalledProcessError) as error:
         done.error = error
     return done
 
 
-def _reproduce_stage(project: Project, stage: Stage, done: Reproduction, *, force: bool) -> None:
-    verdict = project.examine(stage, force=force)
+def _reproduce_stage(project: Project, stage: Stage, verdict: Verdict, done: Reproduction) -> None:
     done.steps.append((_WORDS[type(verdict)], project.address(stage)))
     if isinstance(verdict, Unchanged):
         return
