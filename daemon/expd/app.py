@@ -111,4 +111,4 @@ class Daemon:
         await self._stopping.wait()
         pool.drain()
         await self._stop_now.wait()
-        await pool.cancel_all("the daemon was told to stop now")
+        await pool.hurry("the daemon was told to stop now")

@@ -46,7 +46,10 @@ class CommitOrder:
 def commit_experiment(
     worktree: Path, user_git_directory: Path, harvest: Harvest, order: CommitOrder, cache: Cache
 ) -> Rev:
-    """Store what a run left in the user's objects and commit it; no ref moves. Raises GitFailed."""
+    """Store what a run left in the user's objects and commit it; no ref moves.
+
+    Raises GitFailed; doing it again after GitDisturbed gives the same commit.
+    """
     repository = Repository(user_git_directory)
     slot = Slot(worktree, user_git_directory)
     changes: dict[str, TreeFile | None] = dict.fromkeys(harvest.deleted)
@@ -59,7 +62,9 @@ def commit_experiment(
         else:
             changes[path] = slot.store_file(path)
     tree = repository.edit_tree(order.stash_tree, changes)
-    return repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
+    commit = repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
+    repository.check_present(order.baseline_rev, [commit])
+    return commit
 
 
 def command_message(command: Sequence[str]) -> str:
@@ -98,7 +103,7 @@ def _pointer(worktree: Path, path: str, cache: Cache) -> tuple[str, bytes]:
     content = Hasher().content(str(worktree / path))
     assert content is not None
     fingerprint = content.fingerprint
-    cache.store_file(worktree / path, fingerprint)
+    cache.store_files([(worktree / path, fingerprint)])
     name = PurePosixPath(path).name
     text = f"outs:\n- md5: {fingerprint.md5}\n  size: {fingerprint.size}\n  hash: md5\n  path: {_quoted(name)}\n"
     return f"{path}.dvc", text.encode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
 """An experiment commit → its ref: compare-and-swap, read back, and nothing that is there is ever overwritten unasked.
 
-Only the daemon does this. A lock that somebody holds is waited for; a name that was taken meanwhile by somebody else
-is given way to: the result is filed as `name-2`, and never dropped.
+Only the daemon does this. A lock that somebody holds is waited for, and so is a repository that can't be reached; a
+name that was taken meanwhile by somebody else is given way to: the result is filed as `name-2`, and never dropped.
 """
 
 import logging
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import trio
 
-from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.errors import GitFailed, ObjectMissing, RefLocked, RefMoved
 from expd.gitio.refs import RefChange, change_ref, experiment_ref, read_ref
-from expd.gitio.repository import Repository
+from expd.gitio.repository import Repository, again_if_disturbed
 from expproto.vocabulary import Rev
 
 _journal = logging.getLogger("expd.collect")
@@ -35,22 +35,30 @@ class Result:
 
 
 async def file_result(result: Result, limiter: trio.CapacityLimiter) -> str:
-    """Set the ref of a result and give the name it got; waits for locks as long as it takes."""
+    """Set the ref of a result and give the name it got, however long that takes: what was computed is not given up."""
     backoff = _BACKOFF_FIRST_SECONDS
     while True:
         try:
-            return await trio.to_thread.run_sync(_file_once, result, limiter=limiter)
+            return await trio.to_thread.run_sync(again_if_disturbed, lambda: _file_once(result), limiter=limiter)
         except RefLocked as locked:
-            if backoff >= 1:
-                _journal.warning("%s is locked (%s): %s; trying again", locked.ref, locked.path, locked.what)
+            _remark(backoff, f"{locked.ref} is locked ({locked.path}): {locked.what}")
             await trio.sleep(backoff)
-            backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
+        except GitFailed as failed:
+            _remark(backoff, f"experiment {result.name} of {result.git_directory} can't be filed: {failed.what}")
+            await trio.sleep(backoff)
+        backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
+
+
+def _remark(backoff: float, what: str) -> None:
+    """Say what is in the way once it has been there for a second, and then every time."""
+    level = logging.WARNING if backoff >= 1 else logging.DEBUG
+    _journal.log(level, "%s; trying again in %.2g s", what, backoff)
 
 
 def _file_once(result: Result) -> str:
     repository = Repository(result.git_directory)
     if not repository.has_object(result.rev):
-        raise GitFailed(f"the experiment commit {result.rev} is not in {result.git_directory}")
+        raise ObjectMissing(f"the experiment commit {result.rev} is not in {result.git_directory}")
     for number in range(1, _NAMES_MAX):
         name = result.name if number == 1 else f"{result.name}-{number}"
         if _take_name(repository, result, name):

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from expd.gitio.errors import GitFailed
+from expd.gitio.errors import GitDisturbed, GitFailed
 from expd.gitio.repository import EMPTY_TREE, Repository
 from expd.pipeline.cache import Cache
 from expd.pipeline.lockfile import parse_lock
@@ -61,9 +61,11 @@ class ResultReader:
         self._cache = cache
 
     def read(self, commit: Rev, baseline: Rev | None) -> Results:
-        """Read one experiment; what is broken in it is its `error`, and never another row's."""
+        """Read one experiment; what is broken in it is its `error`, and never another row's. Raises GitDisturbed."""
         try:
             return self._read(commit, baseline)
+        except GitDisturbed:
+            raise
         except (PipelineError, GitFailed, OSError) as error:
             return Results(error=str(error))
 
@@ -197,16 +199,14 @@ def shown(facts: Facts) -> dict[str, object]:
 
 
 def plain(value: object) -> object:
-    """Give what the wire and JSON can hold of a parsed value: dates and the like as text."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value
+    """Give what the wire can hold of a parsed value: dates, and integers beyond 64 bits, as text."""
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def changed_facts(facts: Facts, baseline: Facts) -> Facts:

@@ -15,7 +15,6 @@ from expd.bell import Bell, wait_first
 from expd.collect.filing import Result, file_result
 from expd.dispatch.orders import execute_order, read_record
 from expd.dispatch.slots import WorkerSlot, spawn_worker
-from expd.gitio.errors import GitFailed
 from expd.linux.processes import ProcessIdentity, kill_token
 from expd.queueing.entry import Entry, Run
 from expd.queueing.recovery import RunFacts, decide
@@ -25,7 +24,7 @@ from expd.queueing.transitions import Claim, WrongState
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.messages import Message
-from expproto.vocabulary import EntryId, EntryState, Lost, Outcome, Refused, RunId, Succeeded
+from expproto.vocabulary import EntryId, EntryState, Lost, Outcome, RunId, Succeeded
 from expproto.work import Acknowledge, CancelRun, Collecting, Leave, Order, Register, RunEnded, StageStarted
 
 _journal = logging.getLogger("expd.dispatch")
@@ -52,8 +51,9 @@ class Pool:
         self._cancelled: dict[RunId, str] = {}
         self._stages: dict[RunId, str] = {}
         self._settling: set[RunId] = set()
+        self._recovered: list[RunEnded] = []
         self._bell = Bell()
-        self._draining = False
+        self._draining = self._hurrying = False
         self._git = trio.CapacityLimiter(_GIT_THREADS)
         self._ended: trio.MemorySendChannel[RunEnded] | None = None
 
@@ -73,7 +73,7 @@ class Pool:
             if verdict == "adopt":
                 self._slots[run.worker] = WorkerSlot(token=run.worker, identity=worker, run=run.id)
             elif record is not None:
-                await self._settle(entry, record.outcome)
+                self._recovered.append(record)
             else:
                 await self._lose(entry, "neither its worker nor an outcome was there when the daemon started")
 
@@ -82,6 +82,8 @@ class Pool:
         async with trio.open_nursery() as nursery:
             self._ended, ended = trio.open_memory_channel[RunEnded](_ENDED_MAX)
             nursery.start_soon(self._settle_reports, ended)
+            for report in self._recovered:
+                await self._settle_later(report)
             for slot in list(self._slots.values()):
                 nursery.start_soon(self._mind_adopted, slot)
             while not await self._is_drained():
@@ -106,8 +108,9 @@ class Pool:
                 self._order_cancel(entry.run.id)
         return cancelled
 
-    async def cancel_all(self, reason: str) -> None:
-        """End everything that is active."""
+    async def hurry(self, reason: str) -> None:
+        """End everything that is active; a result that still waits for its ref is left to the next daemon."""
+        self._hurrying = True
         await self.cancel([entry.id for entry in await self._store.active()], reason)
 
     async def attend(self, register: Register, wire: Wire) -> None:
@@ -175,7 +178,12 @@ class Pool:
             slot.order(CancelRun(run=run, reason=reason))
 
     async def _is_drained(self) -> bool:
-        return self._draining and not self._settling and not await self._store.active()
+        if not self._draining:
+            return False
+        active = await self._store.active()
+        if self._hurrying:
+            return all(entry.state is EntryState.COLLECTING for entry in active)
+        return not active and not self._settling
 
     # --- workers
 
@@ -207,7 +215,7 @@ class Pool:
         if entry is not None and entry.run is not None and entry.state is not EntryState.DONE:
             record = read_record(Path(entry.run.record))
             if record is not None:
-                await self._settle(entry, record.outcome)
+                await self._settle_later(record)
             else:
                 await self._lose(entry, how)
         self._bell.ring()
@@ -237,15 +245,20 @@ class Pool:
                 await self._collect(entry)
             case RunEnded():
                 slot.run = None
-                assert self._ended is not None
-                self._settling.add(report.run)
-                await self._ended.send(report)
+                await self._settle_later(report)
                 slot.order(Acknowledge(run=report.run))
 
     async def _collect(self, entry: Entry) -> None:
         assert entry.run is not None
         if entry.state in {EntryState.PREPARING, EntryState.RUNNING}:
             await self._store.collect(entry.run.id, time.time())
+
+    async def _settle_later(self, report: RunEnded) -> None:
+        """Hand an ended run to a task of its own, once."""
+        assert self._ended is not None
+        if report.run not in self._settling:
+            self._settling.add(report.run)
+            await self._ended.send(report)
 
     async def _settle_reports(self, ended: trio.MemoryReceiveChannel[RunEnded]) -> None:
         """Settle each ended run in a task of its own: one ref that is locked holds up nobody."""
@@ -270,11 +283,9 @@ class Pool:
             if isinstance(outcome, Succeeded):
                 await self._file(entry, outcome)
             await self._finish(run, outcome)
-        except GitFailed as error:
-            await self._finish(run, Refused(reason=f"the result can't be filed: {error.what}"))
         except WrongState as error:
             _journal.warning("run %s was ended before: %s", run.id, error)
-        _journal.info("run %s of entry %s (%s): %s", run.id, entry.id, entry.name, outcome.kind)
+        _journal.info("run %s of entry %s (%s): %s", run.id, entry.id, entry.name, outcome)
         await trio.to_thread.run_sync(lambda: Path(run.record).unlink(missing_ok=True))
 
     async def _file(self, entry: Entry, outcome: Succeeded) -> None:

@@ -18,7 +18,7 @@ from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
 from expd.execute.worktree import Manifest, check_out, keep, new_files, remove_tree, tracked_changes
 from expd.gitio.errors import GitFailed
-from expd.gitio.repository import Repository
+from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slot import Slot, lay_git_directory
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
@@ -92,7 +92,7 @@ class Run:
 
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
-        manifest = await trio.to_thread.run_sync(self._prepare)
+        manifest = await trio.to_thread.run_sync(again_if_disturbed, self._prepare)
         cache = await trio.to_thread.run_sync(self._open_cache)
         if order.command is not None:
             await self._run_command(order.command, log)
@@ -184,11 +184,11 @@ class Run:
     def _commit(self, harvest: Harvest, message: str, cache: Cache) -> Rev:
         order = CommitOrder(
             baseline_rev=self.order.baseline_rev,
-            stash_tree=Repository(self._user_git).tree_of(self.order.stash_rev),
+            stash_tree=again_if_disturbed(lambda: Repository(self._user_git).tree_of(self.order.stash_rev)),
             message=self.order.message or message,
             at=time.time(),
         )
-        return commit_experiment(self._worktree, self._user_git, harvest, order, cache)
+        return again_if_disturbed(lambda: commit_experiment(self._worktree, self._user_git, harvest, order, cache))
 
     def _keep_worktree(self, log: RunLog) -> None:
         """Leave what a run that did not succeed made where a person can look at it; the oldest such go."""

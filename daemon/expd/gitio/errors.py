@@ -18,6 +18,14 @@ class GitFailed(Exception):
         self.what = what
 
 
+class GitDisturbed(GitFailed):
+    """Somebody else's Git worked at the same place: `git gc` moved an object or removed an empty directory under us."""
+
+
+class ObjectMissing(GitDisturbed):
+    """An object is not where this handle looked: it is lost, or `git gc` has moved it to another pack meanwhile."""
+
+
 class RefLocked(Exception):
     """Somebody holds the lock of a ref: `path` is the lock file if it is there to be seen."""
 

@@ -4,19 +4,28 @@ An instance belongs to the thread that opened it, for as long as one piece of wo
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pygit2
 from pygit2.enums import FileMode
 
-from expd.gitio.errors import GitFailed
+from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expproto.vocabulary import Rev
 
 EMPTY_TREE = Rev("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 LINK, EXECUTABLE, REGULAR, SUBMODULE = FileMode.LINK, FileMode.BLOB_EXECUTABLE, FileMode.BLOB, FileMode.COMMIT
+
+
+T = TypeVar("T")
+
+_HANDLES_MAX = 10
+"""Handles opened one after the other: a collection that disturbs each of them is no accident any more."""
+_DIRECTORY_GONE = "No such file or directory"
+"""libgit2 gives no code for it, only the system's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +47,30 @@ class Identity:
 
 @contextmanager
 def git_errors(what: str) -> Iterator[None]:
-    """Turn libgit2's exceptions into GitFailed with the piece of work they broke."""
+    """Turn libgit2's exceptions into GitFailed, GitDisturbed or ObjectMissing, with the piece of work they broke."""
     try:
         yield
-    except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+    except KeyError as error:
+        raise ObjectMissing(f"{what}: {error}") from error
+    except (pygit2.GitError, ValueError, OSError) as error:
+        if _DIRECTORY_GONE in str(error):
+            raise GitDisturbed(f"{what}: {error}") from error
         raise GitFailed(f"{what}: {error}") from error
+
+
+def again_if_disturbed(work: Callable[[], T]) -> T:
+    """Do a piece of work that opens its own handles, again if somebody else's Git disturbed it.
+
+    libgit2 keeps looking into a pack that `git gc` has replaced; a handle opened afterwards finds the new one. And it
+    writes an object as make directory, write, rename, while `git prune` removes directories that are empty between
+    the first two. Raises GitDisturbed if it goes on.
+    """
+    for _try in range(_HANDLES_MAX - 1):
+        try:
+            return work()
+        except GitDisturbed:
+            continue
+    return work()
 
 
 class Repository:
@@ -157,6 +185,19 @@ class Repository:
             diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
             files = [delta.new_file for delta in diff.deltas]
             return [Rev(str(file.id)) for file in files if file.mode not in {0, SUBMODULE}]
+
+    def check_present(self, baseline: Rev, commits: Sequence[Rev]) -> None:
+        """Raise ObjectMissing unless each commit, and what its tree adds to the baseline's, is in the store.
+
+        Asked by a handle that has not written them: beside `git gc` in a loop about one fresh object in ten thousand
+        was gone the moment after libgit2 had reported it as written.
+        """
+        fresh = Repository(Path(self.handle.path))
+        baseline_tree = fresh.tree_of(baseline)
+        for commit in commits:
+            tree = fresh.tree_of(commit)
+            if not all(fresh.has_object(rev) for rev in fresh.objects_added(baseline_tree, tree)):
+                raise ObjectMissing(f"objects of {commit} are gone")
 
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""

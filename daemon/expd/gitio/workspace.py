@@ -5,6 +5,7 @@ differs is stored as objects. Afterwards the same comparison must find nothing m
 it was read, and everything is read again.
 """
 
+import time
 from dataclasses import dataclass
 
 import pygit2
@@ -14,8 +15,10 @@ from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
 
-_READS_MAX = 5
-"""Readings of a workspace that keeps changing before the capture refuses: an editor saves in milliseconds."""
+_READS_MAX = 8
+"""Readings of a workspace that keeps changing before the capture refuses; the last one finds nothing to do."""
+_PAUSE_SECONDS = 0.001
+"""Before reading again, doubled each time: an editor saves a file in milliseconds, and 250 ms in all is patience enough."""
 
 _EVERYTHING = DiffOption.INCLUDE_UNTRACKED | DiffOption.RECURSE_UNTRACKED_DIRS | DiffOption.INCLUDE_TYPECHANGE
 
@@ -52,14 +55,17 @@ def read_workspace(repository: Repository) -> WorkspaceTrees:
         index = repository.handle.index
         index.read()
         index_tree = Rev(str(index.write_tree()))
-    pending, left_out = _pending(index)
-    for _reading in range(_READS_MAX):
-        for delta in pending:
-            _take(index, delta)
-        pending, left_out = _pending(index) if pending else (pending, left_out)
+    failure: GitFailed | None = None
+    pending: list[pygit2.DiffDelta] = []
+    for reading in range(_READS_MAX):
+        pending, left_out = _pending(index)
         if not pending:
             return WorkspaceTrees(index_tree=index_tree, files_tree=_write_tree(index), left_out=tuple(left_out))
-    raise WorkspaceChanging(pending[0].new_file.path)
+        failures = [_take(index, delta) for delta in pending]
+        failure = next((failed for failed in failures if failed is not None), None)
+        if reading:
+            time.sleep(_PAUSE_SECONDS * 2**reading)
+    raise failure or WorkspaceChanging(pending[0].new_file.path)
 
 
 def _pending(index: pygit2.Index) -> tuple[list[pygit2.DiffDelta], list[str]]:
@@ -74,8 +80,11 @@ def _is_nested_repository(delta: pygit2.DiffDelta) -> bool:
     return delta.status == DeltaStatus.UNTRACKED and delta.new_file.path.endswith("/")
 
 
-def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> None:
-    """Bring one file's present content into the index in memory; a file that has vanished since is a deletion."""
+def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> GitFailed | None:
+    """Bring one file's present content into the index in memory; a file that has vanished since is a deletion.
+
+    Gives what went wrong, if anything did: a file that is written at this moment is read again with the next reading.
+    """
     path = delta.new_file.path
     try:
         if delta.status == DeltaStatus.DELETED:
@@ -86,7 +95,8 @@ def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> None:
         if path in index:
             index.remove(path)
     except (pygit2.GitError, OSError, ValueError) as error:
-        raise GitFailed(f"{path} can't be read: {error}") from error
+        return GitFailed(f"{path} can't be read: {error}")
+    return None
 
 
 def _write_tree(index: pygit2.Index) -> Rev:

@@ -4,7 +4,7 @@ A stash commit has the shape `git stash` gives one: its tree is the workspace's 
 among them), its parents are HEAD and a commit of the index, so that `git stash apply <rev>` brings it back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -27,10 +27,6 @@ class UnfinishedMerge(Exception):
     def __init__(self, operation: str) -> None:
         super().__init__(operation)
         self.operation = operation
-
-
-class ObjectsVanished(Exception):
-    """What was stored was collected as garbage before its ref stood; storing it again helps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +56,13 @@ def capture_workspace(repository: Repository) -> Capture:
     return Capture(baseline_rev=baseline, index_tree=trees.index_tree, files_tree=trees.files_tree)
 
 
-def point_tree(repository: Repository, capture: Capture, point: Point, directory: str) -> Rev:
+def point_tree(
+    repository: Repository, capture: Capture, point: Point, directory: str, environment: Mapping[str, str]
+) -> Rev:
     """Make the tree of one point: the captured one with its overrides in the parameter blobs; raises OverrideError.
 
-    Override files are named relative to `directory`, where they were typed.
+    Override files are named relative to `directory`, where they were typed; `environment` is the submitter's, for
+    interpolations that ask for it.
     """
     changes: dict[str, TreeFile | None] = {}
     for file, overrides in point.by_file().items():
@@ -75,7 +74,7 @@ def point_tree(repository: Repository, capture: Capture, point: Point, directory
                 problem=f"there is no file {path} in what would run",
                 hint="name another file as FILE:KEY=VALUE, or create it; ignored files are not captured",
             )
-        edited = edit(file, repository.read_blob(found.rev), overrides)
+        edited = edit(file, repository.read_blob(found.rev), overrides, environment=environment)
         changes[path] = TreeFile(rev=repository.write_blob(edited), mode=found.mode)
     return repository.edit_tree(capture.files_tree, changes) if changes else capture.files_tree
 
@@ -93,7 +92,7 @@ def stash_points(
 
 
 def hold(repository: Repository, request_id: str, baseline: Rev, stash_revs: Sequence[Rev], identity: Identity) -> None:
-    """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectsVanished.
+    """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectMissing.
 
     Several are held by a keeper commit whose parents they are. Objects are looked for once more after the ref
     stands: a `git gc --prune=now` between the two may have taken them.
@@ -103,17 +102,7 @@ def hold(repository: Repository, request_id: str, baseline: Rev, stash_revs: Seq
         tree = repository.tree_of(stash_revs[0])
         keeper = repository.write_commit(tree, stash_revs, f"expd: keeps {len(stash_revs)} stash commits", identity)
     change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=keeper, force=True))
-    check_present(repository, baseline, [keeper, *stash_revs])
-
-
-def check_present(repository: Repository, baseline: Rev, commits: Sequence[Rev]) -> None:
-    """Raise ObjectsVanished unless each commit and what its tree adds to the baseline's is in the store."""
-    baseline_tree = repository.tree_of(baseline)
-    for commit in commits:
-        if not repository.has_object(commit) or not all(
-            repository.has_object(rev) for rev in repository.objects_added(baseline_tree, repository.tree_of(commit))
-        ):
-            raise ObjectsVanished
+    repository.check_present(baseline, [keeper, *stash_revs])
 
 
 def _path_in_workspace(directory: str, file: str, text: str) -> str:

@@ -4,23 +4,20 @@ Nothing is in the queue before the store has it; until then all there is are obj
 """
 
 import math
+import os
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from expd.gitio.errors import GitFailed
 from expd.gitio.refs import experiment_ref, read_ref
-from expd.gitio.repository import Repository
-from expd.prepare.capture import ObjectsVanished, baseline_of, capture_workspace, hold, point_tree, stash_points
-from expd.prepare.names import check_name, filled, is_template, sweep_names, unique_name
+from expd.gitio.repository import Repository, again_if_disturbed
+from expd.prepare.capture import baseline_of, capture_workspace, hold, point_tree, stash_points
+from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.overrides.sweeps import Point, expand
 from expd.prepare.project import Project
 from expproto.requests import Submit
 from expproto.vocabulary import Rev
-
-_CAPTURES_MAX = 3
-"""Tries against a garbage collector that takes fresh objects; it has to run in the same milliseconds each time."""
 
 
 class ExperimentExists(Exception):
@@ -62,25 +59,20 @@ class Circumstances:
 def prepare(request: Submit, project: Project, circumstances: Circumstances) -> Prepared:
     """Prepare a submission; blocks. Every refusal is an exception of the room that found it, and leaves nothing."""
     points = expand(request.overrides, circumstances.points_max, circumstances.rng)
+    return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
+
+
+def _prepare_once(request: Submit, circumstances: Circumstances, project: Project, points: list[Point]) -> Prepared:
     repository = Repository(project.location.git_directory)
-    for _capture in range(_CAPTURES_MAX):
-        try:
-            return _prepare_once(request, circumstances, project, repository, points)
-        except ObjectsVanished:
-            repository = Repository(project.location.git_directory)
-    raise GitFailed("objects vanish as fast as they are written: is `git gc --prune=now` running in a loop?")
-
-
-def _prepare_once(
-    request: Submit, circumstances: Circumstances, project: Project, repository: Repository, points: list[Point]
-) -> Prepared:
     baseline = baseline_of(repository)
     names = _choose_names(request, circumstances, repository, baseline, points)
     capture = capture_workspace(repository)
     identity = repository.identity(circumstances.at)
     directory = Path(request.cwd).resolve().relative_to(project.location.workspace).as_posix()
+    environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}
     trees = [
-        (name, point_tree(repository, capture, point, directory)) for name, point in zip(names, points, strict=True)
+        (name, point_tree(repository, capture, point, directory, environment))
+        for name, point in zip(names, points, strict=True)
     ]
     stash_revs = stash_points(repository, capture, trees, identity)
     hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
@@ -94,11 +86,20 @@ def _prepare_once(
 
 
 def _for_display(values: Mapping[str, object]) -> dict[str, object]:
-    """Spell what JSON has no word for: not-a-number and the infinities."""
-    return {
-        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in values.items()
-    }
+    """Spell what JSON or the wire has no word for: not-a-number, the infinities, integers beyond 64 bits."""
+    return {key: _displayed(value) for key, value in values.items()}
+
+
+def _displayed(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_displayed(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _displayed(item) for key, item in value.items()}
+    return value
 
 
 def _choose_names(
@@ -116,6 +117,10 @@ def _choose_names(
     if not request.name:
         return _random_names(circumstances.rng, len(points), set(circumstances.living_names), is_experiment)
     names = _asked_names(request.name, points)
+    if len(set(names)) < len(names):
+        raise UnusableName(
+            name=request.name, problem="two points of the sweep would have one name", hint="add {n} to it"
+        )
     for name in names:
         if not request.force and is_experiment(name):
             raise ExperimentExists(name, baseline)

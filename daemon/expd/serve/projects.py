@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expd.collect.results import ResultReader, Results
+from expd.gitio.errors import GitDisturbed
 from expd.gitio.refs import experiments_of
-from expd.gitio.repository import Repository
+from expd.gitio.repository import Repository, again_if_disturbed
 from expd.pipeline.cache import Cache
 from expd.prepare.project import Project, find_project
 from expproto.vocabulary import Rev
@@ -32,9 +33,21 @@ class OpenProject:
         if found is None:
             if len(self.memory) >= _REMEMBERED_MAX:
                 self.memory.pop(next(iter(self.memory)))
-            found = ResultReader(self.repository, self.project.root, self.cache()).read(commit, baseline)
-            self.memory[key] = found
+            found = self._read(commit, baseline)
+            if found.error is None:
+                self.memory[key] = found
         return found
+
+    def _read(self, commit: Rev, baseline: Rev | None) -> Results:
+        git_directory = self.project.location.git_directory
+
+        def read() -> Results:
+            return ResultReader(Repository(git_directory), self.project.root, self.cache()).read(commit, baseline)
+
+        try:
+            return again_if_disturbed(read)
+        except GitDisturbed as error:
+            return Results(error=error.what)
 
     def experiments(self, baseline: Rev) -> Mapping[str, Rev]:
         """List the experiments of a baseline by name."""
