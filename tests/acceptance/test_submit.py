@@ -241,5 +241,32 @@ def test_submit_without_pipeline_or_command_is_refused(daemon: RunningDaemon, re
     assert b"dvc.yaml" in result.stderr
 
 
+def test_a_broken_pipeline_is_refused_at_submit(daemon: RunningDaemon, repository: Path) -> None:
+    """A fault in dvc.yaml is told with its file and line when it is submitted, not when it runs."""
+    write_files(repository, {"dvc.yaml": "stages:\n  train:\n    cmd: true\n    dpes: [train.sh]\n"})
+
+    result = daemon.run_expctl(repository, "submit")
+
+    assert result.returncode != 0
+    assert b"dvc.yaml" in result.stderr
+    assert b"dpes" in result.stderr
+    assert daemon.entries(repository) == []
+
+
+def test_only_the_named_stage_and_its_producers_run(daemon: RunningDaemon, repository: Path) -> None:
+    """A stage named at submit is the target; one that does not exist is refused with those that do."""
+    stages = "stages:\n  a: {cmd: echo a > a.txt, outs: [a.txt]}\n  b: {cmd: echo b > b.txt, outs: [b.txt]}\n"
+    write_files(repository, {"dvc.yaml": stages})
+
+    daemon.expctl(repository, "submit", "-n", "only-a", "a")
+    printed = daemon.run_expctl(repository, "follow", "only-a").stdout
+    refused = daemon.run_expctl(repository, "submit", "nope")
+
+    assert b"stage 'a'" in printed
+    assert b"stage 'b'" not in printed
+    assert refused.returncode != 0
+    assert b"nope" in refused.stderr
+
+
 def _rev(daemon: RunningDaemon, repository: Path) -> str:
     return str(daemon.entries(repository)[0]["experiment_rev"])

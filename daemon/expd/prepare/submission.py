@@ -13,6 +13,7 @@ from pathlib import Path
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.prepare.capture import baseline_of, capture_workspace, hold, point_tree, stash_points
+from expd.prepare.checks import check_pipeline
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.overrides.sweeps import Point, expand
 from expd.prepare.project import Project
@@ -74,6 +75,8 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         (name, point_tree(repository, capture, point, directory, environment))
         for name, point in zip(names, points, strict=True)
     ]
+    if request.command is None:
+        check_pipeline(repository, trees[0][1], project, request.targets)
     stash_revs = stash_points(repository, capture, trees, identity)
     hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
     return Prepared(
