@@ -21,6 +21,7 @@ from daemon.pipeline.fault_cases import FAULT_CASES
 from daemon.pipeline.odd_cases import ODD_CASES
 from daemon.pipeline.oracle import write_files
 from daemon.pipeline.plain_cases import PLAIN_CASES
+from daemon.pipeline.random_cases import draw_case
 from daemon.pipeline.template_cases import TEMPLATE_CASES
 
 pytestmark = pytest.mark.interop
@@ -31,7 +32,9 @@ _SAID = (
     (re.compile(r"^Stage '(.+)' is cached - skipping run, checking out outputs$"), "restored"),
     (re.compile(r"^Verifying outputs in frozen stage: '(.+)'$"), "frozen"),
 )
-CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *ODD_CASES, *FAULT_CASES)
+# A few of the hundreds that were tried; each costs about a second and a half.
+SEEDS = range(5)
+CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *ODD_CASES, *FAULT_CASES, *map(draw_case, SEEDS))
 _BY_NAME = {case.name: case for case in CASES}
 
 

@@ -222,7 +222,9 @@ class Cache:
         wanted = types or self.types
         for file, object_fingerprint in self._files_of(fingerprint, target):
             source = self.location(object_fingerprint.md5, legacy=object_fingerprint.legacy)
-            if _needs_relink(file, source, wanted):
+            # DVC links a single file anew whatever it is; for one that is and is to be a copy that only sets the mode.
+            considered = wanted if fingerprint.is_directory else wanted[:1]
+            if _needs_relink(file, source, considered):
                 place(source, file, wanted, self.checkpoint)
             elif not fingerprint.is_directory and _is_copy(file):
                 file.chmod(self._file_mode())

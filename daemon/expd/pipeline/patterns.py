@@ -8,6 +8,7 @@ directory of that name; `below=False` is Git's.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,12 @@ def parse_rules(text: str, base: str, *, below: bool) -> list[Rule]:
     return [rule for rule in rules if rule is not None]
 
 
+@lru_cache(maxsize=1 << 14)
 def parse_rule(line: str, base: str, *, below: bool) -> Rule | None:
-    """One line of an ignore file, or None if it has no meaning."""
+    """One line of an ignore file, or None if it has no meaning.
+
+    Kept, because a .gitignore that grows by a line with every stage is read again with every stage.
+    """
     pattern = line if line.endswith("\\ ") else line.rstrip()
     if not pattern or pattern.startswith("#") or pattern == "/":
         return None
