@@ -47,8 +47,9 @@ class Wire:
             await self._send_bytes(self.connection.send(message))
 
     async def close(self) -> None:
-        """Close without ceremony."""
-        await trio.aclose_forcefully(self._stream)
+        """Close without ceremony, also when the caller is being cancelled."""
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(self._stream)
 
     async def _send_bytes(self, data: bytes) -> None:
         try:

@@ -30,6 +30,9 @@ _journal = logging.getLogger("expd.execute")
 ABANDONED_SECONDS = 3600.0
 """How long a worker whose run has ended waits for a daemon before it leaves; the outcome is on the disk anyway."""
 
+_CLOSE_SECONDS = 1.0
+"""Closing a local socket waits for nobody; a bound, because no clean-up may last for ever."""
+
 
 @dataclass(slots=True)
 class _Current:
@@ -80,7 +83,8 @@ class Worker:
             _journal.info("the daemon is gone: %r", reason)
         finally:
             self._wire = None
-            await wire.close()
+            with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await wire.close()
 
     async def _catch_up(self) -> None:
         """Say who we are, and what the last daemon may not have heard."""

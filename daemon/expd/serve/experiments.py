@@ -26,12 +26,16 @@ class NamedExperiment:
 async def find_experiment(services: Services, selector: str, cwd: str) -> NamedExperiment:
     """Find one experiment; the queue is asked first, then the repository's refs and revs."""
     try:
-        entry = (await find_entries(services, [selector], cwd))[0]
+        return _of_entry((await find_entries(services, [selector], cwd))[0])
     except Refused as refused:
-        found = await trio.to_thread.run_sync(_find_in_git, selector, cwd, services.results, limiter=services.git)
-        if found is None:
-            raise refused from None
-        return found
+        not_queued = refused
+    found = await trio.to_thread.run_sync(_find_in_git, selector, cwd, services.results, limiter=services.git)
+    if found is None:
+        raise not_queued
+    return found
+
+
+def _of_entry(entry: Entry) -> NamedExperiment:
     return NamedExperiment(
         name=entry.name,
         rev=entry.experiment_rev,
