@@ -11,7 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from expd.pipeline.durability import sync_file_system, sync_paths
-from expd.pipeline.hashing import Checkpoint, Manifest, hash_file, hash_legacy_file, manifest_from_bytes, no_checkpoint
+from expd.pipeline.hashing import (
+    Checkpoint,
+    Content,
+    Manifest,
+    hash_file,
+    hash_legacy_file,
+    manifest_from_bytes,
+    no_checkpoint,
+)
 from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, clone, place, remove, temporary_beside
 from expd.pipeline.model import ChangedWhileReadError, Fingerprint, MissingObjectError, PipelineError
 
@@ -109,6 +117,14 @@ class Cache:
         waiting = [item for item in by_object.values() if not self._is_intact(item[0])]
         for start in range(0, len(waiting), _BATCH_FILES):
             self._store_batch(waiting[start : start + _BATCH_FILES])
+
+    def store_content(self, content: Content, location: Path) -> None:
+        """Store what was found at `location`, a file or a directory with its manifest last."""
+        if content.manifest is None:
+            self.store_files([(location, content.fingerprint)])
+            return
+        self.store_files([(location / entry.relpath, entry.fingerprint) for entry in content.manifest.entries])
+        self.store_manifest(content.manifest)
 
     def store_manifest(self, manifest: Manifest) -> None:
         """Store the manifest of a directory whose files have been stored."""

@@ -50,6 +50,7 @@ def _read(view: View, path: str, root: str) -> DataFile:
         files=files,
         deps=_dependencies(data.get("deps"), root, wdir),
         frozen=_flag(data.get("frozen")) or _flag(data.get("locked")),
+        is_import=bool(_items(data.get("deps"))),
         commands=_commands(data.get("cmd")),
     )
 

@@ -29,7 +29,8 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _dumped(yaml: YAML, data: object) -> str:
+def dumped(yaml: YAML, data: object) -> str:
+    """The text of a document."""
     stream = io.StringIO()
     yaml.dump(data, stream)
     return stream.getvalue()
@@ -71,12 +72,12 @@ def is_stable(block: str) -> bool:
     """Whether DVC, rewriting the file for another stage, would leave this block as it is."""
     text = f"stages:\n{block}"
     yaml = _yaml()
-    return not _ANCHOR.search(block) and _dumped(yaml, yaml.load(text)) == text
+    return not _ANCHOR.search(block) and dumped(yaml, yaml.load(text)) == text
 
 
 def block_text(name: str, entry: LockEntry) -> str:
     """The block of one stage."""
-    return _dumped(_yaml(), {"stages": {name: entry.to_data()}}).removeprefix("stages:\n")
+    return dumped(_yaml(), {"stages": {name: entry.to_data()}}).removeprefix("stages:\n")
 
 
 def whole_text(text: str, name: str, entry: LockEntry) -> str:
@@ -89,12 +90,12 @@ def whole_text(text: str, name: str, entry: LockEntry) -> str:
         stages = {}
         data["stages"] = stages
     stages[name] = entry.to_data()
-    return _dumped(yaml, data)
+    return dumped(yaml, data)
 
 
 def dump_entry(entry: LockEntry) -> str:
     """An entry alone, as a file of the run cache holds it."""
-    return _dumped(_yaml(), entry.to_data())
+    return dumped(_yaml(), entry.to_data())
 
 
 class LockText:

@@ -163,6 +163,7 @@ class DataFile:
     files: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)
     deps: tuple[Dependency, ...] = ()
     frozen: bool = False
+    is_import: bool = False
     commands: Commands | None = None
 
     @property

@@ -318,11 +318,7 @@ class Project:
     def _store(self, out: Output, content: Content) -> None:
         types = None if out.cache else _COPIES
         location = Path(out.location)
-        if content.manifest is None:
-            self._cache.store_files([(location, content.fingerprint)])
-        else:
-            self._cache.store_files([(location / item.relpath, item.fingerprint) for item in content.manifest.entries])
-            self._cache.store_manifest(content.manifest)
+        self._cache.store_content(content, location)
         self._cache.relink(content.fingerprint, location, types=types)
 
     def interesting_files(self) -> ResultFiles:
