@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 import pygit2
-from pygit2.enums import DeltaStatus, DiffOption, RepositoryState
+from pygit2.enums import DeltaStatus, DiffOption, FileMode, RepositoryState
 
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, git_errors
@@ -38,7 +38,7 @@ class WorkspaceTrees:
     index_tree: Rev
     files_tree: Rev
     left_out: tuple[str, ...]
-    """Nested repositories that Git does not track: they have a history of their own."""
+    """What has a history of its own: nested repositories Git does not track, edits inside a submodule."""
 
 
 def operation_in_progress(repository: Repository) -> str | None:
@@ -69,15 +69,21 @@ def read_workspace(repository: Repository) -> WorkspaceTrees:
 
 
 def _pending(index: pygit2.Index) -> tuple[list[pygit2.DiffDelta], list[str]]:
-    """Compare the index in memory with the files: what is to be taken, and nested repositories."""
+    """Compare the index in memory with the files: what is to be taken, and what other repositories hold."""
     with git_errors("the workspace can't be read"):
         deltas = list(index.diff_to_workdir(_EVERYTHING).deltas)
-    nested = [delta.new_file.path for delta in deltas if _is_nested_repository(delta)]
-    return [delta for delta in deltas if not _is_nested_repository(delta)], nested
+    left_out = [delta.new_file.path for delta in deltas if _has_own_history(delta)]
+    return [delta for delta in deltas if not _has_own_history(delta)], left_out
 
 
-def _is_nested_repository(delta: pygit2.DiffDelta) -> bool:
-    return delta.status == DeltaStatus.UNTRACKED and delta.new_file.path.endswith("/")
+def _has_own_history(delta: pygit2.DiffDelta) -> bool:
+    """Tell whether a difference is inside another repository, where no tree of this one can hold it.
+
+    Of a submodule the commit that is checked out is taken, as `git stash` has it; it differs in nothing else then.
+    """
+    if delta.status == DeltaStatus.UNTRACKED:
+        return delta.new_file.path.endswith("/")
+    return delta.new_file.mode == FileMode.COMMIT and delta.new_file.id == delta.old_file.id
 
 
 def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> GitFailed | None:
