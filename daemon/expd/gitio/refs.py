@@ -78,4 +78,7 @@ def _read_back(repository: Repository, change: RefChange) -> None:
 
 
 def _lock_path(repository: Repository, ref: str) -> Path:
-    return common_directory_of(Path(repository.handle.path)) / f"{ref}.lock"
+    """Name the lock in the way: the ref's own, or that of all packed refs, which a deletion takes too."""
+    directory = common_directory_of(Path(repository.handle.path))
+    own, packed = directory / f"{ref}.lock", directory / "packed-refs.lock"
+    return packed if packed.exists() and not own.exists() else own
