@@ -23,7 +23,7 @@ class Location:
 
 
 def locate(cwd: Path) -> Location:
-    """Find the repository that holds `cwd`; raises NotARepository."""
+    """Find the repository in whose work tree `cwd` is; raises NotARepository."""
     try:
         found = pygit2.discover_repository(str(cwd))
         repository = pygit2.Repository(found) if found else None
@@ -33,9 +33,11 @@ def locate(cwd: Path) -> Location:
         raise NotARepository(str(cwd), "no Git repository here or above")
     if repository.is_bare or repository.workdir is None:
         raise NotARepository(str(cwd), "the repository is bare: it has no work tree to capture")
-    git_directory = Path(repository.path).resolve()
+    git_directory, workspace = Path(repository.path).resolve(), Path(repository.workdir).resolve()
+    if not cwd.resolve().is_relative_to(workspace) or cwd.resolve().is_relative_to(git_directory):
+        raise NotARepository(str(cwd), f"this is not in the work tree, which is {workspace}")
     return Location(
-        workspace=Path(repository.workdir).resolve(),
+        workspace=workspace,
         git_directory=git_directory,
         common_directory=common_directory_of(git_directory),
     )
