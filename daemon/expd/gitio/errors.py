@@ -26,6 +26,15 @@ class ObjectMissing(GitDisturbed):
     """An object is not where this handle looked: it is lost, or `git gc` has moved it to another pack meanwhile."""
 
 
+class LeavesTree(Exception):
+    """A path can't be followed inside a tree: `path`, and `what` is in the way."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path} {what}")
+        self.path = path
+        self.what = what
+
+
 class RefLocked(Exception):
     """Somebody holds the lock of a ref: `path` is the lock file if it is there to be seen."""
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from expd.gitio.errors import LeavesTree
+from expd.gitio.links import follow_links
 from expd.gitio.refs import ENTRIES, RefChange, change_ref
-from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, Identity, Repository, TreeFile
+from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, TreeFile
 from expd.gitio.workspace import operation_in_progress, read_workspace
 from expd.prepare.overrides.apply import edit
 from expd.prepare.overrides.errors import OverrideError
@@ -64,19 +66,19 @@ def point_tree(
     Override files are named relative to `directory`, where they were typed; `environment` is the submitter's, for
     interpolations that ask for it.
     """
-    changes: dict[str, TreeFile | None] = {}
+    edited: dict[str, TreeFile] = {}
     for file, overrides in point.by_file().items():
-        path = _path_in_workspace(directory, file, overrides[0].text)
-        found = repository.file_at(capture.files_tree, path)
-        if found is None or found.mode not in {REGULAR, EXECUTABLE, LINK}:
+        path = _path_in_tree(repository, capture.files_tree, PurePosixPath(directory, file), overrides[0].text)
+        found = edited.get(path) or repository.file_at(capture.files_tree, path)
+        if found is None or found.mode not in {REGULAR, EXECUTABLE}:
             raise OverrideError(
                 text=overrides[0].text,
                 problem=f"there is no file {path} in what would run",
                 hint="name another file as FILE:KEY=VALUE, or create it; ignored files are not captured",
             )
-        edited = edit(file, repository.read_blob(found.rev), overrides, environment=environment)
-        changes[path] = TreeFile(rev=repository.write_blob(edited), mode=found.mode)
-    return repository.edit_tree(capture.files_tree, changes) if changes else capture.files_tree
+        content = edit(file, repository.read_blob(found.rev), overrides, environment=environment)
+        edited[path] = TreeFile(rev=repository.write_blob(content), mode=found.mode)
+    return repository.edit_tree(capture.files_tree, edited) if edited else capture.files_tree
 
 
 def stash_points(
@@ -105,13 +107,8 @@ def hold(repository: Repository, request_id: str, baseline: Rev, stash_revs: Seq
     repository.check_present(baseline, [keeper, *stash_revs])
 
 
-def _path_in_workspace(directory: str, file: str, text: str) -> str:
-    parts: list[str] = []
-    for part in PurePosixPath(directory, file).parts:
-        if part == "..":
-            if not parts:
-                raise OverrideError(text=text, problem=f"{file} is outside the repository")
-            parts.pop()
-        elif part not in {".", "/"}:
-            parts.append(part)
-    return "/".join(parts)
+def _path_in_tree(repository: Repository, tree: Rev, asked: PurePosixPath, text: str) -> str:
+    try:
+        return follow_links(repository, tree, asked)
+    except LeavesTree as error:
+        raise OverrideError(text=text, problem=f"{error.path} {error.what}") from None
