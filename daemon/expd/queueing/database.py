@@ -32,6 +32,11 @@ Cursor = sqlite3.Connection
 Row = sqlite3.Row
 IntegrityError = sqlite3.IntegrityError
 
+_ERRORS_OF_THE_DISK = {sqlite3.OperationalError, sqlite3.DatabaseError}
+"""Full, unreadable, damaged: nothing of a group can be promised then. Their subclasses are the fault of one piece."""
+_HEADER = b"SQLite format 3\0"
+"""The first bytes of every database that holds something."""
+
 
 class StoreUnusable(Exception):
     """The file can't be used as it is; nothing of it was changed. The message names the file and what to do."""
@@ -150,9 +155,9 @@ def _carry_out(connection: sqlite3.Connection, piece: _Piece[object]) -> None:
     connection.execute("SAVEPOINT piece")
     try:
         piece.result = piece.work(connection)
-    except sqlite3.OperationalError:
-        raise  # the disk, not this piece: nothing of the group can be promised
-    except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, who waits in another thread
+    except Exception as error:  # whatever it is belongs to the caller, who waits in another thread
+        if type(error) in _ERRORS_OF_THE_DISK:
+            raise
         connection.execute("ROLLBACK TO piece")
         piece.error = error
     connection.execute("RELEASE piece")
@@ -165,7 +170,7 @@ def open_connection(path: Path) -> sqlite3.Connection:
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         _bring_up_to_date(connection, is_new=is_new)
     except (sqlite3.Error, OSError) as error:
@@ -180,7 +185,12 @@ def _check_before_touching(path: Path) -> bool:
     """
     if not path.is_file():
         raise StoreUnusable(f"{path}: is not a file; nothing was changed. Move it away.")
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with path.open("rb") as file:
+        if (header := file.read(len(_HEADER))) != _HEADER:
+            if not header:
+                return True
+            raise StoreUnusable(f"{path}: is not a database; nothing was changed. Move it away.")
+    connection = sqlite3.connect(_read_only(path), uri=True)
     try:
         version = _pragma(connection, "user_version")
         application = _pragma(connection, "application_id")
@@ -197,9 +207,17 @@ def _check_before_touching(path: Path) -> bool:
             f"{path}: was written by a newer expd (schema {version}, this one knows {SCHEMA_VERSION}); "
             "nothing was changed. Install that version again, or newer."
         )
-    if sound != "ok":
-        raise StoreUnusable(f"{path}: is damaged ({sound}); nothing was changed. Restore a backup, or move it away.")
+    if version < 1 or sound != "ok":
+        raise StoreUnusable(
+            f"{path}: is damaged (schema {version}, {sound}); nothing was changed. Restore a backup, or move it away."
+        )
     return False
+
+
+def _read_only(path: Path) -> str:
+    """Give the URI that opens a file without writing beside it, where no log left by a crash has to be read as well."""
+    log = path.with_name(f"{path.name}-wal")
+    return f"{path.absolute().as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}"
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, *, is_new: bool) -> None:
