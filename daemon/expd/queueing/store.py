@@ -44,8 +44,8 @@ class Store:
         Raises NameTaken. With `force`, entries of these names that still wait are cancelled in favour of these.
         """
         accepted = await self._database.run(lambda cursor: accept(cursor, submission, entries))
-        self.changes.announce(*(entry.id for entry in accepted))
-        return accepted
+        self.changes.announce(*(entry.id for entry in accepted.entries), *accepted.replaced)
+        return accepted.entries
 
     async def accepted_before(self, request_id: str) -> list[Entry]:
         """Give the entries of an earlier submission with this request id, or none."""

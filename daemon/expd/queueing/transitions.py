@@ -44,12 +44,24 @@ class Claim:
     at: float
 
 
-def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) -> list[Entry]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The entries of a submission, and those that were cancelled in their favour."""
+
+    entries: list[Entry]
+    replaced: list[EntryId]
+
+
+def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) -> Accepted:
     """Insert a submission with its entries, unless its request id is known; raises NameTaken."""
     if before := entries_of_request(cursor, submission.request_id):
-        return before
+        return Accepted(entries=before, replaced=[])
     submission_id = _insert_submission(cursor, submission)
-    return [_insert_entry(cursor, submission_id, submission, entry) for entry in entries]
+    accepted = Accepted(entries=[], replaced=[])
+    for entry in entries:
+        accepted.replaced.extend(_make_room(cursor, submission, entry.name))
+        accepted.entries.append(_insert_entry(cursor, submission_id, submission, entry))
+    return accepted
 
 
 def entries_of_request(cursor: Cursor, request_id: str) -> list[Entry]:
@@ -89,21 +101,28 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
         "params": json.dumps(entry.params),
         "state": "queued",
     }
-    _make_room(cursor, submission, entry.name)
     entry_id = EntryId(_insert(cursor, "entries", columns))
     _note_transition(cursor, entry_id, None, EntryState.QUEUED, submission.submitted_at)
     return _read_back(cursor, entry_id)
 
 
-def _make_room(cursor: Cursor, submission: Submission, name: str) -> None:
-    """Refuse a name that a living entry has, or, by force, end that entry if it has not started."""
-    sql = "SELECT id, state FROM entries WHERE git_directory = ? AND baseline_rev = ? AND name = ? AND state <> 'done'"
-    row = cursor.execute(sql, (submission.git_directory, submission.baseline_rev, name)).fetchone()
-    if row is None:
-        return
-    if not submission.force or row["state"] in ACTIVE:
-        raise NameTaken(name, EntryId(row["id"]))
-    cancel_entry(cursor, EntryId(row["id"]), "replaced by a newer submission of this name", submission.submitted_at)
+def _make_room(cursor: Cursor, submission: Submission, name: str) -> list[EntryId]:
+    """Refuse a name that a living entry has, or, by force, end that entry if it has not started; gives what was ended."""
+    holder = _living_holder(cursor, submission, name)
+    if holder is None:
+        return []
+    if not submission.force or holder.state in ACTIVE:
+        raise NameTaken(name, holder.id)
+    cancel_entry(cursor, holder.id, "replaced by a newer submission of this name", submission.submitted_at)
+    return [holder.id]
+
+
+def _living_holder(cursor: Cursor, submission: Submission, name: str) -> Entry | None:
+    """Find the entry that is not done and has this name beside a submission's entries."""
+    where = "entries.git_directory = ? AND entries.baseline_rev = ? AND entries.name = ? AND entries.state <> 'done'"
+    values = (submission.git_directory, submission.baseline_rev, name)
+    row = cursor.execute(f"{SELECT_ENTRY} WHERE {where}", values).fetchone()
+    return None if row is None else entry_from_row(row)
 
 
 def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | None:
@@ -200,7 +219,8 @@ def rename_entry(cursor: Cursor, entry_id: EntryId, name: str) -> None:
     try:
         cursor.execute("UPDATE entries SET name = ? WHERE id = ?", (name, entry_id))
     except IntegrityError as error:
-        raise NameTaken(name, entry_id) from error
+        holder = _living_holder(cursor, _read_back(cursor, entry_id).submission, name)
+        raise NameTaken(name, entry_id if holder is None else holder.id) from error
 
 
 def read_pool(cursor: Cursor) -> PoolState:
