@@ -1,5 +1,6 @@
 """config.toml → Settings: what a person may choose, checked where it is read, with the reason for each default."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import tomli
 
 from expproto import address
+
+_COUNT_MAX = 2**31 - 1
+"""No reason but that everything below can store and compare it."""
 
 
 class BadSettings(Exception):
@@ -50,15 +54,22 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
             raise BadSettings(f"{path}: unknown key {key!r}; known are {', '.join(sorted(known))}")
     defaults = Settings()
     return Settings(
-        jobs=int(_number(table, "jobs", defaults.jobs, path, least=1)),
-        grace_seconds=_number(table, "grace_seconds", defaults.grace_seconds, path, least=0),
-        sweep_points_max=int(_number(table, "sweep_points_max", defaults.sweep_points_max, path, least=1)),
-        kept_worktrees_max=int(_number(table, "kept_worktrees_max", defaults.kept_worktrees_max, path, least=0)),
+        jobs=_count(table, "jobs", defaults.jobs, path, least=1),
+        grace_seconds=_seconds(table, "grace_seconds", defaults.grace_seconds, path),
+        sweep_points_max=_count(table, "sweep_points_max", defaults.sweep_points_max, path, least=1),
+        kept_worktrees_max=_count(table, "kept_worktrees_max", defaults.kept_worktrees_max, path, least=0),
     )
 
 
-def _number(table: Mapping[str, object], key: str, default: float, path: Path, *, least: float) -> float:
+def _count(table: Mapping[str, object], key: str, default: int, path: Path, *, least: int) -> int:
     value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-        raise BadSettings(f"{path}: {key} must be a number of at least {least:g}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _COUNT_MAX:
+        raise BadSettings(f"{path}: {key} must be a whole number from {least} to {_COUNT_MAX}, not {value!r}")
     return value
+
+
+def _seconds(table: Mapping[str, object], key: str, default: float, path: Path) -> float:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise BadSettings(f"{path}: {key} must be a number of seconds, 0 or more, not {value!r}")
+    return float(value)
