@@ -168,4 +168,91 @@ stages:
             Round({}, ("one",), any_order=True),
         ),
     ),
+    Case(
+        "reserved_and_nested",
+        {
+            "dvc.yaml": r"""
+vars: [params.yaml, more.yaml, {nested: {deep: {er: [{x: 1}, {x: 2}]}}, 5: dropped}]
+stages:
+  inner:
+    foreach: ${nested.deep.er}
+    do:
+      vars: [{local: here}, extra.yaml]
+      cmd: echo ${item.x} ${local} ${extra} ${nested.deep.er[1].x} > i${item.x}
+      outs: ["i${item.x}"]
+  hidden:
+    foreach: {2: a, true: b, "c d": null}
+    do:
+      cmd: echo ${key}-${item} > 'h-${key}'
+      outs:
+      - h-${key}:
+          desc: of ${key}
+  shapes:
+    cmd: >-
+      echo ${small} ${big} ${tiny} ${neg} ${exp} ${date} ${empty} '${quoted}' \${small} $${small} {${small}} ${
+      small} > shapes
+    plots:
+    - ${plot.file}:
+        x: ${plot.x}
+        cache: false
+    metrics: ["${plot.metric}"]
+    params:
+    - ${file}:
+      - ${which}
+    outs: [shapes]
+  doubled:
+    matrix:
+      a: [x, x]
+      b: ["${small}"]
+    cmd: echo ${item.a} ${item.b} > d-${item.a}-${item.b}
+    outs: ["d-${item.a}-${item.b}"]
+""".replace(" ${\n      small} > shapes", " > shapes; touch p.csv m.json"),
+            "params.yaml": "small: 0.1\nbig: 12345678901234567890\ntiny: 1e-7\nneg: -0.0\nexp: 1e22\ndate: '2020-01-01'\nempty: ''\n"
+            "quoted: a b\nplot: {file: p.csv, x: col, metric: m.json}\nfile: more.yaml\nwhich: m.n\nitem: shadowed\nkey: shadowed\n",
+            "more.yaml": "m: {n: [1]}\n",
+            "extra.yaml": "extra: e\n",
+        },
+        (Round(), Round()),
+    ),
+    Case(
+        "argument_shapes",
+        {
+            "dvc.yaml": "stages:\n  a:\n    cmd:\n    - echo ${all} > a\n    - echo x ${all.sub} y ${void} z >> a\n    outs: [a]\n",
+            "params.yaml": "all: {e: '', l: [], d: {}, n: null, f: 1.0, s: '$HOME; `x`', sub: {t: true, f: false, deep: {er: [1, 'q q', null, 1e-5]}}}\nvoid: {}\n",
+        },
+    ),
+    *(
+        Case(
+            name,
+            {"dvc.yaml": text, "params.yaml": "a: 1\nm: {b: [{c: 1}]}\nl: [1]\n", "o.yaml": "o: 1\np: 2\n"},
+            (Round(fails=fails),),
+        )
+        for name, text, fails in (
+            ("partly_after_whole", "vars: ['params.yaml:a']\nstages:\n  s: {cmd: echo}\n", True),
+            (
+                "whole_twice",
+                "vars: [params.yaml, o.yaml, ./o.yaml]\nstages:\n  s:\n    vars: [o.yaml]\n    cmd: echo ${o}\n    outs: []\n",
+                False,
+            ),
+            ("whole_after_partly", "vars: ['o.yaml:o', 'o.yaml']\nstages:\n  s: {cmd: echo}\n", True),
+            ("distinct_keys", "vars: ['o.yaml:o', 'o.yaml:p']\nstages:\n  s: {cmd: 'echo ${o}${p}'}\n", False),
+            ("vars_in_vars", "vars: [{x: '${a}'}]\nstages:\n  s: {cmd: echo}\n", True),
+            (
+                "item_redefined",
+                "stages:\n  s:\n    foreach: [1]\n    do:\n      vars: [{item: 1}]\n      cmd: echo\n",
+                True,
+            ),
+            ("foreach_a_number", "stages:\n  s:\n    foreach: ${a}\n    do: {cmd: echo}\n", True),
+            ("mapping_as_path", "stages:\n  s:\n    cmd: echo\n    deps: ['${m}']\n", True),
+            ("nested_list_as_argument", "stages:\n  s:\n    cmd: echo ${m}\n", True),
+            ("list_in_command", "stages:\n  s:\n    cmd: echo ${l}\n", True),
+            ("not_there", "stages:\n  s:\n    cmd: echo ${m.b[1].c}\n", True),
+            ("negative_index", "stages:\n  s:\n    cmd: echo ${m.b[-1].c}\n", False),
+            ("index_by_name", "stages:\n  s:\n    cmd: echo ${l.x}\n", True),
+            ("step_into_number", "stages:\n  s:\n    cmd: echo ${a.x}\n", True),
+            ("unclosed", "stages:\n  s:\n    cmd: echo '${a'\n", False),
+            ("empty_expression", "stages:\n  s:\n    cmd: echo ${}\n", True),
+            ("faulty_but_not_asked_for", "stages:\n  s: {cmd: echo}\n  t: {cmd: 'echo ${nope}'}\n", True),
+        )
+    ),
 )
