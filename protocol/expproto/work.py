@@ -9,7 +9,7 @@ from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 class Register:
     """A worker says who it is: the token it was started with, its process, and the run it is in, if any.
 
-    Sent after every connect, so that a daemon that was restarted adopts what still runs.
+    `ended` are runs whose end it has not been told is on the daemon's disk. Sent after every connect, so that a daemon that was restarted adopts what still runs.
     """
 
     kind = "register"
@@ -19,6 +19,7 @@ class Register:
     boot_id: str
     run: RunId | None
     run_token: str | None
+    ended: tuple[RunId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A worker as the daemon knows it: its process, its conversation, and the run it is in."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import trio
 from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity
 from expproto.vocabulary import RunId
 from expproto.work import Order
+
+_journal = logging.getLogger("expd.dispatch")
 
 _ORDERS_MAX = 16
 """Orders on their way to one worker: it has one run at a time, so that even four would be a bug."""
@@ -37,9 +40,13 @@ class WorkerSlot:
         return receiving
 
     def order(self, order: Order) -> None:
-        """Send an order if the worker is connected; one that is not asks again when it is."""
-        if self.orders is not None:
+        """Send an order if the worker is connected and listens; one that does not agrees anew when it comes back."""
+        if self.orders is None:
+            return
+        try:
             self.orders.send_nowait(order)
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            _journal.warning("worker %s does not listen: %s is not sent", self.identity, order.kind)
 
 
 async def spawn_worker(token: str, socket_path: Path, log: Path) -> trio.Process:

@@ -30,6 +30,8 @@ _journal = logging.getLogger("expd.execute")
 ABANDONED_SECONDS = 3600.0
 """How long a worker whose run has ended waits for a daemon before it leaves; the outcome is on the disk anyway."""
 
+_REFUSED_SECONDS = 1.0
+"""Before asking a daemon again that would not talk to us: one of another version, say; the outcome is on the disk."""
 _CLOSE_SECONDS = 1.0
 """Closing a local socket waits for nobody; a bound, because no clean-up may last for ever."""
 
@@ -62,21 +64,25 @@ class Worker:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watcher.run)
             while True:
-                await self._serve_one_daemon(nursery)
+                if not await self._serve_one_daemon(nursery):
+                    await trio.sleep(_REFUSED_SECONDS)
                 if self._leaving or not await self._wait_for_daemon():
                     break
             nursery.cancel_scope.cancel()
 
-    async def _serve_one_daemon(self, nursery: trio.Nursery) -> None:
+    async def _serve_one_daemon(self, nursery: trio.Nursery) -> bool:
+        """Serve one daemon for as long as it is there; False if it would not have us."""
+        registered = False
         try:
             stream = await trio.open_unix_socket(self._socket_path)
         except OSError:
-            return
+            return True
         wire = Wire(stream, "worker")
         try:
             await wire.greet()
             self._wire = wire
             await self._catch_up()
+            registered = True
             while not self._leaving and (order := await wire.receive()) is not None:
                 await self._obey(order, nursery)
         except (ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel) as reason:
@@ -85,6 +91,7 @@ class Worker:
             self._wire = None
             with trio.move_on_after(_CLOSE_SECONDS, shield=True):
                 await wire.close()
+        return registered
 
     async def _catch_up(self) -> None:
         """Say who we are, and what the last daemon may not have heard."""
@@ -99,6 +106,7 @@ class Worker:
                 boot_id=me.boot_id,
                 run=None if current is None else current.order.run,
                 run_token=None if current is None else current.order.run_token,
+                ended=tuple(self._unheard),
             )
         )
         if current is not None and current.last_report is not None:
@@ -127,7 +135,10 @@ class Worker:
         order = current.order
         outcome = await current.run.execute()
         ended = RunEnded(run=order.run, run_token=order.run_token, outcome=outcome, ended_at=time.time())
-        await trio.to_thread.run_sync(write_durably, Path(order.record), encode(message_to_map(ended)))
+        try:
+            await trio.to_thread.run_sync(write_durably, Path(order.record), encode(message_to_map(ended)))
+        except OSError as error:
+            _journal.error("the outcome of run %s can't be written: %s; it is only reported", order.run, error)
         self._unheard[order.run] = ended
         self._current = None
         self._idle.ring()

@@ -1,0 +1,137 @@
+"""Ended runs → their end in the store: first the ref, then the row, then the worker's record may go.
+
+Each is settled in a task of its own, so that one ref that is locked holds up nobody; and none is given up: a disk that
+is full or a repository that is away is waited for, while the entry shows that it is collecting.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from expd.bell import Bell
+from expd.collect.filing import Result, file_result
+from expd.linux.processes import kill_token
+from expd.queueing.database import StoreFailed
+from expd.queueing.entry import Entry
+from expd.queueing.store import Store
+from expd.queueing.transitions import NameTaken, WrongState
+from expproto.vocabulary import EntryState, Lost, Outcome, RunId, Succeeded
+from expproto.work import RunEnded
+
+_journal = logging.getLogger("expd.dispatch")
+
+T = TypeVar("T")
+
+_GIT_THREADS = 4
+"""Refs set at once: each waits for the disk, and one repository's refs hardly ever wait for each other."""
+_ENDED_MAX = 10_000
+"""Runs that have ended and wait for a task: more than a pool can have."""
+_STORE_BACKOFF_SECONDS, _STORE_BACKOFF_MAX_SECONDS = 0.1, 5.0
+"""Between two tries to write the store when the disk is full."""
+
+
+async def insist(operation: Callable[[], Awaitable[T]]) -> T:
+    """Write the store, as often as it takes: what a worker reported is true whether the disk is full or not."""
+    backoff = _STORE_BACKOFF_SECONDS
+    while True:
+        try:
+            return await operation()
+        except StoreFailed as error:
+            _journal.error("the store can't be written: %s; trying again", error.what)
+        await trio.sleep(backoff)
+        backoff = min(2 * backoff, _STORE_BACKOFF_MAX_SECONDS)
+
+
+class Settling:
+    """`run` settles what `settle` hands it; `settled` rings after each."""
+
+    def __init__(self, store: Store, settled: Bell) -> None:
+        self._store = store
+        self._settled = settled
+        self._sending, self._receiving = trio.open_memory_channel[RunEnded](_ENDED_MAX)
+        self._under_way: set[RunId] = set()
+        self._git = trio.CapacityLimiter(_GIT_THREADS)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether everything that ended is settled."""
+        return not self._under_way
+
+    def settle(self, ended: RunEnded) -> None:
+        """Hand over a run that has ended; handing it over twice is once."""
+        if ended.run not in self._under_way:
+            self._under_way.add(ended.run)
+            self._sending.send_nowait(ended)
+
+    async def run(self) -> None:
+        """Settle what is handed over, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            async for ended in self._receiving:
+                nursery.start_soon(self._settle, ended)
+
+    async def _settle(self, ended: RunEnded) -> None:
+        try:
+            entry = await insist(lambda: self._store.entry_of_run(ended.run))
+            if entry is not None and entry.state is not EntryState.DONE:
+                await self._end(entry, ended.outcome)
+        finally:
+            self._under_way.discard(ended.run)
+            self._settled.ring()
+
+    async def _end(self, entry: Entry, outcome: Outcome) -> None:
+        assert entry.run is not None
+        run = entry.run
+        if isinstance(outcome, Succeeded):
+            await self._file(entry, outcome)
+        await self.finish(entry, outcome)
+        await trio.to_thread.run_sync(lambda: Path(run.record).unlink(missing_ok=True))
+
+    async def _file(self, entry: Entry, outcome: Succeeded) -> None:
+        """Set the experiment's ref; the entry takes the name that the result got."""
+        await self.collect(entry)
+        result = Result(
+            git_directory=Path(entry.submission.git_directory),
+            baseline_rev=entry.submission.baseline_rev,
+            name=entry.name,
+            rev=outcome.rev,
+            force=entry.submission.force,
+        )
+        name = await file_result(result, self._git)
+        if name != entry.name:
+            _journal.warning("entry %s: %s was taken meanwhile; the result is %s", entry.id, entry.name, name)
+            await self._rename(entry, name)
+
+    async def _rename(self, entry: Entry, name: str) -> None:
+        """Show the result's name; if a living entry waits under it, the result is found by its rev."""
+        try:
+            await insist(lambda: self._store.rename(entry.id, name))
+        except NameTaken as taken:
+            _journal.warning("entry %s keeps its name: %s is entry %s", entry.id, name, taken.entry)
+
+    async def collect(self, entry: Entry) -> None:
+        """Record that the commands of an entry's run are through, if that is news."""
+        assert entry.run is not None
+        run = entry.run.id
+        if entry.state in {EntryState.PREPARING, EntryState.RUNNING}:
+            await insist(lambda: self._store.collect(run, time.time()))
+
+    async def finish(self, entry: Entry, outcome: Outcome) -> None:
+        """Record how an entry's run ended; a run that was ended before stays as it is."""
+        assert entry.run is not None
+        run = entry.run.id
+        try:
+            await insist(lambda: self._store.finish(run, outcome, time.time()))
+        except WrongState as error:
+            _journal.warning("run %s was ended before: %s", run, error)
+            return
+        _journal.info("run %s of entry %s (%s): %s", run, entry.id, entry.name, outcome)
+
+    async def lose(self, entry: Entry, reason: str) -> None:
+        """A run vanished with its worker: end whatever of it still runs, then say so."""
+        assert entry.run is not None
+        await trio.to_thread.run_sync(kill_token, entry.run.token)
+        await self.finish(entry, Lost(reason=reason))
