@@ -158,6 +158,7 @@ def test_names_are_reserved_at_submit(daemon: RunningDaemon, repository: Path) -
     elsewhere = daemon.run_expctl(repository, "submit", "-n", "mine")
 
     assert (queued.returncode, finished.returncode, elsewhere.returncode) == (5, 5, 0)
+    assert len(git(repository, "for-each-ref", "refs/expd/entries").splitlines()) == 2
     assert b"mine" in queued.stderr
     assert b"--force" in finished.stderr
 

@@ -1,11 +1,15 @@
 """Submit: the workspace is captured, the entries are on disk, and only then is it acknowledged."""
 
+import logging
 import time
 from pathlib import Path
 
 import trio
 
 from expd.dispatch.orders import pack_environment
+from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.repository import Repository
+from expd.prepare.capture import let_go
 from expd.prepare.project import Project, find_project
 from expd.prepare.submission import Circumstances, Prepared, prepare
 from expd.queueing.entry import Entry, NewEntry, Submission
@@ -16,6 +20,8 @@ from expd.serve.services import Answer, Services
 from expproto.errors import STOPPING, USAGE
 from expproto.replies import Submitted
 from expproto.requests import Submit
+
+_journal = logging.getLogger("expd.serve")
 
 _NAMINGS_MAX = 5
 """Tries to name an unnamed entry when another submission takes the random name first."""
@@ -54,9 +60,21 @@ async def _accept(request: Submit, services: Services) -> list[Entry]:
         try:
             return await services.store.accept(_submission(request, project, prepared), _entries(prepared))
         except NameTaken:
+            await _let_go(request, project, services)
             if request.name or attempt == _NAMINGS_MAX - 1:
                 raise
     raise AssertionError("the last naming either succeeds or raises")
+
+
+async def _let_go(request: Submit, project: Project, services: Services) -> None:
+    """Remove the ref of a submission that was refused; one that can't be removed now holds a few objects, no more."""
+    git_directory = project.location.git_directory
+    try:
+        await trio.to_thread.run_sync(
+            lambda: let_go(Repository(git_directory), request.request_id), limiter=services.git
+        )
+    except (GitFailed, RefLocked, RefMoved) as error:
+        _journal.warning("the ref of refused submission %s stays: %s", request.request_id, error)
 
 
 async def _prepare(request: Submit, project: Project, services: Services) -> Prepared:
