@@ -1,5 +1,6 @@
 """The room's door: what is put in place before a run, what is decided, and what is recorded after it."""
 
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -122,6 +123,41 @@ def test_an_unchanged_stage_is_left_alone_and_a_lost_output_is_restored(tmp_path
     assert (verdict.source, verdict.reasons) == ("lock", (Reason("output", "out", "deleted"),))
     project.restore(stage, verdict)
     assert project.examine(stage) == Unchanged()
+
+
+def test_a_frozen_stage_is_never_run(tmp_path: Path) -> None:
+    """What it lost is restored from the cache; what was edited is recorded; what is in neither place is named."""
+    frozen = COPY.format("src") + "    frozen: true\n"
+    root = a_root(tmp_path, dvc_yaml=COPY.format("src"), src="s")
+    reproduce(root)
+    write_files(root, {"dvc.yaml": frozen, "src": "changed"})
+    assert reproduce(root).steps == [("unchanged", "copy")]
+    (root / "out").unlink()
+    assert reproduce(root).steps == [("restored", "copy")]
+    assert (root / "out").read_text() == "s"
+    write_files(root, {"out": "edited"})
+    assert reproduce(root).steps == [("frozen", "copy")]
+    (root / "out").unlink()
+    for file in (root / ".dvc" / "cache" / "files").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    assert isinstance(reproduce(root).error, MissingOutputError)
+
+
+def test_data_listed_file_by_file_needs_no_manifest(tmp_path: Path) -> None:
+    """A .dvc file of a versioned remote lists its files; the directory is put together from their objects."""
+    root = a_root(tmp_path, data__x="x", data__sub__y="y")
+    cache = a_cache(root)
+    listed = []
+    for name in ("sub/y", "x"):
+        content = Hasher().content(str(root / "data" / name))
+        assert content is not None
+        cache.store_content(content, root / "data" / name)
+        listed.append(f"  - {{relpath: {name}, md5: {content.fingerprint.md5}, size: 1, version_id: v}}\n")
+    shutil.rmtree(root / "data")
+    (root / "data.dvc").write_text(f"outs:\n- path: data\n  hash: md5\n  files:\n{''.join(listed)}")
+    assert a_project(root).link_data_sources() == ()
+    assert {path: (root / "data" / path).read_text() for path in ("x", "sub/y")} == {"x": "x", "sub/y": "y"}
 
 
 def test_a_changed_stage_says_why(tmp_path: Path) -> None:
