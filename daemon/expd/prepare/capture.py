@@ -107,6 +107,11 @@ def hold(repository: Repository, request_id: str, baseline: Rev, stash_revs: Seq
     repository.check_present(baseline, [keeper, *stash_revs])
 
 
+def let_go(repository: Repository, request_id: str) -> None:
+    """Give up what `hold` held: the submission was refused after all."""
+    change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=None, force=True))
+
+
 def _path_in_tree(repository: Repository, tree: Rev, asked: PurePosixPath, text: str) -> str:
     try:
         return follow_links(repository, tree, asked)
