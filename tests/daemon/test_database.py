@@ -383,6 +383,7 @@ def _everything_in(directory: Path) -> dict[str, object]:
 async def test_opening_an_unusable_store_says_so_at_once(tmp_path: Path) -> None:
     """What the thread finds is raised where the daemon starts, not left for the first piece of work to wait on."""
     (tmp_path / "queue.db").write_text("not a database at all")
+    await trio.lowlevel.checkpoint()  # a store belongs to a running loop
 
     with pytest.raises(StoreUnusable):
         Database(tmp_path / "queue.db").open()
