@@ -78,13 +78,18 @@ async def _run_held_back(database: Database, pieces: list[Callable[[Cursor], obj
 
 
 async def test_commits_are_durable_and_readers_are_not_in_the_way(database: Database) -> None:
-    """The journal is a WAL and every commit is synced: with NORMAL a power cut takes acknowledged rows."""
+    """The journal is a WAL, every commit is synced (with NORMAL a power cut takes rows), what is deleted is wiped."""
 
     def pragmas(cursor: Cursor) -> dict[str, object]:
-        names = ("journal_mode", "synchronous", "foreign_keys")
+        names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
         return {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
 
-    assert await database.run(pragmas) == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert await database.run(pragmas) == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+    }
 
 
 async def test_a_result_is_given_once_it_is_committed(database: Database, tmp_path: Path) -> None:
