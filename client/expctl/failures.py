@@ -139,7 +139,8 @@ def _usage(data: Data) -> str:
 
 def _taken(data: Data) -> str:
     holder = f"entry {data['entry']}" if data["entry"] else f"an {data['holder'] or 'experiment'}"
-    return f"the name {data['name']} belongs to {holder} of baseline {data.short('baseline_rev')}; nothing was queued"
+    baseline = f" of baseline {data.short('baseline_rev')}" if data["baseline_rev"] else ""
+    return f"the name {data['name']} belongs to {holder}{baseline}; nothing was queued"
 
 
 def _unknown_entry(data: Data) -> str:

@@ -1,10 +1,11 @@
 """`expctl submit`: frozen, queued, acknowledged; refused with a reason, and nothing changed."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from helpers.daemons import RunningDaemon, rows
+from helpers.daemons import BIN, RunningDaemon, rows
 from helpers.repositories import everything_of, git, write_files
 
 
@@ -271,3 +272,31 @@ def test_only_the_named_stage_and_its_producers_run(daemon: RunningDaemon, repos
 
 def _rev(daemon: RunningDaemon, repository: Path) -> str:
     return str(daemon.entries(repository)[0]["experiment_rev"])
+
+
+def test_edited_tracked_data_is_what_runs(daemon: RunningDaemon, repository: Path) -> None:
+    """Data under a .dvc file that was edited runs as it is in the workspace, whose own .dvc file stays as it was."""
+    write_files(
+        repository, {"data.txt": "one\n", "train.sh": "cat data.txt; echo 1 > model.bin; echo '{}' > metrics.json\n"}
+    )
+    subprocess.run([BIN / "dvc", "add", "-q", "data.txt"], cwd=repository, env=daemon.environ, check=True)
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "data")
+    write_files(repository, {"data.txt": "two, and longer\n"})
+    before = everything_of(repository)
+
+    daemon.expctl(repository, "submit", "-n", "edited")
+    printed = daemon.run_expctl(repository, "follow", "edited").stdout
+    after = everything_of(repository)
+
+    cached = [name for name in after if name.startswith(".dvc/cache") and name not in before]
+    assert b"two, and longer\n" in printed
+    assert {name: after[name] for name in before if not name.startswith(".git/")} == {
+        name: value for name, value in before.items() if not name.startswith(".git/")
+    }
+    assert len(cached) >= 2
+    assert git(repository, "diff", "--name-only", "HEAD", _rev(daemon, repository)).splitlines() == [
+        "data.txt.dvc",
+        "dvc.lock",
+        "metrics.json",
+    ]

@@ -34,7 +34,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagesDone:
-    """What was gone through (`visited`), and what of it really ran (`ran`, which names the experiment as DVC does)."""
+    """What was gone through (`visited`), and what of it was not up to date (`ran`: it names the experiment as DVC does)."""
 
     visited: tuple[StageRecord, ...]
     ran: tuple[StageRecord, ...]
@@ -55,7 +55,7 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
 
 
 async def _go_through(project: Project, stage: Stage, surroundings: Surroundings) -> tuple[StageRecord | None, bool]:
-    """Bring one stage up to date; gives its record, and whether its commands ran."""
+    """Bring one stage up to date; gives its record, and whether DVC would say that it ran (restored or not)."""
     name = project.address(stage)
     verdict = await trio.to_thread.run_sync(lambda: project.examine(stage))
     match verdict:
@@ -65,7 +65,7 @@ async def _go_through(project: Project, stage: Stage, surroundings: Surroundings
         case Restorable(source=source):
             surroundings.log.note(f"Stage '{name}' is cached ({source}), checking out its outputs")
             await trio.to_thread.run_sync(project.restore, stage, verdict)
-            return await trio.to_thread.run_sync(project.record, stage), False
+            return await trio.to_thread.run_sync(project.record, stage), True
         case Frozen():
             surroundings.log.note(f"Stage '{name}' is frozen, recording what is there")
             return await trio.to_thread.run_sync(project.record, stage), False

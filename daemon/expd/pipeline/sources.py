@@ -28,7 +28,7 @@ def capture_sources(
 ) -> dict[str, str]:
     """Store every tracked file or directory that is not as recorded; the new text of each `.dvc` file, by its path.
 
-    Data that is not there, and data that was imported from elsewhere, is left as it is recorded. PipelineError for a
+    What is as recorded, but gone from the cache, is stored again. Data that is not there, and data that was imported from elsewhere, is left as it is recorded. PipelineError for a
     faulty file of DVC, ChangedWhileReadError for data that changes meanwhile.
     """
     base = posixpath.normpath(str(root.absolute()))
@@ -39,24 +39,26 @@ def capture_sources(
     copying = Cache(cache.directory, types=DEFAULT_LINK_TYPES, shared=cache.shared, checkpoint=checkpoint)
     captured: dict[str, str] = {}
     for path, data_file in contents.data_files.items():
-        changed = {} if data_file.is_import else dict(_changed(data_file, hasher))
-        for out, content in changed.values():
-            copying.store_content(content, Path(out.location))
+        changed = {}
+        for out, content in () if data_file.is_import else _found(data_file, hasher):
+            if not copying.has(content.fingerprint):
+                copying.store_content(content, Path(out.location))
+            if not content.fingerprint.same_content(data_file.recorded.get(out.path)):
+                changed[out.path] = content.fingerprint
         if changed:
-            fingerprints = {name: content.fingerprint for name, (_, content) in changed.items()}
-            captured[path] = updated_text(read_text(root / path), path, fingerprints)
+            captured[path] = updated_text(read_text(root / path), path, changed)
     return captured
 
 
-def _changed(data_file: DataFile, hasher: Hasher) -> Iterator[tuple[str, tuple[Output, Content]]]:
-    """The outputs that are there and hold something else than is recorded."""
+def _found(data_file: DataFile, hasher: Hasher) -> Iterator[tuple[Output, Content]]:
+    """The outputs that are there, with what they hold; those that DVC 2 recorded only if they changed since."""
     for out in data_file.outs:
         recorded = data_file.recorded.get(out.path)
         if not out.cache or (recorded is not None and recorded.legacy and _is_same(hasher, out, recorded)):
             continue
         content = hasher.content(out.location)
-        if content is not None and not content.fingerprint.same_content(recorded):
-            yield out.path, (out, content)
+        if content is not None:
+            yield out, content
 
 
 def _is_same(hasher: Hasher, out: Output, recorded: Fingerprint) -> bool:

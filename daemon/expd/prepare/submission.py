@@ -7,13 +7,14 @@ import math
 import os
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.prepare.capture import baseline_of, capture_workspace, hold, point_tree, stash_points
 from expd.prepare.checks import check_pipeline
+from expd.prepare.data import capture_data
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.overrides.sweeps import Point, expand
 from expd.prepare.project import Project
@@ -68,6 +69,7 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     baseline = baseline_of(repository)
     names = _choose_names(request, circumstances, repository, baseline, points)
     capture = capture_workspace(repository)
+    capture = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
     identity = repository.identity(circumstances.at)
     directory = Path(request.cwd).resolve().relative_to(project.location.workspace).as_posix()
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from expd.prepare.overrides.errors import OverrideError
-from expd.prepare.overrides.grammar import DEFAULT_FILE, Choice, Override, Range, parse, spelled
+from expd.prepare.overrides.grammar import DEFAULT_FILE, Choice, Operation, Override, Range, parse, spelled
 
 if TYPE_CHECKING:
     import random
@@ -115,4 +115,5 @@ def _check_size(override: Override, points: int, limit: int) -> None:
 
 
 def _label(override: Override) -> str:
-    return override.key if override.file == DEFAULT_FILE else f"{override.file}:{override.key}"
+    key = f"~{override.key}" if override.operation is Operation.DELETE else override.key
+    return key if override.file == DEFAULT_FILE else f"{override.file}:{key}"

@@ -35,7 +35,7 @@ async def handle(request: Show, services: Services, answer: Answer) -> Shown:
     """List the experiments of HEAD, newest first."""
     table = await trio.to_thread.run_sync(_read_table, request.cwd, services.results, limiter=services.git)
     entries = await services.store.results_of_baseline(table.git_directory, table.baseline_rev)
-    records = [_record(row, table, entries.get(row.rev)) for row in table.rows]
+    records = sorted((_record(row, table, entries.get(row.rev)) for row in table.rows), key=_newest_first)
     for start in range(0, len(records), PAGE_ENTRIES):
         await answer(ExperimentPage(experiments=tuple(records[start : start + PAGE_ENTRIES])))
     return Shown(
@@ -66,8 +66,13 @@ def _read_table(cwd: str, memory: ResultMemory) -> _Table:
         baseline_rev=baseline,
         baseline_name=opened.repository.head_name(),
         baseline=opened.results_of(baseline, None),
-        rows=sorted(rows, key=lambda row: (-row.created_at, row.name)),
+        rows=rows,
     )
+
+
+def _newest_first(record: ExperimentRecord) -> tuple[float, int, str]:
+    """Order by time, and within one second, which is all a commit knows, by entry."""
+    return (-record.created_at, -(record.entry or 0), record.name)
 
 
 def _record(row: _Row, table: _Table, entry: EntryId | None) -> ExperimentRecord:
