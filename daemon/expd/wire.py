@@ -3,6 +3,8 @@
 A send that fails or is cancelled may leave half a frame on its way; the stream is closed then and never written again.
 """
 
+import os
+
 import trio
 
 from expproto.connection import Connection, NeedData, Role
@@ -45,6 +47,11 @@ class Wire:
         """Send one message whole; waits for a slow reader."""
         async with self._sending:
             await self._send_bytes(self.connection.send(message))
+
+    def keep_open(self) -> None:
+        """Let the peer see the end of the stream when this process has ended, and not before it has cleaned up."""
+        if isinstance(self._stream, trio.SocketStream):
+            os.dup(self._stream.socket.fileno())
 
     async def close(self) -> None:
         """Close without ceremony, also when the caller is being cancelled."""

@@ -256,6 +256,21 @@ def test_daemon_stop_drains(repository: Path) -> None:
     assert states == [("running", "succeeded"), ("next", "succeeded")]
 
 
+def test_when_stop_returns_the_daemon_has_gone(daemon: RunningDaemon, repository: Path) -> None:
+    """`daemon stop` returns when nothing of the daemon is left: not its process, not its workers, not its socket."""
+    _submit(daemon, repository, "one", "true")
+    daemon.expctl(repository, "wait", "one")
+    here = psutil.Process(daemon.process.pid)
+    workers = here.children()
+
+    daemon.expctl(repository, "daemon", "stop")
+
+    assert len(workers) == 1
+    assert daemon.process.poll() is not None or here.status() == psutil.STATUS_ZOMBIE
+    assert not any(worker.is_running() for worker in workers)
+    assert not daemon.socket.exists()
+
+
 def test_daemon_status_says_who_answers(daemon: RunningDaemon, repository: Path) -> None:
     """The daemon's pid, version, socket and counts are in `daemon status --json`."""
     document = daemon.expctl_json(repository, "daemon", "status")
@@ -291,3 +306,14 @@ def test_get_fetches_results_from_git_and_cache(daemon: RunningDaemon, repositor
     assert (tmp_path / "got" / "metrics.json").read_text() == '{"acc": 0.2}\n'
     assert again.returncode == 5
     assert git(repository, "status", "--short") == before
+
+
+def test_what_get_fetched_is_no_part_of_the_next_experiment(daemon: RunningDaemon, repository: Path) -> None:
+    """A directory that get made inside the workspace is hidden from Git, so that no capture takes it in."""
+    daemon.expctl(repository, "submit", "-S", "train.lr=0.2", "-n", "lr")
+    daemon.expctl(repository, "wait")
+
+    daemon.expctl(repository, "get", "lr")
+
+    assert (repository / "lr" / "model.bin").read_text() == "weights 0.2\n"
+    assert git(repository, "status", "--short") == ""

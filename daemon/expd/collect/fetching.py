@@ -52,10 +52,20 @@ def fetch(repository: Repository, results: Sequence[ResultPath], cache: Cache, o
             raise AlreadyThere(str(target))
         if result.fingerprint is not None and not cache.has(result.fingerprint):
             raise NoSuchResult(result.path, f"the cache has no {result.fingerprint.md5}; `dvc pull` may bring it")
+    _make_directory(repository, order.directory)
     for result, target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(repository, cache, order, result, target)
     return [result.path for result, _target_path in targets]
+
+
+def _make_directory(repository: Repository, directory: Path) -> None:
+    """Make the directory; inside the repository a new one is hidden from Git, or the next capture would take it in."""
+    if directory.exists():
+        return
+    directory.mkdir(parents=True)
+    if repository.holds(directory):
+        (directory / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def _choose(repository: Repository, results: Sequence[ResultPath], order: Fetch, path: str) -> ResultPath:

@@ -53,6 +53,12 @@ class Pool:
         self._settling = Settling(store, self._bell)
         self._adopting, self._adopted = trio.open_memory_channel[WorkerSlot](_STRAYS_MAX)
         self._draining = self._hurrying = False
+        self._trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why no worker comes up, while none does."""
+        return self._trouble
 
     def stage_of(self, run: RunId) -> str | None:
         """Give the stage a run is in."""
@@ -194,7 +200,8 @@ class Pool:
     async def _bury(self, slot: WorkerSlot, how: str) -> None:
         """A worker has ended: settle or lose the run it was in."""
         if slot.identity is None:
-            _journal.error("a worker ended before it registered: %s; see %s", how, self._worker_log)
+            self._trouble = f"a worker: {how} before it was ready; see {self._worker_log}"
+            _journal.error("no worker: %s before it was ready; see %s", how, self._worker_log)
             await trio.sleep(_CRASH_SECONDS)
         del self._slots[slot.token]
         slot.gone.set()
@@ -243,6 +250,7 @@ class Pool:
             slot = WorkerSlot(token=register.token, identity=identity, run=register.run)
             self._adopt(slot)
         slot.identity = identity
+        self._trouble = None
         return slot
 
     async def _agree(self, slot: WorkerSlot, register: Register) -> None:

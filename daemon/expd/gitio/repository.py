@@ -108,6 +108,10 @@ class Repository:
         except (KeyError, pygit2.GitError):
             return None
 
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path lies in the work tree."""
+        return not self.handle.is_bare and path.resolve().is_relative_to(Path(self.handle.workdir).resolve())
+
     def has_object(self, rev: Rev) -> bool:
         """Tell whether an object is in the store, looking again at the disk before saying no."""
         return rev in self.handle

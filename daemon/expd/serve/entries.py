@@ -70,15 +70,17 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         ended_at=entry.ended_at,
         exit_code=None if entry.outcome is None else exit_code_of(entry.outcome),
         log=None if run is None else run.log,
-        waits_for=_reason_to_wait(entry, pool, ahead),
+        waits_for=_reason_to_wait(entry, pool, ahead, services.pool.trouble),
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
     )
 
 
-def _reason_to_wait(entry: Entry, pool: PoolState, ahead: int) -> str | None:
+def _reason_to_wait(entry: Entry, pool: PoolState, ahead: int, trouble: str | None) -> str | None:
     if entry.state is EntryState.HELD:
         return "its release"
-    return waits_for(pool, ahead=ahead) if entry.state is EntryState.QUEUED else None
+    if entry.state is not EntryState.QUEUED:
+        return None
+    return trouble or waits_for(pool, ahead=ahead)
 
 
 async def send_entries(services: Services, entries: Sequence[Entry], answer: Answer) -> None:

@@ -109,6 +109,8 @@ async def _converse(wire: Wire, services: Services) -> None:
         return
     while (request := await wire.receive()) is not None:
         assert isinstance(request, Request)
+        if isinstance(request, Stop):
+            wire.keep_open()
         if not await _answer_while_listening(wire, request, services):
             return
 
