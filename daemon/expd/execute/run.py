@@ -16,7 +16,7 @@ from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, end_tree, run_comman
 from expd.execute.environment import run_environment
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
-from expd.execute.worktree import Manifest, check_out, keep, new_files, remove_tree, tracked_changes
+from expd.execute.worktree import Manifest, check_out, keep, make_slot, new_files, remove_tree, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slot import Slot, lay_git_directory
@@ -110,7 +110,7 @@ class Run:
         repository = Repository(self._user_git)
         tree = repository.tree_of(order.stash_rev)
         files = repository.files_of(tree)
-        self._worktree.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_slot(self._worktree)
         remove_tree(self._worktree / ".git")
         lay_git_directory(self._worktree, self._user_git, order.baseline_rev)
         slot = Slot(self._worktree, self._user_git)

@@ -70,7 +70,7 @@ class TrackedChanges:
 
 def check_out(worktree: Path, wanted: Mapping[str, TreeFile], read_content: ReadContent) -> Manifest:
     """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it."""
-    worktree.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_slot(worktree)
     manifest = load_manifest(worktree)
     _manifest_path(worktree).unlink(missing_ok=True)
     sweep = _Sweep(manifest, wanted)
@@ -82,18 +82,42 @@ def check_out(worktree: Path, wanted: Mapping[str, TreeFile], read_content: Read
     return _save_manifest(worktree, {path: (file, stamps[path]) for path, file in wanted.items()})
 
 
+def make_slot(worktree: Path) -> None:
+    """Make the place of a worktree a directory of ours; a link a run has put there is removed, not followed."""
+    if worktree.is_symlink() or (worktree.exists() and not worktree.is_dir()):
+        worktree.unlink()
+    worktree.mkdir(parents=True, exist_ok=True, mode=0o700)
+    worktree.chmod(0o700)
+
+
 def tracked_changes(worktree: Path, manifest: Manifest) -> TrackedChanges:
-    """Compare the files that were checked out with what is there now: one lstat a file."""
+    """Compare the files that were checked out with what is there now: one lstat a file, and one a directory.
+
+    As Git has it, what is beyond a link is not there, and neither is a file whose name a directory has now.
+    """
     touched, deleted = [], []
+    directories = {"": True}
     for path, (file, _stamp_then) in manifest.files.items():
-        try:
-            status = (worktree / path).lstat()
-        except (FileNotFoundError, NotADirectoryError):
+        status = _status_at(worktree, path, directories)
+        if status is None or (stat.S_ISDIR(status.st_mode) and file.mode != SUBMODULE):
             deleted.append(path)
-            continue
-        if file.mode != SUBMODULE and not manifest.is_untouched(path, status):
+        elif file.mode != SUBMODULE and not manifest.is_untouched(path, status):
             touched.append(path)
     return TrackedChanges(touched=tuple(touched), deleted=tuple(deleted))
+
+
+def _status_at(worktree: Path, path: str, directories: dict[str, bool]) -> os.stat_result | None:
+    """Look at one path without following a link anywhere in it; `directories` remembers which ones are real."""
+    parent = path.rpartition("/")[0]
+    if parent not in directories:
+        status = _status_at(worktree, parent, directories)
+        directories[parent] = status is not None and stat.S_ISDIR(status.st_mode)
+    if not directories[parent]:
+        return None
+    try:
+        return (worktree / path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def new_files(worktree: Path, manifest: Manifest, is_ignored: Callable[[str], bool]) -> list[str]:
@@ -105,14 +129,21 @@ def new_files(worktree: Path, manifest: Manifest, is_ignored: Callable[[str], bo
         with os.scandir(worktree / prefix) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 path = prefix + entry.name
-                if path == _GIT or path in manifest.files:
+                is_directory = entry.is_dir(follow_symlinks=False)
+                if path == _GIT or _is_known(manifest, path, is_directory):
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if is_directory:
                     if not is_ignored(path + "/"):
                         directories.append(path + "/")
                 elif not is_ignored(path):
                     found.append(path)
     return sorted(found)
+
+
+def _is_known(manifest: Manifest, path: str, is_directory: bool) -> bool:  # noqa: FBT001 - what scandir(3) has told
+    """Tell whether a path was checked out; a directory in place of a file was not."""
+    found = manifest.files.get(path)
+    return found is not None and (found[0].mode == SUBMODULE or not is_directory)
 
 
 def keep(worktree: Path, destination: Path) -> None:
