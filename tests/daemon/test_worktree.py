@@ -1,0 +1,454 @@
+"""A worktree that was used before holds what a fresh checkout would, whatever its last run did to it."""
+
+import os
+import random
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expd.execute.worktree import Manifest, check_out, keep, load_manifest, make_slot, new_files, remove_tree
+from expd.execute.worktree import tracked_changes as changes_of
+from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, Repository, TreeFile
+from expd.gitio.slot import Slot, lay_git_directory
+from expproto.vocabulary import Rev
+from helpers.repositories import a_repository, git
+from helpers.waiting import eventually
+
+NAMES = ("a", "b", "dir", "with space", "caf\udce9", "\u00fc.txt", "-n", "new\nline")
+"""One of them is no UTF-8: os.fsdecode(b"caf\\xe9")."""
+CONTENTS = ("one\n", "two\n", "", "three\r\n", "\0binary")
+Tree = dict[str, TreeFile]
+Picture = dict[str, tuple[int, bytes]]
+
+_leaves = st.one_of(
+    st.tuples(st.sampled_from([int(REGULAR), int(EXECUTABLE)]), st.sampled_from(CONTENTS)),
+    st.tuples(st.just(int(LINK)), st.sampled_from(["a", "../outside", "nowhere", "dir"])),
+    st.just((int(SUBMODULE), "submodule")),
+)
+_nodes = st.recursive(
+    st.dictionaries(st.sampled_from(NAMES), _leaves, max_size=5),
+    lambda below: st.dictionaries(st.sampled_from(NAMES), st.one_of(_leaves, below), max_size=5),
+    max_leaves=12,
+)
+
+
+def _flatten(node: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, TreeFile]]:
+    for name, item in node.items():
+        if isinstance(item, dict):
+            yield from _flatten(item, f"{prefix}{name}/")
+        else:
+            assert isinstance(item, tuple)
+            mode, content = item
+            yield prefix + name, TreeFile(rev=Rev(content), mode=mode)
+
+
+trees = _nodes.map(lambda node: dict(_flatten(node)))
+"""Trees of files; the rev of each is its content."""
+
+
+def content_of(file: TreeFile, _path: str) -> bytes:
+    """Give the content that stands in a file's rev."""
+    return file.rev.encode()
+
+
+def aged(start_ns: int) -> Callable[[TreeFile, str], bytes]:
+    """Give the content of files, the last one late: everything before it is then old enough to be believed unchanged."""
+
+    def read(file: TreeFile, path: str) -> bytes:
+        if path == "~last":
+            eventually(lambda: time.time_ns() > start_ns + 60_000_000, "the clock goes on")
+        return content_of(file, path)
+
+    return read
+
+
+def check_out_aged(worktree: Path, tree: Tree) -> Manifest:
+    """Check a tree out so that its files are believed unchanged afterwards."""
+    last = {"~last": TreeFile(rev=Rev("last"), mode=int(REGULAR))}
+    return check_out(worktree, {**tree, **last}, aged(time.time_ns()))
+
+
+def picture_of(directory: Path) -> Picture:
+    """Give everything below a directory: path → type and mode, content or target."""
+    picture: Picture = {"": (directory.lstat().st_mode, b"")}
+    for parent, subdirectories, files in os.walk(directory):
+        for name in (*subdirectories, *files):
+            path = Path(parent, name)
+            mode = path.lstat().st_mode
+            content = b""
+            if stat.S_ISLNK(mode):
+                content = os.fsencode(path.readlink())
+            elif stat.S_ISREG(mode):
+                content = path.read_bytes()
+            picture[str(path.relative_to(directory))] = (mode, content)
+    return picture
+
+
+class Vandal:
+    """A run that does random damage below a directory, and knows one beside it."""
+
+    def __init__(self, worktree: Path, outside: Path, chance: random.Random) -> None:
+        self._worktree = worktree
+        self._outside = outside
+        self._chance = chance
+
+    def run(self, rounds: int) -> None:
+        """Do some damage; what can't be done any more is passed over."""
+        for _round in range(rounds):
+            try:
+                self._chance.choice(
+                    [
+                        self._edit, self._edit_unseen, self._delete, self._add, self._change_mode, self._link_outside,
+                        self._replace_by_directory, self._replace_by_file, self._hard_link, self._special_file,
+                        self._swap, self._adopt,
+                    ]
+                )()  # fmt: skip
+            except OSError:
+                continue
+
+    def _any(self) -> Path:
+        paths = [Path(parent, name) for parent, dirs, files in os.walk(self._worktree) for name in (*dirs, *files)]
+        return self._chance.choice(sorted(paths) or [self._worktree / "a"])
+
+    def _edit(self) -> None:
+        path = self._any()
+        if path.is_file() and not path.is_symlink():
+            path.write_text(self._chance.choice(CONTENTS))
+
+    def _edit_unseen(self) -> None:
+        """Another content of the same size, with the times of before."""
+        path = self._any()
+        if path.is_file() and not path.is_symlink():
+            status = path.stat()
+            path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _delete(self) -> None:
+        remove_tree(self._any())
+
+    def _add(self) -> None:
+        directory = self._worktree / self._chance.choice(NAMES) / self._chance.choice(NAMES)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / self._chance.choice(NAMES)).write_text("new\n")
+
+    def _change_mode(self) -> None:
+        path = self._any()
+        if not path.is_symlink():
+            path.chmod(self._chance.choice([0o000, 0o400, 0o755, 0o777, 0o4755]))
+
+    def _link_outside(self) -> None:
+        path = self._any()
+        remove_tree(path)
+        path.symlink_to(self._outside)
+
+    def _replace_by_directory(self) -> None:
+        path = self._any()
+        remove_tree(path)
+        (path / "a").mkdir(parents=True)
+
+    def _replace_by_file(self) -> None:
+        path = self._any()
+        remove_tree(path)
+        path.write_text("two\n")
+
+    def _hard_link(self) -> None:
+        """A file of the outside takes a file's place: what is written into it would be written outside."""
+        path = self._any()
+        remove_tree(path)
+        os.link(self._outside / "precious", path)
+
+    def _special_file(self) -> None:
+        path = self._any()
+        remove_tree(path)
+        os.mkfifo(path)
+
+    def _swap(self) -> None:
+        one, other = self._any(), self._any()
+        one.rename(self._worktree / "between")
+        other.rename(one)
+        (self._worktree / "between").rename(other)
+
+    def _adopt(self) -> None:
+        """A second name for a file that was checked out."""
+        path = self._any()
+        if path.is_file() and not path.is_symlink():
+            os.link(path, path.with_name("second"))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    first=trees, second=trees, chance=st.randoms(use_true_random=False), rounds=st.integers(0, 12), alike=st.booleans()
+)
+def test_a_used_worktree_equals_a_fresh_one(
+    first: Tree, second: Tree, chance: random.Random, rounds: int, alike: bool
+) -> None:
+    """After any damage the next tree stands as a fresh checkout would: bytes, modes, links; nothing outside changes."""
+    with tempfile.TemporaryDirectory() as place:
+        slot, fresh, outside = Path(place, "slot"), Path(place, "fresh"), Path(place, "outside")
+        outside.mkdir()
+        (outside / "precious").write_text("precious\n")
+        (outside / "a").write_text("outside\n")
+        wanted = {**first, **{path: file for path, file in second.items() if path in first}} if alike else second
+        check_out_aged(slot, first)
+        Vandal(slot, outside, chance).run(rounds)
+        before = picture_of(outside)
+
+        check_out(slot, wanted, content_of)
+
+        check_out(fresh, wanted, content_of)
+        assert picture_of(slot) == picture_of(fresh)
+        assert picture_of(outside) == before
+
+
+def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
+    """Files that two trees have alike keep their inode; one that was edited, and put back in time, does not."""
+    tree = {name: TreeFile(rev=Rev("one\n"), mode=int(REGULAR)) for name in ("kept", "edited", "replaced")}
+    check_out_aged(tmp_path / "slot", tree)
+    inodes = {name: (tmp_path / "slot" / name).stat().st_ino for name in tree}
+    edited = tmp_path / "slot" / "edited"
+    times = (edited.stat().st_atime_ns, edited.stat().st_mtime_ns)
+    edited.write_text("two\n")
+    os.utime(edited, ns=times)
+
+    read: list[str] = []
+
+    def remember(file: TreeFile, path: str) -> bytes:
+        read.append(path)
+        return content_of(file, path)
+
+    check_out(tmp_path / "slot", {**tree, "replaced": TreeFile(rev=Rev("new\n"), mode=int(REGULAR))}, remember)
+
+    assert read == ["edited", "replaced"]
+    assert (tmp_path / "slot" / "kept").stat().st_ino == inodes["kept"]
+    assert edited.read_text() == "one\n"
+
+
+def test_files_as_young_as_the_manifest_are_not_believed(tmp_path: Path) -> None:
+    """A file written in the instant of the manifest is written again: an edit then would leave the same stamp."""
+    tree = {"young": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    check_out(tmp_path / "slot", tree, content_of)
+
+    manifest = load_manifest(tmp_path / "slot")
+
+    assert changes_of(tmp_path / "slot", manifest).touched == ("young",)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not msgpack", b"\x93\x01\x00\x91\x90", b"\x93\x63\x00\x90", b"\xc0"])
+def test_a_damaged_manifest_is_no_manifest(tmp_path: Path, damage: bytes) -> None:
+    """With a manifest that makes no sense everything is checked out again."""
+    tree = {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    check_out_aged(tmp_path / "slot", tree)
+    (tmp_path / "slot" / "file").write_text("two\n")
+    (tmp_path / "slot.manifest").write_bytes(damage)
+
+    check_out(tmp_path / "slot", tree, content_of)
+
+    assert (tmp_path / "slot" / "file").read_text() == "one\n"
+
+
+def test_a_checkout_that_was_interrupted_is_not_trusted(tmp_path: Path) -> None:
+    """When reading a file fails half way, the next checkout starts from nothing and is whole."""
+    tree = {name: TreeFile(rev=Rev("one\n"), mode=int(REGULAR)) for name in ("a", "b", "c")}
+    check_out_aged(tmp_path / "slot", tree)
+
+    def fail(file: TreeFile, path: str) -> bytes:
+        if path == "b":
+            raise OSError(5, "Input/output error")
+        return content_of(file, path)
+
+    changed = {name: TreeFile(rev=Rev("two\n"), mode=int(REGULAR)) for name in tree}
+    with pytest.raises(OSError, match="Input/output"):
+        check_out(tmp_path / "slot", changed, fail)
+    check_out(tmp_path / "slot", tree, content_of)
+
+    assert {name: (tmp_path / "slot" / name).read_text() for name in tree} == dict.fromkeys(tree, "one\n")
+
+
+def test_a_link_in_place_of_the_worktree_is_not_followed(tmp_path: Path) -> None:
+    """A run that put a link to somebody's project where its worktree was harms nothing there, `.git` included."""
+    project = a_repository(tmp_path / "project", {"file": "precious\n"})
+    before = picture_of(project)
+    slot = tmp_path / "slot"
+    check_out(slot, {}, content_of)
+    shutil.rmtree(slot)
+    slot.symlink_to(project)
+
+    make_slot(slot)
+    remove_tree(slot / ".git")
+    check_out(slot, {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}, content_of)
+
+    assert picture_of(project) == before
+    assert not slot.is_symlink()
+    assert (slot / "file").read_text() == "one\n"
+
+
+def test_the_worktree_itself_gets_its_mode_back(tmp_path: Path) -> None:
+    """A run that closed its own worktree does not close it to the next one."""
+    slot = tmp_path / "slot"
+    check_out(slot, {}, content_of)
+    slot.chmod(0o500)
+
+    check_out(slot, {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}, content_of)
+
+    assert stat.S_IMODE(slot.stat().st_mode) == 0o700
+
+
+def test_a_kept_worktree_leaves_an_empty_slot(tmp_path: Path) -> None:
+    """What is kept for a look is complete, and the slot knows nothing of it."""
+    tree = {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    check_out_aged(tmp_path / "slot", tree)
+    (tmp_path / "slot" / "made").write_text("made\n")
+
+    keep(tmp_path / "slot", tmp_path / "kept" / "1")
+    check_out(tmp_path / "slot", tree, content_of)
+
+    assert sorted(path.name for path in (tmp_path / "kept" / "1").iterdir()) == ["file", "made", "~last"]
+    assert [path.name for path in (tmp_path / "slot").iterdir()] == ["file"]
+
+
+# --- held against Git
+
+ATTRIBUTES = {
+    ".gitattributes": "*.crlf text eol=crlf\n*.bin -text\nauto.txt text=auto\n",
+    "windows.crlf": "a\nb\n",
+    "data.bin": "a\r\nb\n",
+    "auto.txt": "plain\n",
+    "sub/.gitattributes": "*.crlf text eol=lf\n",
+    "sub/unix.crlf": "a\nb\n",
+    ".gitignore": "*.tmp\n/out/\n!keep.tmp\n",
+    "tracked.tmp": "forced\n",
+}
+
+
+def _odd_project(path: Path) -> Path:
+    """Make a repository with all that a checkout may get wrong."""
+    project = a_repository(path, ATTRIBUTES)
+    (project / "run.sh").write_text("#!/bin/sh\n")
+    (project / "run.sh").chmod(0o755)
+    (project / "link").symlink_to("run.sh")
+    (project / "dangling").symlink_to("../nowhere")
+    (project / "sub" / "up").symlink_to("..")
+    git(project, "add", "--all", "--force")
+    git(project, "commit", "--quiet", "--message", "odd")
+    return project
+
+
+def _latin_project(path: Path) -> Path:
+    """Make a repository with a name that is no UTF-8, and no attributes."""
+    project = a_repository(path, {"file": "a\n", "sub/file": "b\n"})
+    Path(os.fsdecode(bytes(project / "sub") + b"/caf\xe9")).write_bytes(b"latin\n")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "latin")
+    return project
+
+
+def _check_out_as_a_run_does(project: Path, slot: Path) -> tuple[Manifest, Slot]:
+    repository = Repository(project / ".git")
+    head = repository.head_rev()
+    assert head is not None
+    tree = repository.tree_of(head)
+    make_slot(slot)
+    remove_tree(slot / ".git")
+    lay_git_directory(slot, project / ".git", head)
+    lane = Slot(slot, project / ".git")
+    files = repository.files_of(tree)
+    has_filters = lane.has_filters(files)
+    start_ns, last = time.time_ns(), list(files)[-1]
+
+    def read(file: TreeFile, path: str) -> bytes:
+        eventually(lambda: path != last or time.time_ns() > start_ns + 60_000_000, "the clock goes on")
+        return lane.content_of(file, path, head) if has_filters else repository.read_blob(file.rev)
+
+    manifest = check_out(slot, files, read)
+    lane.write_index(tree)
+    return manifest, lane
+
+
+@pytest.mark.parametrize(
+    ("make_project", "autocrlf"),
+    [(_odd_project, "false"), (_odd_project, "true"), (_odd_project, "input"), (_latin_project, "false")],
+)
+def test_a_checkout_is_what_git_writes(tmp_path: Path, make_project: Callable[[Path], Path], autocrlf: str) -> None:
+    """Links, executables, names that are no UTF-8 and line endings by attribute stand as `git checkout` writes them."""
+    project = make_project(tmp_path / "project")
+    git(project, "config", "core.autocrlf", autocrlf)
+    git(tmp_path, "-c", f"core.autocrlf={autocrlf}", "clone", "--quiet", str(project), str(tmp_path / "clone"))
+
+    _check_out_as_a_run_does(project, tmp_path / "slot")
+
+    by_us, by_git = picture_of(tmp_path / "slot"), picture_of(tmp_path / "clone")
+    for picture in (by_us, by_git):
+        for path in [path for path in picture if path in {"", ".git"} or path.startswith(".git/")]:
+            del picture[path]
+    assert by_us == by_git
+
+
+def _status_of_git(worktree: Path) -> tuple[set[str], set[str], set[str]]:
+    """Ask `git status`: changed, deleted and new paths."""
+    listed = subprocess.run(
+        ["git", "-c", "core.fsmonitor=false", "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames"],
+        cwd=worktree,
+        capture_output=True,
+        check=True,
+    ).stdout
+    changed, deleted, new = set[str](), set[str](), set[str]()
+    for line in listed.split(b"\0")[:-1]:
+        code, path = line[:2].decode(), os.fsdecode(line[3:])
+        {"?": new, "D": deleted}.get(code[1], changed).add(path)
+    return changed, deleted, new
+
+
+def _really_changed(worktree: Path, touched: tuple[str, ...], pictured: Picture) -> set[str]:
+    """Leave out what was only touched: it is stored again, to the same object."""
+    now = picture_of(worktree)
+    return {path for path in touched if now[path] != pictured[path]}
+
+
+JOBS = {
+    "nothing": "true",
+    "edits of the same size": "printf 'x\\nb\\n' > data.bin; touch -d 2001-01-01 data.bin",
+    "deletions and additions": "rm run.sh; mkdir -p new/deep; echo a > new/deep/a; echo b > 'new/with space'",
+    "ignored files": "echo a > a.tmp; mkdir out; echo b > out/b; echo c > keep.tmp; echo d > sub/d.tmp",
+    "a tracked file that is ignored": "echo changed > tracked.tmp",
+    "modes": "chmod -x run.sh; chmod +x auto.txt; chmod 600 data.bin",
+    "a link for a file": "rm auto.txt; ln -s data.bin auto.txt",
+    "a file for a link": "rm link; cp run.sh link",
+    "a link somewhere else": "ln -sfn data.bin link",
+    "a directory for a file": "rm auto.txt; mkdir auto.txt; echo in > auto.txt/inside",
+    "a file for a directory": "rm -r sub; echo file > sub",
+    "a link for a directory": "mv sub ../elsewhere; ln -s ../elsewhere sub",
+    "a pipe in place of a file": "rm auto.txt; mkfifo auto.txt",
+    "a .gitignore of its own": "mkdir own; echo '*' > own/.gitignore; echo a > own/a; echo '*.log' > .gitignore; echo > x.log",
+}
+
+
+LATIN_JOBS = {
+    "an edit": "printf changed > sub/$(printf 'caf\\351')",
+    "a deletion": "rm sub/caf*",
+}
+
+
+@pytest.mark.parametrize("job", [*JOBS, *LATIN_JOBS])
+def test_changes_of_a_run_are_those_git_finds(tmp_path: Path, job: str) -> None:
+    """What a run changed, deleted and made is what `git status` finds in its worktree, ignored files left out."""
+    make_project = _odd_project if job in JOBS else _latin_project
+    manifest, lane = _check_out_as_a_run_does(make_project(tmp_path / "project"), tmp_path / "slot")
+    pictured = picture_of(tmp_path / "slot")
+
+    subprocess.run(["sh", "-c", {**JOBS, **LATIN_JOBS}[job]], cwd=tmp_path / "slot", check=True)
+    changes = changes_of(tmp_path / "slot", manifest)
+    made = set(new_files(tmp_path / "slot", manifest, lane.is_ignored))
+
+    changed, deleted, new = _status_of_git(tmp_path / "slot")
+    ours = _really_changed(tmp_path / "slot", changes.touched, pictured)
+    if job == "modes":
+        ours -= {"data.bin"}  # of a mode Git knows the executable bit only
+    assert (ours, set(changes.deleted), made) == (changed, deleted, new)
