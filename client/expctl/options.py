@@ -6,7 +6,7 @@ gives None wherever argparse might see it differently; the same table then build
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-ENTRIES_HELP = "an entry's id, its experiment's name or a revision"
+ENTRIES_HELP = "an entry's id, its experiment's name or a revision; a sweep's name, or s and its submission's number"
 
 
 class Arguments:
@@ -17,19 +17,26 @@ class Arguments:
     command: list[str] | None
     csv: bool
     entries: list[str]
+    entry: str
     experiment: str
     force: bool
     help: bool
+    hold: bool
     jobs: int | None
     json: bool
     lines: int | None
     message: str | None
     name: str | None
+    new_name: str
     now: bool
     output: str | None
     paths: list[str]
+    points: str | None
+    preview: bool
     quiet: bool
     raw: bool
+    sample: int | None
+    seed: int | None
     set_param: list[str]
     targets: list[str]
     timeout: float | None
@@ -141,6 +148,11 @@ VERBS: Mapping[str, Verb] = {
         Option("-n", "--name", metavar="NAME", help="name of the experiment; made up if not given"),
         Option("-m", "--message", metavar="MESSAGE", help="message of the experiment's commit"),
         Option("-f", "--force", help="run also what didn't change, replace a name taken"),
+        Option("--points", metavar="FILE", help="one run a row: CSV with [FILE:]KEY as heading, or JSON lines"),
+        Option("--sample", metavar="N", read=count, help="only so many points of the sweep, chosen by --seed"),
+        Option("--seed", metavar="N", read=count, help="which sample; the same seed gives the same one (default 0)"),
+        Option("--preview", help="show the points, queue nothing"),
+        Option("--hold", help="queue without running, until `expctl release`"),
         usage="expctl submit [OPTION…] [STAGE…] [-- COMMAND…]",
     ),
     "follow": Verb(
@@ -169,6 +181,15 @@ VERBS: Mapping[str, Verb] = {
         Option("--timeout", metavar="SECONDS", read=number_of_seconds, help="give up after so long, with exit code 124"),
     ),
     "cancel": Verb("End entries, running or not", Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP)),
+    "release": Verb(
+        "Let entries run that were submitted with --hold",
+        Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP),
+    ),
+    "rename": Verb(
+        "Give an entry, and its experiment, another name",
+        Positional("entry", metavar="ID", help=ENTRIES_HELP),
+        Positional("new_name", metavar="NAME", help="the new name"),
+    ),
     "pause": Verb("Start nothing more; what runs goes on"),
     "resume": Verb("Start entries again"),
     "jobs": Verb(

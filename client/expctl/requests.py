@@ -35,6 +35,11 @@ def submit(
     targets: Sequence[str],
     environment: Sequence[tuple[bytes, bytes]],
     umask: int,
+    points: str | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    preview: bool = False,
+    on_hold: bool = False,
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -49,6 +54,11 @@ def submit(
         "targets": list(targets),
         "environment": [list(pair) for pair in environment],
         "umask": umask,
+        "points": points,
+        "sample": sample,
+        "seed": seed,
+        "preview": preview,
+        "on_hold": on_hold,
     }
 
 
@@ -65,6 +75,16 @@ def wait(cwd: str, entries: Sequence[str]) -> dict[str, object]:
 def cancel(cwd: str, entries: Sequence[str]) -> dict[str, object]:
     """Ask for the end of these."""
     return {"kind": "cancel", "cwd": cwd, "entries": list(entries), "reason": "cancelled by the user"}
+
+
+def release(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+    """Ask that these run after all."""
+    return {"kind": "release", "cwd": cwd, "entries": list(entries)}
+
+
+def rename(cwd: str, entry: str, name: str) -> dict[str, object]:
+    """Ask for another name."""
+    return {"kind": "rename", "cwd": cwd, "entry": entry, "name": name}
 
 
 def pause() -> dict[str, object]:

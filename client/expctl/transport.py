@@ -45,21 +45,23 @@ ROOT = 0
 
 _ENTRIES, _NOTHING = frozenset({"entry_page"}), frozenset[str]()
 ANSWERS = {
-    "submit": (_ENTRIES, "submitted"),
-    "status": (_ENTRIES, "listed"),
-    "wait": (_ENTRIES, "waited"),
-    "cancel": (_ENTRIES, "cancel_accepted"),
-    "show": (frozenset({"experiment_page"}), "shown"),
-    "inspect": (_NOTHING, "inspected"),
-    "get": (_NOTHING, "fetched"),
-    "follow": (frozenset({"output", "ended"}), "followed"),
-    "pause": (_NOTHING, "pool_shown"),
-    "resume": (_NOTHING, "pool_shown"),
-    "set_jobs": (_NOTHING, "pool_shown"),
-    "ask_daemon": (_NOTHING, "daemon_shown"),
-    "stop": (_NOTHING, "stopping"),
+    "submit": (_ENTRIES | {"point_page"}, {"submitted", "previewed"}),
+    "status": (_ENTRIES, {"listed"}),
+    "wait": (_ENTRIES, {"waited"}),
+    "cancel": (_ENTRIES, {"cancel_accepted"}),
+    "release": (_ENTRIES, {"entries_changed"}),
+    "rename": (_ENTRIES, {"entries_changed"}),
+    "show": (frozenset({"experiment_page"}), {"shown"}),
+    "inspect": (_NOTHING, {"inspected"}),
+    "get": (_NOTHING, {"fetched"}),
+    "follow": (frozenset({"output", "ended"}), {"followed"}),
+    "pause": (_NOTHING, {"pool_shown"}),
+    "resume": (_NOTHING, {"pool_shown"}),
+    "set_jobs": (_NOTHING, {"pool_shown"}),
+    "ask_daemon": (_NOTHING, {"daemon_shown"}),
+    "stop": (_NOTHING, {"stopping"}),
 }
-"""For each request the events and the reply that answer it."""
+"""For each request the events and the replies that answer it."""
 _NOBODY = frozenset({errno.ENOENT, errno.ECONNREFUSED})
 """No socket there, or one that its daemon left behind."""
 
@@ -98,13 +100,13 @@ class Link:
     def converse(self, request: Message, deadline: float | None = None) -> Iterator[Message]:
         """Ask, and give the events and then the reply; raises TimeoutError at the deadline."""
         self.send(request)
-        events, reply = ANSWERS[str(request["kind"])]
+        events, replies = ANSWERS[str(request["kind"])]
         while True:
             message = self.receive(None if deadline is None else deadline - time.monotonic())
-            if message["kind"] != reply and message["kind"] not in events:
+            if message["kind"] not in replies and message["kind"] not in events:
                 raise RemoteProtocolError(OUT_OF_TURN, f"{message['kind']} answered {request['kind']}")
             yield message
-            if message["kind"] == reply:
+            if message["kind"] in replies:
                 return
 
     def send(self, request: Message) -> None:

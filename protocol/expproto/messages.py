@@ -13,6 +13,7 @@ from expproto.replies import (
     CancelAccepted,
     DaemonShown,
     Ended,
+    EntriesChanged,
     EntryPage,
     Event,
     ExperimentPage,
@@ -21,7 +22,9 @@ from expproto.replies import (
     Inspected,
     Listed,
     Output,
+    PointPage,
     PoolShown,
+    Previewed,
     Refusal,
     Reply,
     Shown,
@@ -36,6 +39,8 @@ from expproto.requests import (
     Get,
     Inspect,
     Pause,
+    Release,
+    Rename,
     Request,
     Resume,
     SetJobs,
@@ -72,8 +77,8 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Status, Show, Inspect, Get, Follow, Wait, Cancel, Pause, Resume, SetJobs, AskDaemon, Stop,
-    EntryPage, ExperimentPage, Output, Ended, Submitted, Listed, Shown, Inspected, Fetched, Followed, Waited,
+    Hello, Submit, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Rename, Pause, Resume, SetJobs, AskDaemon, Stop,
+    EntryPage, ExperimentPage, PointPage, Output, Ended, Submitted, Previewed, EntriesChanged, Listed, Shown, Inspected, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,
 )  # fmt: skip

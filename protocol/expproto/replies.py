@@ -90,6 +90,23 @@ class OutputFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointRecord:
+    """One point of a preview: the name and the parameters its entry would have."""
+
+    kind = "point"
+    name: str
+    params: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointPage:
+    """Some points of a preview, in order; `Previewed` follows when there are no more pages."""
+
+    kind = "point_page"
+    points: tuple[PointRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """Bytes of a log, exactly as written, from `offset` on."""
 
@@ -109,7 +126,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = EntryPage | ExperimentPage | Output | Ended
+Event = EntryPage | ExperimentPage | PointPage | Output | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +135,22 @@ class Submitted:
 
     kind = "submitted"
     submission: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed:
+    """The points of the pages before were all, and nothing was queued: answers a Submit that asked for a preview."""
+
+    kind = "previewed"
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntriesChanged:
+    """The change is on disk; the pages before show the entries as they are now: answers Release and Rename."""
+
+    kind = "entries_changed"
     count: int
 
 
@@ -236,6 +269,8 @@ class Refusal:
 
 Reply = (
     Submitted
+    | Previewed
+    | EntriesChanged
     | Listed
     | Shown
     | Inspected

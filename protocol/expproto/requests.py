@@ -8,7 +8,9 @@ class Submit:
     """Freeze the workspace at `cwd` with each point of the overrides, and queue it.
 
     `request_id` is made by the client; asking again with the same one gives the same entries, once.
-    `environment` is what the run's commands get, as the bytes of environ(7); `umask` likewise.
+    `points` is a file of rows of overrides (CSV or JSON lines) that are combined with `overrides`; `sample` takes so many
+    of all, chosen by `seed`. With `preview` nothing is queued; `on_hold` entries wait for their release. `environment`
+    is what the run's commands get, as the bytes of environ(7); `umask` likewise.
     """
 
     kind = "submit"
@@ -22,6 +24,11 @@ class Submit:
     targets: tuple[str, ...] = ()
     environment: tuple[tuple[bytes, bytes], ...] = ()
     umask: int = 0o022
+    points: str | None = None
+    sample: int | None = None
+    seed: int = 0
+    preview: bool = False
+    on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +108,25 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Let entries that are held run."""
+
+    kind = "release"
+    cwd: str
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename:
+    """Give an entry, and its experiment if it has one, another name."""
+
+    kind = "rename"
+    cwd: str
+    entry: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Start nothing more; what runs goes on."""
 
@@ -137,4 +163,20 @@ class Stop:
     now: bool = False
 
 
-Request = Submit | Status | Show | Inspect | Get | Follow | Wait | Cancel | Pause | Resume | SetJobs | AskDaemon | Stop
+Request = (
+    Submit
+    | Status
+    | Show
+    | Inspect
+    | Get
+    | Follow
+    | Wait
+    | Cancel
+    | Release
+    | Rename
+    | Pause
+    | Resume
+    | SetJobs
+    | AskDaemon
+    | Stop
+)

@@ -15,7 +15,20 @@ from expproto.errors import RemoteProtocolError
 from expproto.fields import from_map, to_map
 from expproto.messages import Hello, Message, message_to_map
 from expproto.replies import EntryPage, EntryRecord, Event, Reply
-from expproto.requests import AskDaemon, Cancel, Pause, Request, Resume, SetJobs, Status, Stop, Submit, Wait
+from expproto.requests import (
+    AskDaemon,
+    Cancel,
+    Pause,
+    Release,
+    Rename,
+    Request,
+    Resume,
+    SetJobs,
+    Status,
+    Stop,
+    Submit,
+    Wait,
+)
 from expproto.vocabulary import EntryState, Succeeded
 from protocol.samples import fixed_samples
 
@@ -54,6 +67,8 @@ SUBMIT = requests.submit(
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
+        (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),
+        (requests.rename("/w", "1", "b"), Rename(cwd="/w", entry="1", name="b")),
         (requests.pause(), Pause()),
         (requests.resume(), Resume()),
         (requests.set_jobs(3), SetJobs(jobs=3)),
@@ -114,6 +129,6 @@ def test_every_request_has_its_answers() -> None:
     requested = {kind for kind, message in samples.items() if isinstance(message, Request)}
 
     assert set(transport.ANSWERS) == requested
-    for events, reply in transport.ANSWERS.values():
+    for events, replies in transport.ANSWERS.values():
         assert all(isinstance(samples[event], Event) for event in events)
-        assert isinstance(samples[reply], Reply)
+        assert all(isinstance(samples[reply], Reply) for reply in replies)

@@ -26,12 +26,22 @@ def run(arguments: Arguments, output: Output) -> int:
         targets=arguments.targets,
         environment=requests.submitted_environment(os.environb),
         umask=requests.current_umask(),
+        points=arguments.points,
+        sample=arguments.sample,
+        seed=arguments.seed or 0,
+        preview=arguments.preview,
+        on_hold=arguments.hold,
     )
     try:
         pages, reply = ask(request)
     except KeyboardInterrupt:
         output.words("expctl: interrupted before the answer; `expctl status` shows whether it was queued")
         raise
+    if arguments.preview:
+        from expctl.commands.preview import show_points  # noqa: PLC0415 - off the way of a submission
+
+        show_points(pages, output)
+        return 0
     entries = entries_of(pages)
     if not entries or len(entries) != Fields(reply).integer("count"):
         raise RemoteProtocolError(BAD_MESSAGE, "the entries and their count differ")

@@ -76,3 +76,22 @@ def _take_name(repository: Repository, result: Result, name: str) -> bool:
     except RefMoved as moved:
         return moved.found == result.rev
     return True
+
+
+def rename_result(result: Result, name: str, *, exists: bool) -> bool:
+    """Give the ref of a result another name, the new one first; False if the name is taken by something else.
+
+    Without a result (`exists` is false) nothing moves, and the answer is whether the name is free. Two experiments
+    may be the same commit, so that only a ref whose old name is gone counts as renamed before.
+    """
+    repository = Repository(result.git_directory)
+    old, new = (experiment_ref(result.baseline_rev, each) for each in (result.name, name))
+    held, found = read_ref(repository, old), read_ref(repository, new)
+    if old == new or (exists and held is None and found == result.rev):
+        return True
+    if found is not None:
+        return False
+    if exists and held == result.rev:
+        change_ref(repository, RefChange(ref=new, new=result.rev))
+        change_ref(repository, RefChange(ref=old, new=None, expected=result.rev))
+    return True

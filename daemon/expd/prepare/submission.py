@@ -16,7 +16,8 @@ from expd.prepare.capture import baseline_of, capture_workspace, hold, point_tre
 from expd.prepare.checks import check_pipeline
 from expd.prepare.data import capture_data
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
-from expd.prepare.overrides.sweeps import Point, expand
+from expd.prepare.overrides.sweeps import Point
+from expd.prepare.points import points_of
 from expd.prepare.project import Project
 from expproto.requests import Submit
 from expproto.vocabulary import Rev
@@ -60,7 +61,7 @@ class Circumstances:
 
 def prepare(request: Submit, project: Project, circumstances: Circumstances) -> Prepared:
     """Prepare a submission; blocks. Every refusal is an exception of the room that found it, and leaves nothing."""
-    points = expand(request.overrides, circumstances.points_max, circumstances.rng)
+    points = points_of(request, circumstances.points_max, circumstances.rng)
     return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
 
 
@@ -79,8 +80,11 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     ]
     if request.command is None:
         check_pipeline(repository, trees[0][1], project, request.targets)
-    stash_revs = stash_points(repository, capture, trees, identity)
-    hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
+    if request.preview:
+        stash_revs = [capture.baseline_rev] * len(trees)
+    else:
+        stash_revs = stash_points(repository, capture, trees, identity)
+        hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
     return Prepared(
         baseline_rev=capture.baseline_rev,
         points=tuple(

@@ -50,6 +50,9 @@ class Submission:
     umask: int
     environment: bytes
     submitted_at: float
+    name: str | None = None
+    """What was asked for as name: that of the entry, or of the whole sweep."""
+    on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

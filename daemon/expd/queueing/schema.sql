@@ -15,8 +15,10 @@ CREATE TABLE submissions (
     targets       TEXT NOT NULL CHECK (json_valid(targets)),
     force         INTEGER NOT NULL CHECK (force IN (0, 1)),
     umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
+    name          TEXT,                                   -- as asked for: the entry's, or the whole sweep's
     submitted_at  REAL NOT NULL
 ) STRICT;
+CREATE INDEX submissions_by_name ON submissions (name) WHERE name IS NOT NULL;
 
 -- Apart from the rest, because it may hold secrets and is wiped when nothing will need it again.
 CREATE TABLE environments (

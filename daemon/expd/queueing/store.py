@@ -22,6 +22,7 @@ from expd.queueing.transitions import (
     finish_run,
     move_run,
     read_pool,
+    release_entry,
     rename_entry,
     start_run,
 )
@@ -72,6 +73,12 @@ class Store:
         await self._database.run(lambda cursor: rename_entry(cursor, entry, name))
         self.changes.announce(entry)
 
+    async def release(self, entries: Sequence[EntryId], at: float) -> list[Entry]:
+        """Let held entries run: held → queued, all of them or none."""
+        released = await self._database.run(lambda cursor: [release_entry(cursor, entry, at) for entry in entries])
+        self.changes.announce(*entries)
+        return released
+
     async def cancel(self, entries: Sequence[EntryId], reason: str, at: float) -> list[Entry]:
         """End what waits, and note for what is active that its end is wanted; what is done stays as it is."""
         cancelled = await self._database.run(
@@ -97,6 +104,16 @@ class Store:
         """Find entries by name, newest first, in one repository or in all."""
         where = "WHERE entries.name = ? AND (? IS NULL OR entries.git_directory = ?) ORDER BY entries.id DESC"
         return await self._read_all(where, (name, git_directory, git_directory))
+
+    async def of_submission(self, submission_id: int) -> list[Entry]:
+        """Read the entries of one submission."""
+        return await self._read_all("WHERE entries.submission = ? ORDER BY entries.id", (submission_id,))
+
+    async def of_sweep(self, name: str, git_directory: str) -> list[Entry]:
+        """Read the entries of the newest submission that was given this name, in one repository."""
+        where = """WHERE entries.submission = (SELECT max(id) FROM submissions AS asked
+            WHERE asked.name = ? AND asked.git_directory = ?) ORDER BY entries.id"""
+        return await self._read_all(where, (name, git_directory))
 
     async def by_rev(self, prefix: str) -> list[Entry]:
         """Find entries by the beginning of their stash commit's or experiment's rev, newest first."""

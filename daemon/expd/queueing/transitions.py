@@ -84,6 +84,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "targets": json.dumps(submission.targets),
         "force": int(submission.force),
         "umask": submission.umask,
+        "name": submission.name,
         "submitted_at": submission.submitted_at,
     }
     submission_id = _insert(cursor, "submissions", columns)
@@ -92,6 +93,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
 
 
 def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, entry: NewEntry) -> Entry:
+    state = EntryState.HELD if submission.on_hold else EntryState.QUEUED
     columns = {
         "submission": submission_id,
         "git_directory": submission.git_directory,
@@ -99,10 +101,10 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
         "name": entry.name,
         "stash_rev": entry.stash_rev,
         "params": json.dumps(entry.params),
-        "state": "queued",
+        "state": state,
     }
     entry_id = EntryId(_insert(cursor, "entries", columns))
-    _note_transition(cursor, entry_id, None, EntryState.QUEUED, submission.submitted_at)
+    _note_transition(cursor, entry_id, None, state, submission.submitted_at)
     return _read_back(cursor, entry_id)
 
 
@@ -211,6 +213,15 @@ def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> E
     elif entry.state is not EntryState.DONE and entry.run is not None:
         sql = "UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE id = ?"
         cursor.execute(sql, (reason, entry.run.id))
+    return _read_back(cursor, entry_id)
+
+
+def release_entry(cursor: Cursor, entry_id: EntryId, at: float) -> Entry:
+    """held → queued; raises WrongState for any other state."""
+    entry = _read_back(cursor, entry_id)
+    if entry.state is not EntryState.HELD:
+        raise WrongState(entry.id, entry.state)
+    _change_state(cursor, entry, EntryState.QUEUED, at)
     return _read_back(cursor, entry_id)
 
 

@@ -17,22 +17,29 @@ from expproto.replies import PAGE_ENTRIES, EntryPage, EntryRecord
 from expproto.vocabulary import EntryId, EntryState, exit_code_of
 
 _REV = re.compile(r"[0-9a-f]{4,40}")
+_SUBMISSION = re.compile(r"s([0-9]{1,18})")
+_ID = re.compile(r"[0-9]{1,19}")
 _ID_MAX = 2**63 - 1
 
 
 async def find_entries(services: Services, selectors: Sequence[str], cwd: str) -> list[Entry]:
-    """Find what each selector names; refuses one that names nothing, or several entries of different repositories."""
+    """Find what each selector names, a sweep being all its entries; refuses one that names nothing, or is ambiguous."""
     repository = await trio.to_thread.run_sync(_repository_at, cwd, limiter=services.git)
-    return [await _find_one(services, selector, repository) for selector in selectors]
+    found: dict[EntryId, Entry] = {}
+    for selector in selectors:
+        found.update({entry.id: entry for entry in await _find(services, selector, repository)})
+    return list(found.values())
 
 
-async def _find_one(services: Services, selector: str, repository: str | None) -> Entry:
-    """An id first, then a name (of this repository before others; the newest), then the beginning of a rev."""
-    if selector.isascii() and selector.isdigit() and int(selector) <= _ID_MAX:
+async def _find(services: Services, selector: str, repository: str | None) -> list[Entry]:
+    """An id, a name (of this repository before others; the newest), a sweep by its name or as `s3`, a rev."""
+    if _ID.fullmatch(selector) and int(selector) <= _ID_MAX:
         entry = await services.store.entry(EntryId(int(selector)))
         if entry is not None:
-            return entry
+            return [entry]
     found = await services.store.named(selector, repository) if repository else []
+    if not found and (sweep := await _find_sweep(services, selector, repository)):
+        return sweep
     found = found or await services.store.named(selector, None)
     if not found and _REV.fullmatch(selector):
         found = await services.store.by_rev(selector)
@@ -40,7 +47,14 @@ async def _find_one(services: Services, selector: str, repository: str | None) -
         raise Refused(UNKNOWN_ENTRY, selector=selector, candidates=[])
     if len({entry.submission.git_directory for entry in found}) > 1:
         raise Refused(AMBIGUOUS_ENTRY, selector=selector, candidates=[f"{entry.id} {entry.name}" for entry in found])
-    return found[0]
+    return found[:1]
+
+
+async def _find_sweep(services: Services, selector: str, repository: str | None) -> list[Entry]:
+    """A sweep is one object: its submission's number after an `s`, or the name it was given."""
+    if submission := _SUBMISSION.fullmatch(selector):
+        return await services.store.of_submission(int(submission[1]))
+    return await services.store.of_sweep(selector, repository) if repository else []
 
 
 def _repository_at(cwd: str) -> str | None:

@@ -9,6 +9,7 @@ from expd.serve.entries import find_entries
 from expd.serve.projects import ResultMemory, open_project_at
 from expd.serve.refusals import Refused
 from expd.serve.services import Services
+from expproto.errors import AMBIGUOUS_ENTRY
 from expproto.vocabulary import Rev
 
 
@@ -26,13 +27,19 @@ class NamedExperiment:
 async def find_experiment(services: Services, selector: str, cwd: str) -> NamedExperiment:
     """Find one experiment; the queue is asked first, then the repository's refs and revs."""
     try:
-        return _of_entry((await find_entries(services, [selector], cwd))[0])
+        return _of_entry(_only(selector, await find_entries(services, [selector], cwd)))
     except Refused as refused:
         not_queued = refused
     found = await trio.to_thread.run_sync(_find_in_git, selector, cwd, services.results, limiter=services.git)
     if found is None:
         raise not_queued
     return found
+
+
+def _only(selector: str, entries: list[Entry]) -> Entry:
+    if len(entries) > 1:
+        raise Refused(AMBIGUOUS_ENTRY, selector=selector, candidates=[f"{entry.id} {entry.name}" for entry in entries])
+    return entries[0]
 
 
 def _of_entry(entry: Entry) -> NamedExperiment:

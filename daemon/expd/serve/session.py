@@ -12,7 +12,7 @@ import struct
 
 import trio
 
-from expd.serve.handlers import cancel, daemon, follow, get, inspect, pool, show, status, submit, wait
+from expd.serve.handlers import cancel, daemon, follow, get, inspect, pool, release, rename, show, status, submit, wait
 from expd.serve.refusals import refusal_for
 from expd.serve.services import Answer, Services
 from expd.wire import Wire
@@ -26,6 +26,8 @@ from expproto.requests import (
     Get,
     Inspect,
     Pause,
+    Release,
+    Rename,
     Request,
     Resume,
     SetJobs,
@@ -43,6 +45,7 @@ GREETING_SECONDS = 10.0
 """For a client's Hello: it is sent with the connect; what is silent for so long is stuck or hostile."""
 _LEFT = (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel, trio.TooSlowError)
 """How a peer's leaving shows."""
+_TOO_EARLY = "a second request came before the first was answered"
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
 
 
@@ -117,6 +120,8 @@ async def _converse(wire: Wire, services: Services) -> None:
 
 async def _answer_while_listening(wire: Wire, request: Request, services: Services) -> bool:
     """Answer one request; if the client leaves meanwhile, stop working for it. Gives whether it is still there."""
+    if not wire.connection.is_between_messages:
+        raise RemoteProtocolError(OUT_OF_TURN, _TOO_EARLY)
     stays = True
     async with trio.open_nursery() as nursery:
 
@@ -126,7 +131,7 @@ async def _answer_while_listening(wire: Wire, request: Request, services: Servic
                 stays = False
                 nursery.cancel_scope.cancel()
             elif wire.connection.turn is Turn.ANSWERING:  # else the answer is out, and this is the next request
-                raise RemoteProtocolError(OUT_OF_TURN, "a second request came before the first was answered")
+                raise RemoteProtocolError(OUT_OF_TURN, _TOO_EARLY)
 
         nursery.start_soon(notice_leaving)
         reply = await _reply_to(request, services, wire.send)
@@ -156,7 +161,7 @@ def _refusal(request: Request, failed: Exception) -> Refusal:
     return refusal
 
 
-async def _handle(request: Request, services: Services, answer: Answer) -> Reply:  # noqa: C901 - one line a verb
+async def _handle(request: Request, services: Services, answer: Answer) -> Reply:  # noqa: C901, PLR0912 - one line a verb
     match request:
         case Submit():
             return await submit.handle(request, services, answer)
@@ -174,6 +179,10 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await wait.handle(request, services, answer)
         case Cancel():
             return await cancel.handle(request, services, answer)
+        case Release():
+            return await release.handle(request, services, answer)
+        case Rename():
+            return await rename.handle(request, services, answer)
         case Pause():
             return await pool.handle_pause(request, services, answer)
         case Resume():

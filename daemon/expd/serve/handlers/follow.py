@@ -22,9 +22,13 @@ _TAIL_BLOCK_BYTES = 64 * 1024
 
 async def handle(request: Follow, services: Services, answer: Answer) -> Followed:
     """Stream the logs of all targets side by side; each ends with its Ended."""
-    entries = await find_entries(services, [target.entry for target in request.targets], request.cwd)
+    followed = {
+        entry.id: (entry, target)
+        for target in request.targets
+        for entry in await find_entries(services, [target.entry], request.cwd)
+    }
     async with trio.open_nursery() as nursery:
-        for entry, target in zip(entries, request.targets, strict=True):
+        for entry, target in followed.values():
             nursery.start_soon(_follow, entry, target, services, answer)
     return Followed()
 
@@ -51,7 +55,7 @@ async def _wait_for_run(entry: Entry, services: Services) -> Entry:
 async def _follow_log(entry: Entry, log: Path, target: FollowTarget, services: Services, answer: Answer) -> Entry:
     """Send a log to its end, and give the entry as it was when it was done."""
     grown, changed = Bell(), services.store.changes.of(entry.id)
-    offset = _first_offset(log, target)
+    offset = await trio.to_thread.run_sync(_first_offset, log, target)
     with services.watcher.ringing(log, grown):
         change = changed.next_ring
         entry = await _read(entry.id, services)
@@ -94,15 +98,23 @@ def tail_offset(log: Path, lines: int) -> int:
     """Find where the last so many lines of a file begin; a line that is not finished counts as one."""
     with log.open("rb") as file:
         end = position = file.seek(0, os.SEEK_END)
-        found = 0
-        while position > 0:
+        wanted = lines
+        if position and wanted > 0:
+            position -= 1  # the line feed that ends the last line begins no other
+        while position > 0 and wanted > 0:
             start = max(0, position - _TAIL_BLOCK_BYTES)
             file.seek(start)
             block = file.read(position - start)
-            for index in range(len(block) - 1, -1, -1):
-                if block[index] == 0x0A and start + index + 1 < end:
-                    found += 1
-                    if found == lines:
-                        return start + index + 1
+            breaks = block.count(b"\n")
+            if breaks >= wanted:
+                return start + _nth_break_from_end(block, wanted) + 1
+            wanted -= breaks
             position = start
-    return 0 if lines else end
+    return 0 if lines > 0 else end
+
+
+def _nth_break_from_end(block: bytes, number: int) -> int:
+    position = len(block)
+    for _break in range(number):
+        position = block.rindex(b"\n", 0, position)
+    return position

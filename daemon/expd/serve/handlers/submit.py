@@ -18,7 +18,7 @@ from expd.serve.entries import send_entries
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import STOPPING, USAGE
-from expproto.replies import Submitted
+from expproto.replies import PAGE_ENTRIES, PointPage, PointRecord, Previewed, Submitted
 from expproto.requests import Submit
 
 _journal = logging.getLogger("expd.serve")
@@ -28,9 +28,11 @@ _NAMINGS_MAX = 5
 _REQUEST_ID_CHARS = range(8, 65)
 
 
-async def handle(request: Submit, services: Services, answer: Answer) -> Submitted:
+async def handle(request: Submit, services: Services, answer: Answer) -> Submitted | Previewed:
     """Queue a submission; the same request id again gives the entries of the first time."""
     _check(request)
+    if request.preview:
+        return await _preview(request, services, answer)
     accepted = await services.store.accepted_before(request.request_id)
     if not accepted:
         if services.is_stopping():
@@ -38,6 +40,16 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
         accepted = await _accept(request, services)
     await send_entries(services, accepted, answer)
     return Submitted(submission=accepted[0].submission_id, count=len(accepted))
+
+
+async def _preview(request: Submit, services: Services, answer: Answer) -> Previewed:
+    """Say what would be queued, after everything that could refuse it has been asked."""
+    project = await _find_project(request, services)
+    prepared = await _prepare(request, project, services)
+    points = [PointRecord(name=point.name, params=point.params) for point in prepared.points]
+    for start in range(0, len(points), PAGE_ENTRIES):
+        await answer(PointPage(points=tuple(points[start : start + PAGE_ENTRIES])))
+    return Previewed(count=len(points))
 
 
 def _check(request: Submit) -> None:
@@ -49,12 +61,12 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="cwd is an absolute path")
     if request.command is not None and not request.command:
         raise Refused(USAGE, what="there is no command after --")
+    if request.sample is not None and request.sample < 1:
+        raise Refused(USAGE, what="a sample has at least one point")
 
 
 async def _accept(request: Submit, services: Services) -> list[Entry]:
-    project = await trio.to_thread.run_sync(
-        lambda: find_project(Path(request.cwd), command=request.command), limiter=services.git
-    )
+    project = await _find_project(request, services)
     for attempt in range(_NAMINGS_MAX):
         prepared = await _prepare(request, project, services)
         try:
@@ -64,6 +76,12 @@ async def _accept(request: Submit, services: Services) -> list[Entry]:
             if request.name or attempt == _NAMINGS_MAX - 1:
                 raise
     raise AssertionError("the last naming either succeeds or raises")
+
+
+async def _find_project(request: Submit, services: Services) -> Project:
+    return await trio.to_thread.run_sync(
+        lambda: find_project(Path(request.cwd), command=request.command), limiter=services.git
+    )
 
 
 async def _let_go(request: Submit, project: Project, services: Services) -> None:
@@ -103,6 +121,8 @@ def _submission(request: Submit, project: Project, prepared: Prepared) -> Submis
         umask=request.umask,
         environment=pack_environment(request.environment),
         submitted_at=time.time(),
+        name=request.name,
+        on_hold=request.on_hold,
     )
 
 
