@@ -16,7 +16,7 @@ from expproto.requests import Get
 
 async def handle(request: Get, services: Services, _answer: Answer) -> Fetched:
     """Write what an experiment made, or the paths named, below a directory."""
-    if not Path(request.directory).is_absolute():
+    if not Path(request.directory).is_absolute() or "\0" in request.directory:
         raise Refused(USAGE, what="the directory is an absolute path")
     named = await find_experiment(services, request.experiment, request.cwd)
     if named.rev is None:

@@ -59,6 +59,10 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="a umask is between 0 and 0o777")
     if not Path(request.cwd).is_absolute():
         raise Refused(USAGE, what="cwd is an absolute path")
+    if "\0" in "".join((request.message or "", *(request.command or ()))):
+        raise Refused(USAGE, what="a command and a message hold no NUL")
+    if any(not name or b"=" in name or b"\0" in name + value for name, value in request.environment):
+        raise Refused(USAGE, what="a variable's name is not empty and has no =, and no variable holds a NUL")
     if request.command is not None and not request.command:
         raise Refused(USAGE, what="there is no command after --")
     if request.sample is not None and request.sample < 1:
@@ -71,10 +75,11 @@ async def _accept(request: Submit, services: Services) -> list[Entry]:
         prepared = await _prepare(request, project, services)
         try:
             return await services.store.accept(_submission(request, project, prepared), _entries(prepared))
-        except NameTaken:
-            await _let_go(request, project, services)
-            if request.name or attempt == _NAMINGS_MAX - 1:
-                raise
+        except NameTaken as error:
+            taken = error
+        await _let_go(request, project, services)
+        if request.name or attempt == _NAMINGS_MAX - 1:
+            raise taken
     raise AssertionError("the last naming either succeeds or raises")
 
 
