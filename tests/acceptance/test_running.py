@@ -217,6 +217,19 @@ def test_stages_run_in_the_order_of_their_graph_and_skip_what_is_known(daemon: R
     assert "Running stage 'second'" in two
 
 
+def test_force_runs_what_is_known(daemon: RunningDaemon, repository: Path) -> None:
+    """With --force a stage runs again although its result is in the cache."""
+    for arguments in (["-n", "first"], ["-n", "second"], ["-n", "third", "--force"]):
+        daemon.expctl(repository, "submit", *arguments)
+
+    ran = [
+        b"training with" in daemon.run_expctl(repository, "follow", name).stdout
+        for name in ("first", "second", "third")
+    ]
+
+    assert ran == [True, False, True]
+
+
 def test_the_worktree_tells_the_truth_about_what_runs(daemon: RunningDaemon, repository: Path) -> None:
     """Inside a run HEAD is the baseline, and `git status` shows what the submission changed, and nothing else."""
     daemon.expctl(

@@ -30,6 +30,8 @@ class Surroundings:
     environment: Mapping[str, str]
     log: RunLog
     tell_stage: Callable[[str], Awaitable[None]]
+    force: bool = False
+    """Run every stage, whatever is known of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
 async def _go_through(project: Project, stage: Stage, surroundings: Surroundings) -> tuple[StageRecord | None, bool]:
     """Bring one stage up to date; gives its record, and whether DVC would say that it ran (restored or not)."""
     name = project.address(stage)
-    verdict = await trio.to_thread.run_sync(lambda: project.examine(stage))
+    verdict = await trio.to_thread.run_sync(lambda: project.examine(stage, force=surroundings.force))
     match verdict:
         case Unchanged():
             surroundings.log.note(f"Stage '{name}' didn't change, skipping")
