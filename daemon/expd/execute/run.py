@@ -55,7 +55,13 @@ class Run:
     async def execute(self) -> Outcome:
         """Run to an outcome; afterwards no process of the run is left."""
         os.umask(self.order.umask)
-        log = RunLog(Path(self.order.log))
+        try:
+            log = RunLog(Path(self.order.log))
+        except OSError as error:
+            return Refused(reason=f"the run log can't be opened: {error}")
+        return await self._execute(log)
+
+    async def _execute(self, log: RunLog) -> Outcome:
         outcome: Outcome = Cancelled(reason="")
         try:
             with self._scope:

@@ -1,5 +1,6 @@
 """The run log: what the commands write, as they write it, and our own lines only where a person would miss them."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -19,8 +20,9 @@ class RunLog:
             return
 
     def sync(self) -> None:
-        """Put what was written on the disk."""
-        os.fsync(self.descriptor)
+        """Put what was written on the disk; a disk that can't must not end a run that has an outcome."""
+        with contextlib.suppress(OSError):
+            os.fsync(self.descriptor)
 
     def close(self) -> None:
         """Give the descriptor back; commands that still run keep theirs."""

@@ -80,6 +80,7 @@ class Worker:
         wire = Wire(stream, "worker")
         try:
             await wire.greet()
+            await wire.send(self._registration())
             self._wire = wire
             await self._catch_up()
             registered = True
@@ -93,22 +94,24 @@ class Worker:
                 await wire.close()
         return registered
 
-    async def _catch_up(self) -> None:
-        """Say who we are, and what the last daemon may not have heard."""
+    def _registration(self) -> Register:
+        """Say who we are; before this is heard nothing else makes sense."""
         me = identity_of(os.getpid())
         assert me is not None
-        current = self._current
-        await self._send(
-            Register(
-                token=self._token,
-                pid=me.pid,
-                start_ticks=me.start_ticks,
-                boot_id=me.boot_id,
-                run=None if current is None else current.order.run,
-                run_token=None if current is None else current.order.run_token,
-                ended=tuple(self._unheard),
-            )
+        order = None if self._current is None else self._current.order
+        return Register(
+            token=self._token,
+            pid=me.pid,
+            start_ticks=me.start_ticks,
+            boot_id=me.boot_id,
+            run=None if order is None else order.run,
+            run_token=None if order is None else order.run_token,
+            ended=tuple(self._unheard),
         )
+
+    async def _catch_up(self) -> None:
+        """Say what the last daemon may not have heard."""
+        current = self._current
         if current is not None and current.last_report is not None:
             await self._send(current.last_report)
         for ended in list(self._unheard.values()):
@@ -162,18 +165,31 @@ class Worker:
 
     async def _wait_for_daemon(self) -> bool:
         """Wait until a socket appears where the daemon's was; False once there is nothing left to wait for."""
-        bell = Bell()
-        with self._watcher.ringing(self._socket_path.parent, bell):
-            while self._current is not None or self._unheard:
-                appeared, idle = bell.next_ring, self._idle.next_ring
-                if await self._can_connect():
-                    return True
-                patience = float("inf") if self._current is not None else ABANDONED_SECONDS
-                with trio.move_on_after(patience) as waiting:
-                    await wait_first(appeared, idle)
-                if waiting.cancelled_caught:
-                    return False
+        while self._current is not None or self._unheard:
+            directory = _nearest_directory(self._socket_path)
+            try:
+                found = await self._look_and_wait(directory)
+            except OSError as error:  # the directory went in this moment, or the user has no inotify watch left
+                _journal.warning("%s can't be watched: %s", directory, error)
+                await trio.sleep(_REFUSED_SECONDS)
+                continue
+            if found is not None:
+                return found
         return False
+
+    async def _look_and_wait(self, directory: Path) -> bool | None:
+        """Look once, then wait until something changed in a directory; None if it is to be looked again."""
+        bell = Bell()
+        with self._watcher.ringing(directory, bell):
+            appeared, idle = bell.next_ring, self._idle.next_ring
+            if await self._can_connect():
+                return True
+            if directory != _nearest_directory(self._socket_path):
+                return None
+            patience = float("inf") if self._current is not None else ABANDONED_SECONDS
+            with trio.move_on_after(patience) as waiting:
+                await wait_first(appeared, idle)
+            return False if waiting.cancelled_caught else None
 
     async def _can_connect(self) -> bool:
         try:
@@ -182,3 +198,8 @@ class Worker:
             return False
         await trio.aclose_forcefully(stream)
         return True
+
+
+def _nearest_directory(path: Path) -> Path:
+    """Give the closest directory above a path that exists: the runtime directory may go with a logout, and come back."""
+    return next(parent for parent in path.parents if parent.is_dir())
