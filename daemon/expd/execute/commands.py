@@ -4,6 +4,7 @@ The worker is a subreaper: what leaves its group or session stays below it in th
 SIGTERM, grace, SIGKILL, to the whole tree, until nothing is left.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import trio
 
-from expd.linux.processes import descendants, reap_orphans, signal_all
+from expd.linux.processes import descendants, signal_all
 
 _KILL_ROUNDS_MAX = 50
 """Rounds of SIGKILL against a tree that forks while it dies; each round kills all that exist."""
@@ -51,13 +52,39 @@ async def end_tree(signals: Sequence[signal.Signals], grace_seconds: float) -> i
             await _all_gone(living)
         living = descendants()
     for _round in range(_KILL_ROUNDS_MAX):
-        if not living:
-            break
+        _kill_groups()
         signal_all(living, signal.SIGKILL)
         await _all_gone(living)
+        if not _reap():
+            break
         living = descendants()
-    reap_orphans()
     return count
+
+
+def _kill_groups() -> None:
+    """Kill the process groups of our tree, each at once: a process that forks and ends is in no list for long enough.
+
+    The dead count too: a zombie we have not collected keeps the number of its group from being used again.
+    """
+    mine = os.getpgrp()
+    groups = set[int]()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(ProcessLookupError):
+            groups.add(os.getpgid(process.pid))
+    for group in groups - {mine}:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _reap() -> bool:
+    """Collect children that have ended, so that no zombie stays; tells whether one still lives, by the kernel's word."""
+    while True:
+        try:
+            pid, _status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
 
 
 async def _all_gone(processes: Sequence[psutil.Process]) -> None:
