@@ -51,8 +51,8 @@ def test_points_hold_values_for_display() -> None:
     points = expand(["train.lr=0.1,1e-3", "f.toml:seed=3", "~old"])
 
     assert [point.values() for point in points] == [
-        {"train.lr": 0.1, "f.toml:seed": 3, "old": None},
-        {"train.lr": 0.001, "f.toml:seed": 3, "old": None},
+        {"train.lr": 0.1, "f.toml:seed": 3, "~old": None},
+        {"train.lr": 0.001, "f.toml:seed": 3, "~old": None},
     ]
 
 
