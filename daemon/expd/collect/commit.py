@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from expd.gitio.repository import REGULAR, Repository, TreeFile
@@ -18,6 +19,8 @@ from expproto.vocabulary import Rev
 
 GIT_FILE_BYTES_MAX = 16 * 1024 * 1024
 """Larger files made by a plain command go to the cache, as `dvc add` would have it: a Git object is for ever."""
+_PRIVATE_TO_DVC = frozenset({"cache", "tmp", "config.local"})
+"""Below `.dvc`: data, and settings with passwords. Never a result, even where `.dvc/.gitignore` is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ def commit_experiment(
     changes: dict[str, TreeFile | None] = dict.fromkeys(harvest.deleted)
     for path in harvest.touched:
         changes[path] = slot.store_file(path)
+    changes |= dict.fromkeys(_private_by_capture(repository, order))
     for path in _files_below(worktree, harvest.made, slot.is_ignored):
         if harvest.cached_by_size and _is_large(worktree / path):
             path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
@@ -72,10 +76,25 @@ def command_message(command: Sequence[str]) -> str:
     return f"expd: {shlex.join(command)}"
 
 
+def _private_by_capture(repository: Repository, order: CommitOrder) -> Iterable[str]:
+    """Find DVC's private files that the capture took in because nothing ignored them."""
+    baseline_tree = repository.tree_of(order.baseline_rev)
+    for path in repository.changed_paths(baseline_tree, order.stash_tree):
+        if _is_private(path) and repository.file_at(baseline_tree, path) is None:
+            yield path
+
+
+def _is_private(path: str) -> bool:
+    parts = path.rstrip("/").split("/")
+    return any(parent == ".dvc" and name in _PRIVATE_TO_DVC for parent, name in pairwise(parts))
+
+
 def _files_below(worktree: Path, paths: Iterable[str], is_ignored: Callable[[str], bool]) -> Iterable[str]:
     """Walk the paths: a file is itself, a directory is what it holds and Git does not ignore."""
     for path in dict.fromkeys(paths):
         full = worktree / path
+        if _is_private(path):
+            continue
         if full.is_dir() and not full.is_symlink():
             yield from _files_in(worktree, path, is_ignored)
         elif full.is_symlink() or full.is_file():
@@ -87,6 +106,8 @@ def _files_in(worktree: Path, directory: str, is_ignored: Callable[[str], bool])
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         path = f"{directory}/{entry.name}"
+        if _is_private(path):
+            continue
         if entry.is_dir(follow_symlinks=False):
             if not is_ignored(path + "/"):
                 yield from _files_in(worktree, path, is_ignored)
