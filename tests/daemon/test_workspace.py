@@ -350,7 +350,7 @@ def test_an_unreadable_file_is_named() -> None:
             subprocess.run(["chown", "-R", "65534:65534", path], check=True)
         said = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script), path],
-            env={**os.environ, "HOME": "/nonexistent"},
+            env={**os.environ, "HOME": outside},
             capture_output=True,
             text=True,
             check=False,
