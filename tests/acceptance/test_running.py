@@ -20,12 +20,14 @@ def _state(daemon: RunningDaemon, repository: Path, name: str) -> tuple[object, 
     return entry["state"], entry["outcome"]
 
 
-def processes_of_runs() -> list[psutil.Process]:
-    """List every process that some run of a test started."""
+def processes_of_runs(daemon: RunningDaemon) -> list[psutil.Process]:
+    """List every process that a run of this daemon started, by the environment it was submitted with."""
     found = []
     for process in psutil.process_iter():
         try:
-            if TOKEN in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+            environ = process.environ()
+            is_ours = TOKEN in environ and environ.get("EXPD_STATE_DIR") == str(daemon.state)
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -105,14 +107,14 @@ def test_cancel_ends_the_whole_tree(daemon: RunningDaemon, repository: Path) -> 
     """
     _submit(daemon, repository, "tree", script)
     wait_for_line(daemon, repository, "tree", gate)
-    assert len(processes_of_runs()) >= 4
+    assert len(processes_of_runs(daemon)) >= 4
 
     daemon.expctl(repository, "cancel", "tree")
     result = daemon.run_expctl(repository, "wait", "tree")
 
     assert _state(daemon, repository, "tree") == ("done", "cancelled")
     assert result.returncode == 125
-    assert processes_of_runs() == []
+    assert processes_of_runs(daemon) == []
 
 
 def test_cancel_ends_what_is_queued(daemon: RunningDaemon, repository: Path) -> None:
@@ -133,7 +135,7 @@ def test_what_a_run_leaves_behind_is_ended(daemon: RunningDaemon, repository: Pa
 
     daemon.expctl(repository, "wait", "leaver")
 
-    assert processes_of_runs() == []
+    assert processes_of_runs(daemon) == []
 
 
 def test_one_failure_blocks_nobody(daemon: RunningDaemon, repository: Path) -> None:
