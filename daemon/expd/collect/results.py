@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from expd.gitio.errors import GitDisturbed, GitFailed
 from expd.gitio.repository import EMPTY_TREE, Repository
 from expd.pipeline.cache import Cache
-from expd.pipeline.lockfile import parse_lock
+from expd.pipeline.datafiles import parse_data_file
 from expd.pipeline.model import LOCK_FILE, PROJECT_FILE, Fingerprint, PipelineError
 from expd.pipeline.params import parse_params, select
 from expd.pipeline.results import ParamsFile, PathFact, ResultFile, ResultFiles, result_files
@@ -22,6 +22,9 @@ METRICS_BY_CONVENTION = ("metrics.json", "metrics.yaml", "metrics.toml", "dvcliv
 """Read for experiments of a plain command, which declares nothing."""
 METRICS_BYTES_MAX = 4 * 1024 * 1024
 """A metrics file is for people; a larger one is data, and would only fill the table's memory."""
+
+_ROOT = "/project"
+"""Stands for the project's root where only a commit is there."""
 
 Facts = dict[tuple[str, str], object]
 """(file, dotted key) → value."""
@@ -157,13 +160,16 @@ class ResultReader:
         yield from self._git_path(tree, fact.path, role, fact.stage)
 
     def _changed_path(self, tree: Rev, path: str, role: str) -> Iterable[ResultPath]:
-        """A pointer of ours (or DVC's) stands for the file it names; every other file is itself."""
+        """A pointer of ours (or DVC's) stands for the files it names; every other file is itself, a broken pointer too."""
         text = self._text(tree, path) if path.endswith(".dvc") else None
-        if text is None:
+        try:
+            pointed = None if text is None else pointed_at(text, path)
+        except PipelineError:
+            pointed = None
+        if pointed is None:
             yield from self._git_path(tree, path, role, None)
             return
-        for name, fingerprint in pointed_at(text, path).items():
-            target = posixpath.join(posixpath.dirname(path), name)
+        for target, fingerprint in pointed.items():
             yield ResultPath(
                 path=target, role="out", stage=None, fingerprint=fingerprint, blob=None, size=fingerprint.size
             )
@@ -176,10 +182,13 @@ class ResultReader:
 
 
 def pointed_at(text: str, path: str) -> Mapping[str, Fingerprint]:
-    """Read the outputs of a .dvc file's text: name → fingerprint. It is dvc.lock's form of them, without a stage."""
-    body = "\n".join(f"    {line}" for line in text.splitlines())
-    entries = parse_lock(f"schema: '2.0'\nstages:\n  data:\n    cmd: none\n{body}\n", path)
-    return entries["data"].outs
+    """Read what a .dvc file (its path relative to the project's root) stands for: path → fingerprint."""
+    data_file = parse_data_file(text, path, _ROOT)
+    return {
+        posixpath.relpath(out.location, _ROOT): data_file.recorded[out.path]
+        for out in data_file.outs
+        if out.cache and out.path in data_file.recorded
+    }
 
 
 def _flatten(path: str, value: object, prefix: str = "") -> Facts:
