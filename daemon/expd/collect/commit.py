@@ -126,7 +126,9 @@ def _pointer(worktree: Path, path: str, cache: Cache) -> tuple[str, bytes]:
     fingerprint = content.fingerprint
     cache.store_files([(worktree / path, fingerprint)])
     name = PurePosixPath(path).name
-    text = f"outs:\n- md5: {fingerprint.md5}\n  size: {fingerprint.size}\n  hash: md5\n  path: {_quoted(name)}\n"
+    executable = "  isexec: true\n" if fingerprint.isexec else ""
+    md5 = fingerprint.md5 if fingerprint.md5.strip("0123456789e") else _quoted(fingerprint.md5)  # else YAML's number
+    text = f"outs:\n- md5: {md5}\n  size: {fingerprint.size}\n{executable}  hash: md5\n  path: {_quoted(name)}\n"
     return f"{path}.dvc", text.encode("utf-8", "surrogateescape")
 
 
