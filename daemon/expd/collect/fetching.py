@@ -50,10 +50,12 @@ def fetch(repository: Repository, results: Sequence[ResultPath], cache: Cache, o
     for result, target in targets:
         if not order.force and (target.exists() or target.is_symlink()):
             raise AlreadyThere(str(target))
+        _check_no_link(order, result, target)
         if result.fingerprint is not None and not cache.has(result.fingerprint):
             raise NoSuchResult(result.path, f"the cache has no {result.fingerprint.md5}; `dvc pull` may bring it")
     _make_directory(repository, order.directory)
     for result, target in targets:
+        _check_no_link(order, result, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(repository, cache, order, result, target)
     return [result.path for result, _target_path in targets]
@@ -86,6 +88,15 @@ def _target(order: Fetch, path: str) -> Path:
     if ".." in parts or PurePosixPath(path).is_absolute():
         raise NoSuchResult(path, "it lies outside the project")
     return order.directory.joinpath(*parts)
+
+
+def _check_no_link(order: Fetch, result: ResultPath, target: Path) -> None:
+    """Refuse to write through a link below the directory: an experiment may bring one, and a file behind it."""
+    for parent in target.parents:
+        if parent == order.directory:
+            return
+        if parent.is_symlink():
+            raise NoSuchResult(result.path, f"{parent} is a link, and nothing is written through one")
 
 
 def _write(repository: Repository, cache: Cache, order: Fetch, result: ResultPath, target: Path) -> None:
