@@ -191,7 +191,9 @@ def test_a_large_file_of_a_command_goes_to_the_cache(tmp_path: Path) -> None:
     """One byte above the limit, a file is a .dvc file as `dvc add` writes it, and `dvc checkout` brings it back."""
     project = a_repository(tmp_path / "project", FILES)
     scene = _laid(project, tmp_path / "slot")
-    scene.job(f'head -c {GIT_FILE_BYTES_MAX} /dev/zero > at-limit; mkdir data; cp at-limit "data/it\'s big"')
+    scene.job(
+        f'head -c {GIT_FILE_BYTES_MAX} /dev/zero > at-limit; mkdir data; cp at-limit "data/it\'s big"; chmod +x data/*'
+    )
     with (scene.worktree / "data" / "it's big").open("ab") as file:
         file.write(b"x")
 
@@ -199,12 +201,12 @@ def test_a_large_file_of_a_command_goes_to_the_cache(tmp_path: Path) -> None:
 
     git(project, "checkout", "--quiet", rev)
     _dvc(project, "checkout")
-    restored = (project / "data" / "it's big").stat().st_size
+    restored = (project / "data" / "it's big").stat()
     ours = (project / "data" / "it's big.dvc").read_text()
     _dvc(project, "add", "data/it's big")
     (stored,) = [path for path in (project / ".dvc" / "cache").rglob("*") if path.is_file()]
     assert scene.files(rev) - scene.files(scene.head) == {"at-limit", "data/it's big.dvc"}
-    assert restored == GIT_FILE_BYTES_MAX + 1
+    assert (restored.st_size, restored.st_mode & 0o100) == (GIT_FILE_BYTES_MAX + 1, 0o100)
     assert _parsed(ours) == _parsed((project / "data" / "it's big.dvc").read_text())
     assert stat.S_IMODE(stored.stat().st_mode) == 0o444
 
