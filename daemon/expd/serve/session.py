@@ -106,7 +106,8 @@ async def _converse(wire: Wire, services: Services) -> None:
         await wire.greet()
     assert wire.connection.peer is not None
     if wire.connection.peer.role == "worker":
-        register = await wire.receive()
+        with trio.fail_after(GREETING_SECONDS):
+            register = await wire.receive()
         if isinstance(register, Register):
             await services.pool.attend(register, wire)
         return
