@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+_ESCAPED_SLASH = re.compile(r"(?<!\\)((?:\\\\)*)\\/")
+"""A slash behind an odd number of backslashes: to Git it separates like any other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -51,7 +54,8 @@ def parse_rule(line: str, base: str, *, below: bool) -> Rule | None:
     if not pattern:
         return None
     anchored = "/" in pattern
-    regex = _translate(pattern.removeprefix("/").split("/"), anchored=anchored)
+    pattern = _ESCAPED_SLASH.sub(r"\1/", pattern.removeprefix("/"))
+    regex = _translate(pattern.split("/"), anchored=anchored)
     if regex is None:
         return None
     return Rule(base, re.compile(regex + ("(?:/.*)?\\Z" if below else "\\Z"), re.DOTALL), negated, directories_only)

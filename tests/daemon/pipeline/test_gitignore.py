@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from expd.pipeline.gitignore import GitIgnore, find_git_root
@@ -45,6 +45,8 @@ def ignored_by_git(root: Path) -> set[str]:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(top=st.lists(PATTERNS, max_size=4), below=st.lists(PATTERNS, max_size=2))
+@example(top=["b\\/a"], below=[])
+@example(top=["\\/a"], below=["a\\\\/b"])
 def test_ignore_rules_agree_with_git(repository: Path, top: list[str], below: list[str]) -> None:
     """Whatever stands in two .gitignore files, the same paths are ignored as by `git check-ignore`."""
     (repository / ".gitignore").write_text("\n".join(top))
