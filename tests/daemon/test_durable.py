@@ -161,6 +161,21 @@ def _kill_a_writer(path: Path, *, after_lines: int, after_bytes: int) -> int:
     return told[-1] if told else -1
 
 
+def test_content_is_on_the_disk_before_its_name(tmp_path: Path) -> None:
+    """The file is synced, then renamed, then its directory is synced: after a power cut it is old or new, never empty."""
+    script = "import sys, pathlib, expd.linux.durable as d; d.write_durably(pathlib.Path(sys.argv[1]), b'new')"
+    traced = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,rename,renameat,renameat2", "-o", str(tmp_path / "trace")]
+    try:
+        subprocess.run([*traced, sys.executable, "-c", script, str(tmp_path / "record")], check=True)
+    except FileNotFoundError:
+        pytest.skip("strace is not installed")
+
+    calls = [line.split(" ", 1)[1].strip() for line in (tmp_path / "trace").read_text().splitlines()]
+    assert [call.split("(")[0] for call in calls] == ["fsync", "rename", "fsync"]
+    assert f"{tmp_path}/.record." in calls[0]
+    assert f"<{tmp_path}>" in calls[2]
+
+
 def test_names_of_a_directory_are_synced_or_said_not_to_be(tmp_path: Path) -> None:
     """A directory that is not there is an error: nothing is called durable that is not."""
     (tmp_path / "file").touch()

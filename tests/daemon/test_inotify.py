@@ -106,6 +106,31 @@ async def test_a_bell_is_silent_after_leaving(watcher: Watcher, tmp_path: Path) 
     assert not ring.is_set()
 
 
+async def test_nothing_is_watched_for_nobody(watcher: Watcher, tmp_path: Path) -> None:
+    """The kernel's watches are few: each is given back with its last bell."""
+    (tmp_path / "log").touch()
+    await trio.lowlevel.checkpoint()
+    before = _watches_of_this_process()
+
+    with watcher.ringing(tmp_path / "log", Bell()):
+        with watcher.ringing(tmp_path / "log", Bell()):
+            pass
+        inside = _watches_of_this_process()
+
+    assert (inside, _watches_of_this_process()) == (before + 1, before)
+
+
+def _watches_of_this_process() -> int:
+    """Count the watches of all inotify instances, proc_pid_fdinfo(5)."""
+    count = 0
+    for file in Path("/proc/self/fdinfo").iterdir():
+        try:
+            count += file.read_text(encoding="ascii").count("inotify wd:")
+        except FileNotFoundError:  # the listing's own descriptor
+            continue
+    return count
+
+
 async def test_one_file_does_not_ring_for_another(watcher: Watcher, tmp_path: Path) -> None:
     """A chatty run wakes its own followers only."""
     chatty, quiet = tmp_path / "chatty", tmp_path / "quiet"

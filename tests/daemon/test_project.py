@@ -128,6 +128,12 @@ def _broken(path: Path) -> Path:
     return path.parent / "broken"
 
 
+def _with_its_work_tree_elsewhere(path: Path) -> Path:
+    write_files(path.parent, {"away/x": ""})
+    git(path, "config", "core.worktree", str(path.parent / "away"))
+    return path
+
+
 PLACES = {
     "outside any": lambda path: path.parent,
     "not there": lambda path: path.parent / "gone",
@@ -136,6 +142,7 @@ PLACES = {
     "deep inside .git": lambda path: path / ".git" / "refs" / "heads",
     "inside the .git of a linked work tree": _of_a_linked_work_tree,
     "a broken one": _broken,
+    "one with its work tree elsewhere": _with_its_work_tree_elsewhere,
 }
 
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -20,6 +21,10 @@ from expproto.requests import Submit
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, everything_of, git, write_files
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
+
+T = TypeVar("T")
 PARAMS = "lr: 0.1  # rate\nlayers: [1, 2]\nname: base\ntrain:\n  steps: 5\n"
 REF = "refs/expd/entries/request1"
 
@@ -33,9 +38,10 @@ def path(tmp_path: Path) -> Path:
 def _submit(path: Path, *overrides: str, **changed: object) -> Prepared:
     """Prepare a submission of a command typed at the root, or at `cwd` below it."""
     cwd = path / str(changed.pop("cwd", "."))
-    living = changed.pop("living", ())
+    living, rng = changed.pop("living", ()), changed.pop("rng", random.Random(7))
     assert isinstance(living, Collection)
-    circumstances = Circumstances(at=time.time(), rng=random.Random(7), points_max=20, living_names=living)
+    assert isinstance(rng, random.Random)
+    circumstances = Circumstances(at=time.time(), rng=rng, points_max=20, living_names=living)
     fields: dict[str, object] = {"request_id": "request1", "cwd": str(cwd), "command": ("sh",), "overrides": overrides}
     request = Submit(**(fields | changed))  # type: ignore[arg-type]  # the names are its fields
     return prepare(request, find_project(cwd, command=request.command), circumstances)
@@ -100,6 +106,21 @@ def test_unnamed_points_get_names_that_nobody_has(path: Path) -> None:
 
     assert len(set(names)) == 5
     assert not {experiment, living} & set(names)
+
+
+class _OneTrackMind(random.Random):
+    """Chance that always gives the first of what there is."""
+
+    def choice(self, seq: "SupportsLenAndGetItem[T]") -> T:
+        """Give the first."""
+        return seq[0]
+
+
+def test_points_do_not_get_one_name_by_chance(path: Path) -> None:
+    """Where chance repeats itself names are numbered: no point takes another one's."""
+    names = _names(_submit(path, "lr=1,2,3", rng=_OneTrackMind()))
+
+    assert names == [names[0], f"{names[0]}-2", f"{names[0]}-3"]
 
 
 def test_an_experiments_name_is_kept_for_it(path: Path) -> None:
