@@ -255,6 +255,24 @@ def test_a_broken_pipeline_is_refused_at_submit(daemon: RunningDaemon, repositor
     assert daemon.entries(repository) == []
 
 
+def test_a_dependency_the_run_would_lack_is_refused(daemon: RunningDaemon, repository: Path) -> None:
+    """What a planned stage reads and the capture does not hold is named at submit, with how to get it in."""
+    write_files(repository, {"data.csv": "1\n", ".gitignore": "/model.bin\n/data.csv\n"})
+    write_files(repository, {"dvc.yaml": "stages:\n  train:\n    cmd: cat data.csv\n    deps: [data.csv]\n"})
+
+    ignored = daemon.run_expctl(repository, "submit")
+    tracked = "outs:\n- {md5: 0123456789abcdef0123456789abcdef, size: 2, hash: md5, path: data.csv}\n"
+    write_files(repository, {"data.csv.dvc": tracked})
+    (repository / "data.csv").unlink()
+    lost = daemon.run_expctl(repository, "submit")
+
+    assert (ignored.returncode, lost.returncode) == (6, 6)
+    assert b"data.csv of stage train" in ignored.stderr
+    assert b"Git ignores it" in ignored.stderr
+    assert b"dvc pull data.csv.dvc" in lost.stderr
+    assert daemon.entries(repository) == []
+
+
 def test_only_the_named_stage_and_its_producers_run(daemon: RunningDaemon, repository: Path) -> None:
     """A stage named at submit is the target; one that does not exist is refused with those that do."""
     stages = "stages:\n  a: {cmd: echo a > a.txt, outs: [a.txt]}\n  b: {cmd: echo b > b.txt, outs: [b.txt]}\n"
