@@ -43,6 +43,12 @@ class Data:
         """Give a rev in seven digits."""
         return self[name][:7]
 
+    def pairs(self, name: str) -> list[tuple[str, str]]:
+        """Give a list of pairs as text."""
+        value = self._data.get(name)
+        items = value if isinstance(value, list | tuple) else ()
+        return [(str(item[0]), str(item[1])) for item in items if isinstance(item, list | tuple) and len(item) == 2]
+
     def listed(self, name: str) -> str:
         """Give a list as `a, b, c`; its items may be records with an id and a name."""
         value = self._data.get(name)
@@ -134,7 +140,7 @@ def _hint_or(text: str) -> Callable[[Data], str]:
 
 
 def _usage(data: Data) -> str:
-    return data["usage"] or "`expctl --help` shows how"
+    return data["usage"] or data["hint"] or "`expctl --help` shows how"
 
 
 def _taken(data: Data) -> str:
@@ -177,8 +183,33 @@ def _daemon_failed(data: Data) -> str:
 
 
 def _too_large(data: Data) -> str:
+    if data["setting"]:
+        return _too_much_new(data)
     found = f", this is {data['found']}" if data["found"] else ""
     return f"too large: {data['what']} (the limit is {data['limit']}{found}); nothing was done"
+
+
+_NEW = {
+    "new_file_bytes_max": "a new file that Git does not ignore",
+    "new_files_bytes_max": "all new files that Git does not ignore together",
+    "new_files_max": "the number of new files that Git does not ignore",
+}
+
+
+def _too_much_new(data: Data) -> str:
+    """Name the limit and the largest files: one of them is nearly always the one that .gitignore forgot."""
+    what = _NEW.get(data["setting"], data["setting"])
+    listed = "".join(f"\n  {size:>12}  {path}" for path, size in data.pairs("largest"))
+    return (
+        f"too large: {what} ({data['setting']} is {data['limit']}, this is {data['found']}); nothing was queued; "
+        f"the largest, in bytes:{listed}"
+    )
+
+
+def _too_large_hint(data: Data) -> str:
+    if not data["setting"]:
+        return data["hint"]
+    return f"let .gitignore name it, track it with `dvc add`, or raise {data['setting']} in config.toml"
 
 
 def _internal(data: Data) -> str:
@@ -287,7 +318,7 @@ SENTENCES: Mapping[str, Sentence] = {
         _fixed("repeat the command when it has ended (`expctl daemon stop` waits for that): a new one starts by itself"),
     ),
     errors.INTERNAL: (EXIT_INTERNAL, _internal, _incident),
-    errors.TOO_LARGE: (EXIT_CANNOT_CAPTURE, _too_large, _hint_or("")),
+    errors.TOO_LARGE: (EXIT_CANNOT_CAPTURE, _too_large, _too_large_hint),
     errors.BAD_FRAME: _PROTOCOL,
     errors.BAD_MESSAGE: _PROTOCOL,
     errors.UNKNOWN_MESSAGE: _PROTOCOL,

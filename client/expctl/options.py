@@ -22,6 +22,7 @@ class Arguments:
     force: bool
     help: bool
     hold: bool
+    include: list[str]
     jobs: int | None
     json: bool
     lines: int | None
@@ -153,6 +154,10 @@ VERBS: Mapping[str, Verb] = {
         Option("--seed", metavar="N", read=count, help="which sample; the same seed gives the same one (default 0)"),
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
+        Option(
+            "--include", metavar="PATH", is_list=True,
+            help="capture this new file although it looks like a secret (can be repeated)",
+        ),
         usage="expctl submit [OPTION…] [STAGE…] [-- COMMAND…]",
     ),
     "follow": Verb(

@@ -40,6 +40,7 @@ def submit(
     seed: int = 0,
     preview: bool = False,
     on_hold: bool = False,
+    include: Sequence[str] = (),
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -59,6 +60,7 @@ def submit(
         "seed": seed,
         "preview": preview,
         "on_hold": on_hold,
+        "include": list(include),
     }
 
 

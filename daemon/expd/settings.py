@@ -11,6 +11,8 @@ from expproto import address
 
 _COUNT_MAX = 2**31 - 1
 """No reason but that everything below can store and compare it."""
+_BYTES_MAX = 2**53
+"""Beyond any file system, and exact in every number format."""
 
 
 class BadSettings(Exception):
@@ -29,6 +31,12 @@ class Settings:
     """Points of one submission: more is nearly always a mistyped range, and each point is a commit."""
     kept_worktrees_max: int = 20
     """Worktrees of failed runs that are kept for a look; the oldest go first."""
+    new_file_bytes_max: int = 50 * 2**20
+    """One new file of a capture: source is far smaller, a forgotten checkpoint larger, and Git keeps it for good."""
+    new_files_bytes_max: int = 500 * 2**20
+    """All new files of a capture: about ten seconds of hashing and compressing, which is the most a person waits for."""
+    new_files_max: int = 10_000
+    """New files of a capture: more is a dataset or an environment that .gitignore forgot."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -58,14 +66,23 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
         grace_seconds=_seconds(table, "grace_seconds", defaults.grace_seconds, path),
         sweep_points_max=_count(table, "sweep_points_max", defaults.sweep_points_max, path, least=1),
         kept_worktrees_max=_count(table, "kept_worktrees_max", defaults.kept_worktrees_max, path, least=0),
+        new_file_bytes_max=_bytes(table, "new_file_bytes_max", defaults.new_file_bytes_max, path),
+        new_files_bytes_max=_bytes(table, "new_files_bytes_max", defaults.new_files_bytes_max, path),
+        new_files_max=_count(table, "new_files_max", defaults.new_files_max, path, least=0),
     )
 
 
-def _count(table: Mapping[str, object], key: str, default: int, path: Path, *, least: int) -> int:
+def _count(
+    table: Mapping[str, object], key: str, default: int, path: Path, *, least: int, most: int = _COUNT_MAX
+) -> int:
     value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _COUNT_MAX:
-        raise BadSettings(f"{path}: {key} must be a whole number from {least} to {_COUNT_MAX}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadSettings(f"{path}: {key} must be a whole number from {least} to {most}, not {value!r}")
     return value
+
+
+def _bytes(table: Mapping[str, object], key: str, default: int, path: Path) -> int:
+    return _count(table, key, default, path, least=0, most=_BYTES_MAX)
 
 
 def _seconds(table: Mapping[str, object], key: str, default: float, path: Path) -> float:

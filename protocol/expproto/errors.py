@@ -46,7 +46,7 @@ STOPPING = "stopping"
 INTERNAL = "internal"
 """A bug: `what`; the daemon's journal has the details under `incident`."""
 TOO_LARGE = "too_large"
-"""Something exceeds a limit: `what`, `limit`, `found`."""
+"""Something exceeds a limit: `what`, `limit`, `found`; for new files `setting` and `largest`, pairs of path and bytes."""
 
 # Codes of a broken conversation; after one the connection is closed.
 BAD_FRAME = "bad_frame"

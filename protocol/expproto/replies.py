@@ -7,6 +7,8 @@ from expproto.vocabulary import EntryId, EntryState, Outcome, Rev
 
 PAGE_ENTRIES = 200
 """Entries in one page: with long names and a dozen parameters each, about 200 kB, far below a frame."""
+LEFT_OUT_MAX = 200
+"""Files left out that one answer names: more than a person reads, far below a frame."""
 OUTPUT_BYTES = 64 * 1024
 """Bytes of log in one Output: what a pipe holds; larger pieces only delay the first line."""
 
@@ -130,12 +132,27 @@ Event = EntryPage | ExperimentPage | PointPage | Output | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutFile:
+    """What was not captured: `reason` is `secret` (its name says so) or `repository` (another one holds it)."""
+
+    kind = "left_out_file"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The entries of the pages before are on disk: answers Submit."""
+    """The entries of the pages before are on disk: answers Submit.
+
+    `left_out` names the first of the `left_out_count` files and directories that were not captured. Where a request is
+    asked again, nothing is captured again, and both say so by being empty.
+    """
 
     kind = "submitted"
     submission: int
     count: int
+    left_out: tuple[LeftOutFile, ...] = ()
+    left_out_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

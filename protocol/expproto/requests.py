@@ -10,7 +10,8 @@ class Submit:
     `request_id` is made by the client; asking again with the same one gives the same entries, once.
     `points` is a file of rows of overrides (CSV or JSON lines) that are combined with `overrides`; `sample` takes so many
     of all, chosen by `seed`. With `preview` nothing is queued; `on_hold` entries wait for their release. `environment`
-    is what the run's commands get, as the bytes of environ(7); `umask` likewise.
+    is what the run's commands get, as the bytes of environ(7); `umask` likewise. `include` names new files that are captured
+    although they look like secrets; paths are relative to `cwd`.
     """
 
     kind = "submit"
@@ -29,6 +30,7 @@ class Submit:
     seed: int = 0
     preview: bool = False
     on_hold: bool = False
+    include: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.daemons import BIN, RunningDaemon, rows
-from helpers.repositories import everything_of, git, write_files
+from helpers.daemons import BIN, RunningDaemon, a_daemon, rows
+from helpers.repositories import a_repository, everything_of, git, write_files
 
 
 def test_submit_prints_id_name_and_state(daemon: RunningDaemon, repository: Path) -> None:
@@ -111,6 +111,74 @@ def test_new_unignored_files_are_part_of_the_run(daemon: RunningDaemon, reposito
 
     assert b"from the helper" in daemon.run_expctl(repository, "follow", "with-helper").stdout
     assert git(repository, "show", f"{_rev(daemon, repository)}:helper.sh") == "echo from the helper"
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "limit"),
+    [
+        ("new_file_bytes_max = 1000\n", {"big.bin": "x" * 1001, "small": "x"}, b"new_file_bytes_max is 1000"),
+        ("new_files_bytes_max = 1000\n", {"big.bin": "x" * 600, "b": "x" * 500}, b"new_files_bytes_max is 1000"),
+        ("new_files_max = 1\n", {"big.bin": "x" * 2, "b": "x"}, b"new_files_max is 1"),
+    ],
+)
+def test_too_much_that_is_new_is_refused(repository: Path, config: str, files: dict[str, str], limit: bytes) -> None:
+    """New files beyond a limit are named with their sizes and read by nobody; ignored ones don't count."""
+    with a_daemon(config=config) as daemon:
+        write_files(repository, files)
+        before = everything_of(repository)
+        objects = git(repository, "count-objects", "-v")
+        refused = daemon.run_expctl(repository, "submit")
+        unchanged = (everything_of(repository), git(repository, "count-objects", "-v")) == (before, objects)
+        write_files(repository, {".gitignore": "/model.bin\n/big.bin\n"})
+        accepted = daemon.run_expctl(repository, "submit")
+
+    assert (refused.returncode, accepted.returncode) == (6, 0)
+    assert limit in refused.stderr
+    assert b"big.bin" in refused.stderr
+    assert b".gitignore" in refused.stderr
+    assert unchanged
+
+
+def test_new_files_that_look_like_secrets_stay_at_home(daemon: RunningDaemon, repository: Path) -> None:
+    """A new `.env` is left out and named, unless --include names it; one that Git tracks is captured as it is."""
+    write_files(repository, {"tracked.pem": "known\n"})
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "a key")
+    write_files(repository, {".env": "TOKEN=1\n", "conf/id_rsa": "key\n", "conf/note.txt": "note\n"})
+    daemon.expctl(repository, "pause")
+
+    plain = daemon.run_expctl(repository, "submit", "-n", "plain")
+    named = daemon.run_expctl(repository / "conf", "submit", "-n", "named", "--include", "id_rsa")
+    document = daemon.expctl_json(repository, "submit", "--include", "conf")
+    refused = daemon.run_expctl(repository, "submit", "--include", "nope")
+
+    trees = {
+        str(entry["name"]): set(git(repository, "ls-tree", "-r", "--name-only", str(entry["stash_rev"])).split())
+        for entry in daemon.entries(repository)
+    }
+    assert {"tracked.pem", "conf/note.txt"} <= trees["plain"]
+    assert not {".env", "conf/id_rsa"} & trees["plain"]
+    assert trees["named"] == trees["plain"] | {"conf/id_rsa"}
+    assert plain.stderr.splitlines() == [
+        b"left out: .env (looks like a secret; --include takes it)",
+        b"left out: conf/id_rsa (looks like a secret; --include takes it)",
+    ]
+    assert b"conf/id_rsa" not in named.stderr
+    assert document["left_out"] == [{"path": ".env", "reason": "secret"}]
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (
+        2,
+        b"expctl: nope: it is not there, or Git ignores it",
+    )
+
+
+def test_a_nested_repository_is_left_out_and_named(daemon: RunningDaemon, repository: Path) -> None:
+    """What has a history of its own can't be captured, and whoever submits is told so."""
+    a_repository(repository / "vendor" / "lib", {"x.py": ""})
+
+    submitted = daemon.run_expctl(repository, "submit")
+
+    assert submitted.returncode == 0
+    assert submitted.stderr == b"left out: vendor/lib/ (a repository of its own)\n"
 
 
 def test_environment_of_the_submitter_reaches_the_run(daemon: RunningDaemon, repository: Path) -> None:

@@ -42,6 +42,7 @@ SUBMIT = requests.submit(
     targets=["t"],
     environment=[(b"A", b"\xff")],
     umask=0o27,
+    include=["i"],
 )
 
 
@@ -62,6 +63,7 @@ SUBMIT = requests.submit(
                 targets=("t",),
                 environment=((b"A", b"\xff"),),
                 umask=0o27,
+                include=("i",),
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),

@@ -8,7 +8,7 @@ import pytest
 
 from client.conftest import Expctl
 from client.scripted import BASELINE, HANG_UP, STASH, Step, a_page, an_entry, serving
-from expproto.replies import Refusal, Submitted
+from expproto.replies import LeftOutFile, Refusal, Submitted
 from expproto.requests import Submit
 
 ONE: list[Step] = [a_page(an_entry()), Submitted(submission=1, count=1)]
@@ -28,7 +28,22 @@ def test_submit_sends_what_was_asked(
     """Every flag arrives in its field, with the directory, the umask and a fresh request id."""
     monkeypatch.chdir(tmp_path)
     with serving(sock, [ONE]) as daemon:
-        expctl("submit", "train", "-S", "a=1,2", "--set-param", "b.yaml:c=3", "-n", "x", "-m", "why", "-f", "eval")
+        expctl(
+            "submit",
+            "train",
+            "-S",
+            "a=1,2",
+            "--set-param",
+            "b.yaml:c=3",
+            "-n",
+            "x",
+            "-m",
+            "why",
+            "-f",
+            "eval",
+            "--include",
+            ".env",
+        )
 
     (request,) = daemon.requests
     assert isinstance(request, Submit)
@@ -37,6 +52,7 @@ def test_submit_sends_what_was_asked(
     assert (request.name, request.message, request.force) == ("x", "why", True)
     assert (request.targets, request.command) == (("train", "eval"), None)
     assert len(bytes.fromhex(request.request_id)) == 16
+    assert request.include == (".env",)
     assert request.umask == _umask()
 
 
@@ -83,8 +99,22 @@ def test_submit_json_has_the_documented_fields(sock: Path, expctl: Expctl) -> No
         "stash_rev": STASH,
         "params": {"train.lr": 0.2},
     }
-    assert ran.document == {"schema": 1, "entries": [entry]}
+    assert ran.document == {"schema": 1, "entries": [entry], "left_out": [], "left_out_count": 0}
     assert ran.err == ""
+
+
+def test_submit_names_what_was_left_out(sock: Path, expctl: Expctl) -> None:
+    """Each file that was not captured is a line on stderr with its reason, and their number if there are more."""
+    left_out = (LeftOutFile(path=".env", reason="secret"), LeftOutFile(path="lib\x1b/", reason="repository"))
+    with serving(sock, [[a_page(an_entry()), Submitted(submission=1, count=1, left_out=left_out, left_out_count=5)]]):
+        ran = expctl("submit")
+
+    assert ran.err.splitlines() == [
+        "left out: .env (looks like a secret; --include takes it)",
+        "left out: lib\\x1b/ (a repository of its own)",
+        "left out: 3 more",
+    ]
+    assert ran.out == "1\ttuned\tqueued\ttrain.lr=0.2\n"
 
 
 def test_submit_quiet_prints_ids_of_all_pages(sock: Path, expctl: Expctl) -> None:
@@ -134,6 +164,24 @@ def test_submit_that_is_refused_says_why_and_what_next(sock: Path, expctl: Expct
     assert ran.err.splitlines() == [
         "expctl: the name tuned belongs to entry 4 of baseline bbbbbbb; nothing was queued",
         "  choose another name, leave -n away, or replace it with --force",
+    ]
+
+
+def test_submit_with_too_much_that_is_new_names_the_largest(sock: Path, expctl: Expctl) -> None:
+    """A refusal for size says which setting, and lists files with their bytes."""
+    data = {"setting": "new_file_bytes_max", "limit": 10, "found": 2000, "largest": [["a\x1b.bin", 2000], ["b", 11]]}
+    with serving(sock, [[Refusal(code="too_large", data=data)]]):
+        ran = expctl("submit")
+
+    assert (ran.code, ran.out) == (6, "")
+    first, *rest = ran.err.splitlines()
+    assert first.startswith(
+        "expctl: too large: a new file that Git does not ignore (new_file_bytes_max is 10, this is 2000)"
+    )
+    assert rest == [
+        "          2000  a\\x1b.bin",
+        "            11  b",
+        "  let .gitignore name it, track it with `dvc add`, or raise new_file_bytes_max in config.toml",
     ]
 
 

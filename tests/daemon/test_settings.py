@@ -22,11 +22,22 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Each field of the settings is a key of the file, and what is not named keeps its default."""
-    text = "jobs = 4\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\n"
+    text = (
+        "jobs = 4\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\n"
+        "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
+    )
 
     read = _read(tmp_path / "config.toml", text)
 
-    assert read == Settings(jobs=4, grace_seconds=2.5, sweep_points_max=100, kept_worktrees_max=0)
+    assert read == Settings(
+        jobs=4,
+        grace_seconds=2.5,
+        sweep_points_max=100,
+        kept_worktrees_max=0,
+        new_file_bytes_max=5_000_000_000,
+        new_files_bytes_max=0,
+        new_files_max=3,
+    )
     assert {line.split(" ")[0] for line in text.splitlines()} == set(Settings.__slots__)
     assert _read(tmp_path / "config.toml", "jobs = 4") == Settings(jobs=4)
 
@@ -43,9 +54,7 @@ def test_an_unknown_key_is_named_with_those_that_are_known(tmp_path: Path) -> No
     with pytest.raises(BadSettings) as refused:
         _read(path, "job = 2")
 
-    assert str(refused.value) == (
-        f"{path}: unknown key 'job'; known are grace_seconds, jobs, kept_worktrees_max, sweep_points_max"
-    )
+    assert str(refused.value) == (f"{path}: unknown key 'job'; known are {', '.join(sorted(Settings.__slots__))}")
 
 
 WRONG_VALUES = {
@@ -65,6 +74,8 @@ WRONG_VALUES = {
     ],
     "grace_seconds": ["-0.1", "nan", "inf", "-inf", "false", '"1"', "[]"],
     "sweep_points_max": ["0", "1e4", "nan", "true"],
+    "new_file_bytes_max": ["-1", "'1 MB'", "true", "9007199254740993"],
+    "new_files_max": ["-1", "0.5"],
     "kept_worktrees_max": ["-1", "0.5", "inf", '"all"'],
 }
 MISTAKES = [(key, value) for key, values in WRONG_VALUES.items() for value in values]

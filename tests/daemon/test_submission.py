@@ -14,6 +14,7 @@ from expd.gitio.refs import RefChange, change_ref, experiment_ref
 from expd.gitio.repository import Repository
 from expd.prepare.capture import NoCommit, UnfinishedMerge
 from expd.prepare.names import UnusableName, random_name
+from expd.prepare.newfiles import NewFileLimits
 from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.project import find_project
 from expd.prepare.submission import Circumstances, ExperimentExists, Prepared, prepare
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PARAMS = "lr: 0.1  # rate\nlayers: [1, 2]\nname: base\ntrain:\n  steps: 5\n"
+ROOMY = NewFileLimits(file_bytes_max=10**6, bytes_max=10**6, count_max=100)
 REF = "refs/expd/entries/request1"
 
 
@@ -41,7 +43,7 @@ def _submit(path: Path, *overrides: str, **changed: object) -> Prepared:
     living, rng = changed.pop("living", ()), changed.pop("rng", random.Random(7))
     assert isinstance(living, Collection)
     assert isinstance(rng, random.Random)
-    circumstances = Circumstances(at=time.time(), rng=rng, points_max=20, living_names=living)
+    circumstances = Circumstances(at=time.time(), rng=rng, points_max=20, new_files=ROOMY, living_names=living)
     fields: dict[str, object] = {"request_id": "request1", "cwd": str(cwd), "command": ("sh",), "overrides": overrides}
     request = Submit(**(fields | changed))  # type: ignore[arg-type]  # the names are its fields
     return prepare(request, find_project(cwd, command=request.command), circumstances)

@@ -1,6 +1,7 @@
 """`expctl submit`: freeze the workspace, queue it, give the prompt back."""
 
 import os
+from collections.abc import Sequence
 
 from expctl import requests
 from expctl.fields import Fields, entries_of
@@ -31,6 +32,7 @@ def run(arguments: Arguments, output: Output) -> int:
         seed=arguments.seed or 0,
         preview=arguments.preview,
         on_hold=arguments.hold,
+        include=arguments.include,
     )
     try:
         pages, reply = ask(request)
@@ -42,13 +44,34 @@ def run(arguments: Arguments, output: Output) -> int:
 
         show_points(pages, output)
         return 0
-    entries = entries_of(pages)
-    if not entries or len(entries) != Fields(reply).integer("count"):
+    entries, submitted = entries_of(pages), Fields(reply)
+    if not entries or len(entries) != submitted.integer("count"):
         raise RemoteProtocolError(BAD_MESSAGE, "the entries and their count differ")
+    left_out = submitted.records("left_out")
+    if left_out:
+        _tell_left_out(left_out, submitted.integer("left_out_count"), output)
     output.show(
-        document=lambda: {"entries": [render.submitted_document(entry) for entry in entries]},
+        document=lambda: {
+            "entries": [render.submitted_document(entry) for entry in entries],
+            "left_out": [{"path": file.text("path"), "reason": file.text("reason")} for file in left_out],
+            "left_out_count": submitted.integer("left_out_count"),
+        },
         names=lambda: render.ids(entries),
         lines=lambda: render.submitted_lines(entries),
         table=lambda: render.submitted_rows(entries),
     )
     return 0
+
+
+_WHY = {"secret": "looks like a secret; --include takes it", "repository": "a repository of its own"}
+
+
+def _tell_left_out(left_out: Sequence[Fields], count: int, output: Output) -> None:
+    """Name what was not captured: whoever needs it should know before the run fails."""
+    from expctl.render.terminal import visible  # noqa: PLC0415 - nearly always everything is captured
+
+    for file in left_out:
+        reason = file.text("reason")
+        output.words(f"left out: {visible(file.text('path'))} ({_WHY.get(reason, visible(reason))})")
+    if count > len(left_out):
+        output.words(f"left out: {count - len(left_out)} more")

@@ -149,6 +149,11 @@ class Repository:
                 return None
             return TreeFile(rev=Rev(str(found.id)), mode=int(found.filemode))
 
+    def has_path(self, tree: Rev, path: str) -> bool:
+        """Tell whether a tree holds a file or directory; `.` is the tree itself."""
+        with git_errors(f"tree {tree} can't be read"):
+            return path == "." or path in self._tree(tree)
+
     def read_file(self, tree: Rev, path: str) -> bytes | None:
         """Read one file of a tree; None if there is no such regular file."""
         found = self.file_at(tree, path)

@@ -6,6 +6,7 @@ it was read, and everything is read again.
 """
 
 import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import pygit2
@@ -21,6 +22,10 @@ _PAUSE_SECONDS = 0.001
 """Before reading again, doubled each time: an editor saves a file in milliseconds, and 250 ms in all is patience enough."""
 
 _EVERYTHING = DiffOption.INCLUDE_UNTRACKED | DiffOption.RECURSE_UNTRACKED_DIRS | DiffOption.INCLUDE_TYPECHANGE
+
+
+Choose = Callable[[Sequence[str]], Collection[str]]
+"""Given every new file that Git does not ignore, tells which to leave out; may raise. Asked before any of them is read."""
 
 
 class WorkspaceChanging(Exception):
@@ -39,6 +44,8 @@ class WorkspaceTrees:
     files_tree: Rev
     left_out: tuple[str, ...]
     """What has a history of its own: nested repositories Git does not track, edits inside a submodule."""
+    unchosen: tuple[str, ...]
+    """New files that were not wanted."""
 
 
 def operation_in_progress(repository: Repository) -> str | None:
@@ -49,18 +56,35 @@ def operation_in_progress(repository: Repository) -> str | None:
     return None if state == RepositoryState.NONE else RepositoryState(state).name.lower().replace("_", " ")
 
 
-def read_workspace(repository: Repository) -> WorkspaceTrees:
-    """Store what the workspace holds; raises WorkspaceChanging, or GitFailed naming the file that can't be read."""
+def take_all(_new_files: Sequence[str]) -> Collection[str]:
+    """Leave nothing out."""
+    return ()
+
+
+def read_workspace(repository: Repository, choose: Choose = take_all) -> WorkspaceTrees:
+    """Store what the workspace holds, of new files what `choose` lets pass.
+
+    Raises WorkspaceChanging, GitFailed naming the file that can't be read, and whatever `choose` raises.
+    """
     with git_errors("the index can't be read"):
         index = repository.handle.index
         index.read()
         index_tree = Rev(str(index.write_tree()))
     failure: GitFailed | None = None
     pending: list[pygit2.DiffDelta] = []
+    new: set[str] = set()
     for reading in range(_READS_MAX):
         pending, left_out = _pending(index)
+        new.update(delta.new_file.path for delta in pending if delta.status == DeltaStatus.UNTRACKED)
+        unchosen = set(choose(sorted(new)))
+        pending = [delta for delta in pending if delta.new_file.path not in unchosen]
         if not pending:
-            return WorkspaceTrees(index_tree=index_tree, files_tree=_write_tree(index), left_out=tuple(left_out))
+            return WorkspaceTrees(
+                index_tree=index_tree,
+                files_tree=_write_tree(index),
+                left_out=tuple(left_out),
+                unchosen=tuple(sorted(unchosen)),
+            )
         failures = [_take(index, delta) for delta in pending]
         failure = next((failed for failed in failures if failed is not None), None)
         if reading:

@@ -12,7 +12,7 @@ from expd.gitio.errors import LeavesTree
 from expd.gitio.links import follow_links
 from expd.gitio.refs import ENTRIES, RefChange, change_ref
 from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, TreeFile
-from expd.gitio.workspace import operation_in_progress, read_workspace
+from expd.gitio.workspace import Choose, operation_in_progress, read_workspace, take_all
 from expd.prepare.overrides.apply import edit
 from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.overrides.sweeps import Point
@@ -38,6 +38,10 @@ class Capture:
     baseline_rev: Rev
     index_tree: Rev
     files_tree: Rev
+    left_out: tuple[str, ...] = ()
+    """What other repositories hold."""
+    unchosen: tuple[str, ...] = ()
+    """New files that were not wanted."""
 
 
 def baseline_of(repository: Repository) -> Rev:
@@ -51,11 +55,17 @@ def baseline_of(repository: Repository) -> Rev:
     return baseline
 
 
-def capture_workspace(repository: Repository) -> Capture:
-    """Store what the workspace holds; raises NoCommit, UnfinishedMerge or WorkspaceChanging."""
+def capture_workspace(repository: Repository, choose: Choose = take_all) -> Capture:
+    """Store what the workspace holds; raises NoCommit, UnfinishedMerge, WorkspaceChanging and what `choose` raises."""
     baseline = baseline_of(repository)
-    trees = read_workspace(repository)
-    return Capture(baseline_rev=baseline, index_tree=trees.index_tree, files_tree=trees.files_tree)
+    trees = read_workspace(repository, choose)
+    return Capture(
+        baseline_rev=baseline,
+        index_tree=trees.index_tree,
+        files_tree=trees.files_tree,
+        left_out=trees.left_out,
+        unchosen=trees.unchosen,
+    )
 
 
 def point_tree(

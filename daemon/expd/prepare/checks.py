@@ -33,9 +33,11 @@ from expd.prepare.project import Project
 from expproto.vocabulary import Rev
 
 
-def check_pipeline(repository: Repository, tree: Rev, project: Project, targets: Sequence[str]) -> None:
+def check_pipeline(
+    repository: Repository, tree: Rev, project: Project, targets: Sequence[str], secrets: Sequence[str] = ()
+) -> None:
     """Read the pipeline as it would run; raises PipelineError for its form, its graph, a target it does not have,
-    and what a planned stage reads and would not find.
+    and what a planned stage reads and would not find. `secrets` were left out of the capture.
     """
     workspace = project.location.workspace
     captured = CapturedTree(repository, tree, workspace)
@@ -44,7 +46,7 @@ def check_pipeline(repository: Repository, tree: Rev, project: Project, targets:
     contents = read_declared(captured, project, read_config(workspace / project.root).parsing)
     graph = build_graph(contents.nodes, root)
     addresses = plan(contents, graph, targets, Scope(), root=root, directory=directory)
-    _Check(captured, project, contents, graph).run(addresses)
+    _Check(captured, project, contents, graph, frozenset(secrets)).run(addresses)
 
 
 def _check_captured(tree: CapturedTree, directory: str, root: str) -> None:
@@ -65,6 +67,7 @@ class _Check:
     project: Project
     contents: Contents
     graph: Graph
+    secrets: frozenset[str]
 
     def run(self, addresses: Sequence[str]) -> None:
         """Check each stage that would run if everything had changed; a frozen one never does."""
@@ -97,6 +100,8 @@ class _Check:
             return "it is outside the repository; name it by an absolute path, or bring it in"
         workspace = self.project.location.workspace
         real = workspace / relative(location, ANYWHERE)
+        if relative(location, ANYWHERE) in self.secrets:
+            return "it looks like a secret, and was left out; `--include` takes it"
         if not real.exists():
             return "it does not exist; make it, or let a stage make it"
         if GitIgnore(str(workspace)).ignores(str(real), is_directory=real.is_dir()):

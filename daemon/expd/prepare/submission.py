@@ -6,17 +6,19 @@ Nothing is in the queue before the store has it; until then all there is are obj
 import math
 import os
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
-from expd.prepare.capture import baseline_of, capture_workspace, hold, point_tree, stash_points
+from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, point_tree, stash_points
 from expd.prepare.checks import check_pipeline
 from expd.prepare.data import capture_data
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
+from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser
 from expd.prepare.overrides.sweeps import Point
+from expd.prepare.paths import UnusablePath, below_workspace
 from expd.prepare.points import points_of
 from expd.prepare.project import Project
 from expproto.requests import Submit
@@ -47,15 +49,17 @@ class Prepared:
 
     baseline_rev: Rev
     points: tuple[PreparedPoint, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What preparation needs from outside: the time, chance, a limit, and the names of the repository's living entries."""
+    """What preparation needs from outside: the time, chance, limits, and the names of the repository's living entries."""
 
     at: float
     rng: random.Random
     points_max: int
+    new_files: NewFileLimits
     living_names: Collection[str]
 
 
@@ -69,8 +73,7 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     repository = Repository(project.location.git_directory)
     baseline = baseline_of(repository)
     names = _choose_names(request, circumstances, repository, baseline, points)
-    capture = capture_workspace(repository)
-    capture = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
+    capture = capture_for(repository, project, request.cwd, request.include, circumstances.new_files)
     identity = repository.identity(circumstances.at)
     directory = Path(request.cwd).resolve().relative_to(project.location.workspace).as_posix()
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}
@@ -79,7 +82,7 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         for name, point in zip(names, points, strict=True)
     ]
     if request.command is None:
-        check_pipeline(repository, trees[0][1], project, request.targets)
+        check_pipeline(repository, trees[0][1], project, request.targets, capture.unchosen)
     if request.preview:
         stash_revs = [capture.baseline_rev] * len(trees)
     else:
@@ -91,7 +94,27 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
             PreparedPoint(name=name, stash_rev=rev, params=_for_display(point.values()))
             for name, rev, point in zip(names, stash_revs, points, strict=True)
         ),
+        left_out=left_out_of(capture),
     )
+
+
+def capture_for(
+    repository: Repository, project: Project, cwd: str, include: Sequence[str], limits: NewFileLimits
+) -> Capture:
+    """Capture a project's workspace with the data it tracks; raises what capturing raises, and UnusablePath."""
+    workspace = project.location.workspace
+    included = below_workspace(include, Path(cwd).resolve(), workspace)
+    capture = capture_workspace(repository, chooser(workspace, limits, included))
+    for typed, path in zip(include, included, strict=True):
+        if not repository.has_path(capture.files_tree, path):
+            raise UnusablePath(typed, "it is not there, or Git ignores it", "let .gitignore pass it")
+    return replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
+
+
+def left_out_of(capture: Capture) -> tuple[LeftOut, ...]:
+    """Name what was not captured, and why."""
+    secrets = [LeftOut(path=path, reason="secret") for path in capture.unchosen]
+    return (*secrets, *(LeftOut(path=path, reason="repository") for path in capture.left_out))
 
 
 def _for_display(values: Mapping[str, object]) -> dict[str, object]:

@@ -6,7 +6,9 @@ from expd.gitio.workspace import WorkspaceChanging
 from expd.pipeline.model import PipelineError
 from expd.prepare.capture import NoCommit, UnfinishedMerge
 from expd.prepare.names import UnusableName
+from expd.prepare.newfiles import NewFilesTooLarge
 from expd.prepare.overrides.errors import OverrideError
+from expd.prepare.paths import UnusablePath
 from expd.prepare.project import NothingToRun
 from expd.prepare.submission import ExperimentExists
 from expd.queueing.database import StoreFailed
@@ -47,6 +49,13 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
             return Refusal(code=errors.NAME_TAKEN, data=data)
         case NameTaken():
             return Refusal(code=errors.NAME_TAKEN, data={"name": error.name, "holder": "entry", "entry": error.entry})
+        case UnusablePath():
+            data = {"what": f"{error.path}: {error.problem}", "hint": error.hint}
+            return Refusal(code=errors.USAGE, data=data)
+        case NewFilesTooLarge():
+            largest = [list(item) for item in error.largest]
+            limit = {"setting": error.setting, "limit": error.limit, "found": error.found, "largest": largest}
+            return Refusal(code=errors.TOO_LARGE, data=limit)
         case NothingToRun():
             return Refusal(code=errors.NOTHING_TO_RUN, data={"directory": error.directory})
         case PipelineError():

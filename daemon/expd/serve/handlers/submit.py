@@ -10,6 +10,7 @@ from expd.dispatch.orders import pack_environment
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.repository import Repository
 from expd.prepare.capture import let_go
+from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
 from expd.prepare.submission import Circumstances, Prepared, prepare
 from expd.queueing.entry import Entry, NewEntry, Submission
@@ -17,8 +18,9 @@ from expd.queueing.transitions import NameTaken
 from expd.serve.entries import send_entries
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
+from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
-from expproto.replies import PAGE_ENTRIES, PointPage, PointRecord, Previewed, Submitted
+from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
 from expproto.requests import Submit
 
 _journal = logging.getLogger("expd.serve")
@@ -34,12 +36,18 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
     if request.preview:
         return await _preview(request, services, answer)
     accepted = await services.store.accepted_before(request.request_id)
+    left_out: tuple[LeftOut, ...] = ()
     if not accepted:
         if services.is_stopping():
             raise Refused(STOPPING)
-        accepted = await _accept(request, services)
+        accepted, left_out = await _accept(request, services)
     await send_entries(services, accepted, answer)
-    return Submitted(submission=accepted[0].submission_id, count=len(accepted))
+    return Submitted(
+        submission=accepted[0].submission_id,
+        count=len(accepted),
+        left_out=tuple(LeftOutFile(path=file.path, reason=file.reason) for file in left_out[:LEFT_OUT_MAX]),
+        left_out_count=len(left_out),
+    )
 
 
 async def _preview(request: Submit, services: Services, answer: Answer) -> Previewed:
@@ -69,14 +77,16 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="a sample has at least one point")
 
 
-async def _accept(request: Submit, services: Services) -> list[Entry]:
+async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tuple[LeftOut, ...]]:
     project = await _find_project(request, services)
     for attempt in range(_NAMINGS_MAX):
         prepared = await _prepare(request, project, services)
         try:
-            return await services.store.accept(_submission(request, project, prepared), _entries(prepared))
+            accepted = await services.store.accept(_submission(request, project, prepared), _entries(prepared))
         except NameTaken as error:
             taken = error
+        else:
+            return accepted, prepared.left_out
         await _let_go(request, project, services)
         if request.name or attempt == _NAMINGS_MAX - 1:
             raise taken
@@ -105,9 +115,19 @@ async def _prepare(request: Submit, project: Project, services: Services) -> Pre
         at=time.time(),
         rng=services.rng,
         points_max=services.settings.sweep_points_max,
+        new_files=new_file_limits(services.settings),
         living_names=await services.store.living_names(str(project.location.common_directory)),
     )
     return await trio.to_thread.run_sync(prepare, request, project, circumstances, limiter=services.git)
+
+
+def new_file_limits(settings: Settings) -> NewFileLimits:
+    """Give what may be new, as the user has set it."""
+    return NewFileLimits(
+        file_bytes_max=settings.new_file_bytes_max,
+        bytes_max=settings.new_files_bytes_max,
+        count_max=settings.new_files_max,
+    )
 
 
 def _submission(request: Submit, project: Project, prepared: Prepared) -> Submission:
