@@ -209,7 +209,7 @@ def _too_much_new(data: Data) -> str:
 def _too_large_hint(data: Data) -> str:
     if not data["setting"]:
         return data["hint"]
-    return f"let .gitignore name it, track it with `dvc add`, or raise {data['setting']} in config.toml"
+    return f"let .gitignore name it (-C copies it if the run needs it), track it with `dvc add`, or raise {data['setting']} in config.toml"
 
 
 def _internal(data: Data) -> str:

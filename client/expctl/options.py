@@ -15,6 +15,7 @@ class Arguments:
     action: str
     all: bool
     command: list[str] | None
+    copy_paths: list[str]
     csv: bool
     entries: list[str]
     entry: str
@@ -154,6 +155,10 @@ VERBS: Mapping[str, Verb] = {
         Option("--seed", metavar="N", read=count, help="which sample; the same seed gives the same one (default 0)"),
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
+        Option(
+            "-C", "--copy-paths", metavar="PATH", is_list=True,
+            help="copy this ignored or new file or directory along, without committing it (can be repeated)",
+        ),
         Option(
             "--include", metavar="PATH", is_list=True,
             help="capture this new file although it looks like a secret (can be repeated)",

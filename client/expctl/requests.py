@@ -41,6 +41,7 @@ def submit(
     preview: bool = False,
     on_hold: bool = False,
     include: Sequence[str] = (),
+    copy_paths: Sequence[str] = (),
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -61,6 +62,7 @@ def submit(
         "preview": preview,
         "on_hold": on_hold,
         "include": list(include),
+        "copy_paths": list(copy_paths),
     }
 
 

@@ -11,7 +11,8 @@ class Submit:
     `points` is a file of rows of overrides (CSV or JSON lines) that are combined with `overrides`; `sample` takes so many
     of all, chosen by `seed`. With `preview` nothing is queued; `on_hold` entries wait for their release. `environment`
     is what the run's commands get, as the bytes of environ(7); `umask` likewise. `include` names new files that are captured
-    although they look like secrets; paths are relative to `cwd`.
+    although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
+    relative to `cwd`.
     """
 
     kind = "submit"
@@ -31,6 +32,7 @@ class Submit:
     preview: bool = False
     on_hold: bool = False
     include: tuple[str, ...] = ()
+    copy_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

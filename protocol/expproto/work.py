@@ -27,7 +27,8 @@ class Execute:
     """Run one entry. `run_token` fences the attempt: whatever is reported under another is not this run's.
 
     `root` and `directory` are the project's, relative to the worktree; `cache` is absolute; `record` is where the
-    outcome is written before it is reported, `log` where output goes.
+    outcome is written before it is reported, `log` where output goes. `copies` is the hash of the listing of files that
+    are copied into the worktree beside what was captured.
     """
 
     kind = "execute"
@@ -53,6 +54,7 @@ class Execute:
     record: str
     grace_seconds: float
     kept_worktrees_max: int
+    copies: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

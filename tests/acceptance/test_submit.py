@@ -1,5 +1,6 @@
 """`expctl submit`: frozen, queued, acknowledged; refused with a reason, and nothing changed."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -179,6 +180,74 @@ def test_a_nested_repository_is_left_out_and_named(daemon: RunningDaemon, reposi
 
     assert submitted.returncode == 0
     assert submitted.stderr == b"left out: vendor/lib/ (a repository of its own)\n"
+
+
+def test_copied_paths_are_in_the_run_and_not_in_its_result(daemon: RunningDaemon, repository: Path) -> None:
+    """What -C names is there as it was at submit, is the run's own to change, and is committed nowhere."""
+    write_files(
+        repository, {".gitignore": "/model.bin\n/big\n", "big/deep/a.txt": "as submitted\n", "new.txt": "new\n"}
+    )
+    write_files(repository, {".env": "TOKEN=1\n", "sub/x": ""})
+    (repository / "big" / "tool").write_text("#!/bin/sh\necho the tool runs\n")
+    (repository / "big" / "tool").chmod(0o755)
+    (repository / "big" / "link").symlink_to("deep/a.txt")
+    before = everything_of(repository)
+    script = "cat big/link .env new.txt && big/tool && echo changed > big/deep/a.txt && echo made > made.txt"
+    arguments = ["-C", "../big", "-C", "../.env", "--copy-paths", "../new.txt", "--", "sh", "-c", f"cd .. && {script}"]
+
+    daemon.expctl(repository, "pause")
+    submitted = daemon.run_expctl(repository / "sub", "submit", "-n", "one", *arguments)
+    unchanged = everything_of(repository) == before
+    daemon.run_expctl(repository / "sub", "submit", "-n", "two", *arguments)
+    write_files(repository, {"big/deep/a.txt": "edited since\n"})
+    daemon.expctl(repository, "resume")
+
+    assert unchanged
+    assert (submitted.returncode, submitted.stderr) == (0, b"")
+    for name in ("one", "two"):
+        followed = daemon.run_expctl(repository, "follow", name)
+        assert (followed.returncode, followed.stdout) == (0, b"as submitted\nTOKEN=1\nnew\nthe tool runs\n")
+        revs = daemon.entries(repository, name)[0]
+        for rev in (revs["stash_rev"], revs["experiment_rev"]):
+            held = git(repository, "ls-tree", "-r", "--name-only", str(rev)).split()
+            assert not {"new.txt", ".env", "big/deep/a.txt", "big/tool", "big/link"} & set(held)
+    assert "made.txt" in git(repository, "ls-tree", "-r", "--name-only", _rev(daemon, repository)).split()
+
+
+def test_copied_path_satisfies_a_dependency(daemon: RunningDaemon, repository: Path) -> None:
+    """A stage may depend on an ignored file if it is copied along."""
+    write_files(repository, {"data.csv": "1\n", ".gitignore": "/model.bin\n/data.csv\n"})
+    write_files(repository, {"dvc.yaml": "stages:\n  train:\n    cmd: cat data.csv\n    deps: [data.csv]\n"})
+
+    daemon.expctl(repository, "submit", "-n", "copied", "-C", "data.csv")
+    daemon.expctl(repository, "wait", "copied")
+
+    assert "data.csv" not in git(repository, "ls-tree", "-r", "--name-only", _rev(daemon, repository)).split()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nope", b"nope: it can't be copied: No such file"),
+        ("..", b"..: it is outside the repository"),
+        (".", b".: the workspace and its Git directory"),
+        (".git/config", b".git/config: the workspace and its Git directory"),
+        ("link/x", b"link/x: it lies behind the link link"),
+        ("pipe", b"pipe: it is neither a file nor a directory"),
+    ],
+)
+def test_path_that_can_not_be_copied_is_refused(
+    daemon: RunningDaemon, repository: Path, path: str, said: bytes
+) -> None:
+    """A path that is not there, not inside, or no file at all is named before anything is queued."""
+    (repository / "link").symlink_to("/tmp")
+    os.mkfifo(repository / "pipe")
+
+    refused = daemon.run_expctl(repository, "submit", "-C", path)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(b"expctl: " + said)
+    assert daemon.entries(repository) == []
 
 
 def test_environment_of_the_submitter_reaches_the_run(daemon: RunningDaemon, repository: Path) -> None:

@@ -43,6 +43,7 @@ SUBMIT = requests.submit(
     environment=[(b"A", b"\xff")],
     umask=0o27,
     include=["i"],
+    copy_paths=["p"],
 )
 
 
@@ -64,6 +65,7 @@ SUBMIT = requests.submit(
                 environment=((b"A", b"\xff"),),
                 umask=0o27,
                 include=("i",),
+                copy_paths=("p",),
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),

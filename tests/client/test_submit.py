@@ -43,6 +43,8 @@ def test_submit_sends_what_was_asked(
             "eval",
             "--include",
             ".env",
+            "-C",
+            "big",
         )
 
     (request,) = daemon.requests
@@ -52,7 +54,7 @@ def test_submit_sends_what_was_asked(
     assert (request.name, request.message, request.force) == ("x", "why", True)
     assert (request.targets, request.command) == (("train", "eval"), None)
     assert len(bytes.fromhex(request.request_id)) == 16
-    assert request.include == (".env",)
+    assert (request.include, request.copy_paths) == ((".env",), ("big",))
     assert request.umask == _umask()
 
 
@@ -181,7 +183,7 @@ def test_submit_with_too_much_that_is_new_names_the_largest(sock: Path, expctl: 
     assert rest == [
         "          2000  a\\x1b.bin",
         "            11  b",
-        "  let .gitignore name it, track it with `dvc add`, or raise new_file_bytes_max in config.toml",
+        "  let .gitignore name it (-C copies it if the run needs it), track it with `dvc add`, or raise new_file_bytes_max in config.toml",
     ]
 
 

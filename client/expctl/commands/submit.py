@@ -33,6 +33,7 @@ def run(arguments: Arguments, output: Output) -> int:
         preview=arguments.preview,
         on_hold=arguments.hold,
         include=arguments.include,
+        copy_paths=arguments.copy_paths,
     )
     try:
         pages, reply = ask(request)

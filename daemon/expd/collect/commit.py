@@ -6,7 +6,7 @@ gone through). A command without a pipeline declares nothing, so every new file 
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -27,13 +27,15 @@ _PRIVATE_TO_DVC = frozenset({"cache", "tmp", "config.local"})
 class Harvest:
     """What a run left, as paths relative to the worktree: `touched` and `deleted` were checked out, `made` were not.
 
-    `made` may name directories, and things that do not exist; `cached_by_size` sends large files of it to the cache.
+    `made` may name directories, and things that do not exist; what was `copied` into the worktree is passed over;
+    `cached_by_size` sends large files to the cache.
     """
 
     touched: Sequence[str]
     deleted: Sequence[str]
     made: Sequence[str]
     cached_by_size: bool = False
+    copied: Container[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ def commit_experiment(
     for path in harvest.touched:
         changes[path] = slot.store_file(path)
     changes |= dict.fromkeys(_private_by_capture(repository, order))
-    for path in _files_below(worktree, harvest.made, slot.is_ignored):
+    made = _files_below(worktree, harvest.made, slot.is_ignored)
+    for path in (path for path in made if path not in harvest.copied):
         if harvest.cached_by_size and _is_large(worktree / path):
             path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
             changes[path] = TreeFile(rev=repository.write_blob(content), mode=REGULAR)

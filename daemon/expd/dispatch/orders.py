@@ -38,6 +38,7 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         record=run.record,
         grace_seconds=settings.grace_seconds,
         kept_worktrees_max=settings.kept_worktrees_max,
+        copies=submission.copies,
     )
 
 

@@ -22,6 +22,8 @@ from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slot import Slot, lay_git_directory
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
+from expd.pipeline.copies import copies_store, place_copies
+from expd.pipeline.graph import is_tracked
 from expd.pipeline.localconfig import local_config_text
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import PipelineError
@@ -46,6 +48,7 @@ class Run:
         self._cancel_reason = ""
         self._worktree = Path(order.worktree)
         self._user_git = Path(order.git_directory)
+        self._copied: frozenset[str] = frozenset()
 
     def cancel(self, reason: str) -> None:
         """End the run and all it started; its outcome will be Cancelled."""
@@ -100,6 +103,7 @@ class Run:
         order = self.order
         manifest = await trio.to_thread.run_sync(again_if_disturbed, self._prepare)
         cache = await trio.to_thread.run_sync(self._open_cache)
+        await trio.to_thread.run_sync(self._place_copies)
         if order.command is not None:
             await self._run_command(order.command, log)
             await self._tell(Collecting(run=order.run, run_token=order.run_token))
@@ -129,6 +133,12 @@ class Run:
         slot.write_index(tree)
         self._write_local_config()
         return manifest
+
+    def _place_copies(self) -> None:
+        """Copy what was named with --copy-paths; it is no part of the experiment's commit."""
+        if self.order.copies is not None:
+            store = copies_store(self._user_git, trio.from_thread.check_cancelled)
+            self._copied = place_copies(self.order.copies, store, self._worktree)
 
     def _write_local_config(self) -> None:
         """Let a `dvc` that a stage calls use the user's cache and local settings, as DVC's own worktrees do."""
@@ -176,7 +186,9 @@ class Run:
         slot = Slot(self._worktree, self._user_git)
         changes = tracked_changes(self._worktree, manifest)
         made = new_files(self._worktree, manifest, slot.is_ignored)
-        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, cached_by_size=True)
+        harvest = Harvest(
+            touched=changes.touched, deleted=changes.deleted, made=made, copied=self._copied, cached_by_size=True
+        )
         return self._commit(harvest, command_message(command), cache)
 
     def _commit_stages(self, manifest: Manifest, project: Project, done: StagesDone, cache: Cache) -> Rev:
@@ -186,7 +198,9 @@ class Run:
         declared += [file.path for file in (*results.metrics, *results.plots) if file.fingerprint is None]
         declared += [file.path for file in results.params]
         made = [(Path(self.order.root) / path).as_posix() for path in declared]
-        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made)
+        outs = {out.location: out for node in project.contents.nodes for out in node.outs}
+        copied = {path for path in self._copied if not is_tracked(str(self._worktree / path), outs)}
+        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, copied=copied)
         return self._commit(harvest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
 
     def _commit(self, harvest: Harvest, message: str, cache: Cache) -> Rev:

@@ -33,11 +33,19 @@ from expd.prepare.project import Project
 from expproto.vocabulary import Rev
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """New files that are not in the capture: paths that are copied beside it, and secrets left at home."""
+
+    copied: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+
+
 def check_pipeline(
-    repository: Repository, tree: Rev, project: Project, targets: Sequence[str], secrets: Sequence[str] = ()
+    repository: Repository, tree: Rev, project: Project, targets: Sequence[str], beside: Beside | None = None
 ) -> None:
     """Read the pipeline as it would run; raises PipelineError for its form, its graph, a target it does not have,
-    and what a planned stage reads and would not find. `secrets` were left out of the capture.
+    and what a planned stage reads and would not find.
     """
     workspace = project.location.workspace
     captured = CapturedTree(repository, tree, workspace)
@@ -46,7 +54,7 @@ def check_pipeline(
     contents = read_declared(captured, project, read_config(workspace / project.root).parsing)
     graph = build_graph(contents.nodes, root)
     addresses = plan(contents, graph, targets, Scope(), root=root, directory=directory)
-    _Check(captured, project, contents, graph, frozenset(secrets)).run(addresses)
+    _Check(captured, project, contents, graph, beside or Beside()).run(addresses)
 
 
 def _check_captured(tree: CapturedTree, directory: str, root: str) -> None:
@@ -67,7 +75,7 @@ class _Check:
     project: Project
     contents: Contents
     graph: Graph
-    secrets: frozenset[str]
+    beside: Beside
 
     def run(self, addresses: Sequence[str]) -> None:
         """Check each stage that would run if everything had changed; a frozen one never does."""
@@ -78,10 +86,15 @@ class _Check:
             if stage.frozen:
                 continue
             for read in stage.reads:
-                if not (is_tracked(read.location, made) or read.location in around):
+                if not (is_tracked(read.location, made) or read.location in around or self._is_copied(read.location)):
                     self._check_read(stage, read)
             for data_file, out in self._tracked_data(stage):
                 self._check_data(stage, data_file, out)
+
+    def _is_copied(self, location: str) -> bool:
+        """Tell whether something is copied to this place, or below it."""
+        copied = [locate(ANYWHERE, path) for path in self.beside.copied]
+        return any(is_within(location, place) or is_within(place, location) for place in copied)
 
     def _check_read(self, stage: Stage, read: Dependency | ParamsDependency) -> None:
         is_elsewhere = posixpath.isabs(read.path) and not is_within(read.location, ANYWHERE)
@@ -100,12 +113,12 @@ class _Check:
             return "it is outside the repository; name it by an absolute path, or bring it in"
         workspace = self.project.location.workspace
         real = workspace / relative(location, ANYWHERE)
-        if relative(location, ANYWHERE) in self.secrets:
+        if relative(location, ANYWHERE) in self.beside.secrets:
             return "it looks like a secret, and was left out; `--include` takes it"
         if not real.exists():
             return "it does not exist; make it, or let a stage make it"
         if GitIgnore(str(workspace)).ignores(str(real), is_directory=real.is_dir()):
-            return "Git ignores it, and what is ignored is not captured; track it with `dvc add`, or let .gitignore pass it"
+            return "Git ignores it, and what is ignored is not captured; copy it with -C, or track it with `dvc add`"
         if real.is_dir():
             return "it holds no file that Git could hold; put one into it, or let a stage make it"
         return "it belongs to another repository, and is not captured; commit it here, or track it with `dvc add`"

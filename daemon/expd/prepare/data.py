@@ -4,6 +4,8 @@ The user's own `.dvc` file stays as it is, as with `dvc exp run`; what was captu
 are remembered by stat data in a memo of ours beside the repository, so that only what changed is read.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from expd.gitio.repository import REGULAR, Repository, TreeFile
@@ -37,14 +39,20 @@ def _capture(root: Path, project: Project) -> dict[str, str]:
     """Store what was edited, with the hashes that are known from before."""
     config = read_config(root)
     cache = Cache(project.cache, types=config.cache_types, shared=config.cache_shared)
+    with remembered_hashes(project) as memo:
+        return capture_sources(root, cache=cache, memo=memo)
+
+
+@contextmanager
+def remembered_hashes(project: Project) -> Iterator[HashMemo]:
+    """Give the hashes known from before; those that are learnt are kept for the next submission."""
     memo, file = HashMemo(), project.location.private_directory / _MEMO_NAME
     memo.load(file)
     known = len(memo)
-    texts = capture_sources(root, cache=cache, memo=memo)
-    if texts or len(memo) != known:
+    yield memo
+    if len(memo) != known:
         file.parent.mkdir(parents=True, exist_ok=True)
         memo.save(file)
-    return texts
 
 
 def _is_data_file(path: str) -> bool:

@@ -68,14 +68,23 @@ def is_named(path: str, names: Iterable[str]) -> bool:
     return any(name in {".", path} or path.startswith(f"{name}/") for name in names)
 
 
-def chooser(workspace: Path, limits: NewFileLimits, include: Sequence[str]) -> Callable[[Sequence[str]], list[str]]:
+def is_kept_home(path: str, include: Sequence[str]) -> bool:
+    """Tell whether a new file looks like a secret and was not asked for."""
+    return looks_like_secret(path) and not is_named(path, include)
+
+
+def chooser(
+    workspace: Path, limits: NewFileLimits, include: Sequence[str], copied: Sequence[str] = ()
+) -> Callable[[Sequence[str]], list[str]]:
     """Make the choice for one workspace: paths relative to it, secrets left out unless `include` names them.
+
+    What is `copied` beside the capture is left out too.
 
     What it gives raises NewFilesTooLarge.
     """
 
     def choose(new_files: Sequence[str]) -> list[str]:
-        unwanted = [path for path in new_files if looks_like_secret(path) and not is_named(path, include)]
+        unwanted = [path for path in new_files if is_named(path, copied) or is_kept_home(path, include)]
         check_sizes(_sizes(workspace, sorted(set(new_files) - set(unwanted))), limits)
         return unwanted
 

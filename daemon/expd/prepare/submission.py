@@ -13,10 +13,11 @@ from pathlib import Path
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, point_tree, stash_points
-from expd.prepare.checks import check_pipeline
+from expd.prepare.checks import Beside, check_pipeline
+from expd.prepare.copied import check_copied, store_copied
 from expd.prepare.data import capture_data
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
-from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser
+from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser, is_named
 from expd.prepare.overrides.sweeps import Point
 from expd.prepare.paths import UnusablePath, below_workspace
 from expd.prepare.points import points_of
@@ -50,6 +51,8 @@ class Prepared:
     baseline_rev: Rev
     points: tuple[PreparedPoint, ...]
     left_out: tuple[LeftOut, ...]
+    copies: str | None
+    """The listing of what is copied beside the capture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +76,24 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     repository = Repository(project.location.git_directory)
     baseline = baseline_of(repository)
     names = _choose_names(request, circumstances, repository, baseline, points)
-    capture = capture_for(repository, project, request.cwd, request.include, circumstances.new_files)
+    cwd, workspace = Path(request.cwd).resolve(), project.location.workspace
+    copied = check_copied(request.copy_paths, cwd, workspace)
+    capture = capture_for(repository, project, Wishes(cwd, request.include, copied), circumstances.new_files)
+    secrets = [file.path for file in left_out_of(capture, copied) if file.reason == "secret"]
     identity = repository.identity(circumstances.at)
-    directory = Path(request.cwd).resolve().relative_to(project.location.workspace).as_posix()
+    directory = cwd.relative_to(workspace).as_posix()
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}
     trees = [
         (name, point_tree(repository, capture, point, directory, environment))
         for name, point in zip(names, points, strict=True)
     ]
     if request.command is None:
-        check_pipeline(repository, trees[0][1], project, request.targets, capture.unchosen)
+        check_pipeline(repository, trees[0][1], project, request.targets, Beside(copied=copied, secrets=secrets))
+    copies = None
     if request.preview:
         stash_revs = [capture.baseline_rev] * len(trees)
     else:
+        copies = store_copied(copied, repository.files_of(capture.files_tree) if copied else (), project)
         stash_revs = stash_points(repository, capture, trees, identity)
         hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
     return Prepared(
@@ -94,27 +102,38 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
             PreparedPoint(name=name, stash_rev=rev, params=_for_display(point.values()))
             for name, rev, point in zip(names, stash_revs, points, strict=True)
         ),
-        left_out=left_out_of(capture),
+        left_out=left_out_of(capture, copied),
+        copies=copies,
     )
 
 
-def capture_for(
-    repository: Repository, project: Project, cwd: str, include: Sequence[str], limits: NewFileLimits
-) -> Capture:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked of a capture: secrets to include, as typed in `cwd`, and paths that are copied beside it."""
+
+    cwd: Path
+    include: Sequence[str]
+    copied: Sequence[str]
+
+
+def capture_for(repository: Repository, project: Project, wishes: Wishes, limits: NewFileLimits) -> Capture:
     """Capture a project's workspace with the data it tracks; raises what capturing raises, and UnusablePath."""
     workspace = project.location.workspace
-    included = below_workspace(include, Path(cwd).resolve(), workspace)
-    capture = capture_workspace(repository, chooser(workspace, limits, included))
-    for typed, path in zip(include, included, strict=True):
+    included = below_workspace(wishes.include, wishes.cwd, workspace)
+    capture = capture_workspace(repository, chooser(workspace, limits, included, wishes.copied))
+    for typed, path in zip(wishes.include, included, strict=True):
         if not repository.has_path(capture.files_tree, path):
-            raise UnusablePath(typed, "it is not there, or Git ignores it", "let .gitignore pass it")
+            raise UnusablePath(
+                typed, "it is not there, or Git ignores it", "let .gitignore pass it, or copy it with -C"
+            )
     return replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
 
 
-def left_out_of(capture: Capture) -> tuple[LeftOut, ...]:
-    """Name what was not captured, and why."""
-    secrets = [LeftOut(path=path, reason="secret") for path in capture.unchosen]
-    return (*secrets, *(LeftOut(path=path, reason="repository") for path in capture.left_out))
+def left_out_of(capture: Capture, copied: Sequence[str]) -> tuple[LeftOut, ...]:
+    """Name what was neither captured nor is copied, and why."""
+    found = [LeftOut(path=path, reason="secret") for path in capture.unchosen]
+    found += [LeftOut(path=path, reason="repository") for path in capture.left_out]
+    return tuple(file for file in found if not is_named(file.path.rstrip("/"), copied))
 
 
 def _for_display(values: Mapping[str, object]) -> dict[str, object]:

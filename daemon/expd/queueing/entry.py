@@ -53,6 +53,8 @@ class Submission:
     name: str | None = None
     """What was asked for as name: that of the entry, or of the whole sweep."""
     on_hold: bool = False
+    copies: str | None = None
+    """The listing of what is copied beside the capture (`pipeline.copies`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.state, entries.outcome,
        entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
-       submissions.targets, submissions.force, submissions.umask, submissions.submitted_at,
+       submissions.targets, submissions.force, submissions.umask, submissions.submitted_at, submissions.copies,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
 FROM entries
@@ -65,6 +65,7 @@ def _submission_from_row(row: Row) -> Submission:
         umask=row["umask"],
         environment=b"",
         submitted_at=row["submitted_at"],
+        copies=row["copies"],
     )
 
 

@@ -16,6 +16,7 @@ CREATE TABLE submissions (
     force         INTEGER NOT NULL CHECK (force IN (0, 1)),
     umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
     name          TEXT,                                   -- as asked for: the entry's, or the whole sweep's
+    copies        TEXT CHECK (copies IS NULL OR length(copies) = 32), -- the listing of files copied beside the capture
     submitted_at  REAL NOT NULL
 ) STRICT;
 CREATE INDEX submissions_by_name ON submissions (name) WHERE name IS NOT NULL;

@@ -86,6 +86,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "umask": submission.umask,
         "name": submission.name,
         "submitted_at": submission.submitted_at,
+        "copies": submission.copies,
     }
     submission_id = _insert(cursor, "submissions", columns)
     _insert(cursor, "environments", {"submission": submission_id, "variables": submission.environment})

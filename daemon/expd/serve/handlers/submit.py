@@ -148,6 +148,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared) -> Submis
         submitted_at=time.time(),
         name=request.name,
         on_hold=request.on_hold,
+        copies=prepared.copies,
     )
 
 
