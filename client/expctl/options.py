@@ -20,6 +20,7 @@ class Arguments:
     entries: list[str]
     entry: str
     experiment: str
+    explain: bool
     force: bool
     help: bool
     hold: bool
@@ -159,6 +160,7 @@ VERBS: Mapping[str, Verb] = {
             "-C", "--copy-paths", metavar="PATH", is_list=True,
             help="copy this ignored or new file or directory along, without committing it (can be repeated)",
         ),
+        Option("--explain", help="only show what would be taken along and what not; queue nothing"),
         Option(
             "--include", metavar="PATH", is_list=True,
             help="capture this new file although it looks like a secret (can be repeated)",

@@ -46,6 +46,7 @@ ROOT = 0
 _ENTRIES, _NOTHING = frozenset({"entry_page"}), frozenset[str]()
 ANSWERS = {
     "submit": (_ENTRIES | {"point_page"}, {"submitted", "previewed"}),
+    "explain": (frozenset({"capture_page"}), {"explained"}),
     "status": (_ENTRIES, {"listed"}),
     "wait": (_ENTRIES, {"waited"}),
     "cancel": (_ENTRIES, {"cancel_accepted"}),

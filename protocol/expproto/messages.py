@@ -11,12 +11,14 @@ from expproto.errors import UNKNOWN_MESSAGE, RemoteProtocolError
 from expproto.fields import from_map, kind_of, to_map
 from expproto.replies import (
     CancelAccepted,
+    CapturePage,
     DaemonShown,
     Ended,
     EntriesChanged,
     EntryPage,
     Event,
     ExperimentPage,
+    Explained,
     Fetched,
     Followed,
     Inspected,
@@ -35,6 +37,7 @@ from expproto.replies import (
 from expproto.requests import (
     AskDaemon,
     Cancel,
+    Explain,
     Follow,
     Get,
     Inspect,
@@ -77,8 +80,9 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Rename, Pause, Resume, SetJobs, AskDaemon, Stop,
-    EntryPage, ExperimentPage, PointPage, Output, Ended, Submitted, Previewed, EntriesChanged, Listed, Shown, Inspected, Fetched, Followed, Waited,
+    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Rename, Pause, Resume, SetJobs, AskDaemon,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, Explained,
+    Listed, Shown, Inspected, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,
 )  # fmt: skip

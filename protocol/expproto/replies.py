@@ -7,6 +7,8 @@ from expproto.vocabulary import EntryId, EntryState, Outcome, Rev
 
 PAGE_ENTRIES = 200
 """Entries in one page: with long names and a dozen parameters each, about 200 kB, far below a frame."""
+PAGE_FILES = 500
+"""Files in one page: at the 4096 bytes a path can have, half a frame."""
 LEFT_OUT_MAX = 200
 """Files left out that one answer names: more than a person reads, far below a frame."""
 OUTPUT_BYTES = 64 * 1024
@@ -109,6 +111,27 @@ class PointPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureRecord:
+    """What becomes of one path: `changed`, `new`, `deleted` and `data` are captured, `copied` goes along beside it.
+
+    `secret`, `repository` and `ignored` say why it is left out. `size` is in bytes.
+    """
+
+    kind = "capture_record"
+    path: str
+    fate: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePage:
+    """Some paths; `Explained` follows when there are no more pages."""
+
+    kind = "capture_page"
+    files: tuple[CaptureRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """Bytes of a log, exactly as written, from `offset` on."""
 
@@ -128,7 +151,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = EntryPage | ExperimentPage | PointPage | Output | Ended
+Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +191,14 @@ class EntriesChanged:
     """The change is on disk; the pages before show the entries as they are now: answers Release and Rename."""
 
     kind = "entries_changed"
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The pages before were all: answers Explain."""
+
+    kind = "explained"
     count: int
 
 
@@ -288,6 +319,7 @@ Reply = (
     Submitted
     | Previewed
     | EntriesChanged
+    | Explained
     | Listed
     | Shown
     | Inspected

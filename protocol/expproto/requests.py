@@ -36,6 +36,20 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Explain:
+    """Tell what a submission at `cwd` would take along and what it would leave out; nothing is queued.
+
+    Neither overrides nor the pipeline are looked at. The fields are those of Submit.
+    """
+
+    kind = "explain"
+    cwd: str
+    command: tuple[str, ...] | None = None
+    include: tuple[str, ...] = ()
+    copy_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """List entries: those named (id, name or rev; a name means one of the repository at `cwd`), or all."""
 
@@ -169,6 +183,7 @@ class Stop:
 
 Request = (
     Submit
+    | Explain
     | Status
     | Show
     | Inspect

@@ -250,6 +250,44 @@ def test_path_that_can_not_be_copied_is_refused(
     assert daemon.entries(repository) == []
 
 
+def test_explain_tells_every_fate_and_queues_nothing(daemon: RunningDaemon, repository: Path) -> None:
+    """What is changed, new, deleted, copied or left out is listed with its size; no ref is written, nothing is touched."""
+    write_files(repository, {"gone.txt": "gone\n", "data.txt": "one\n"})
+    subprocess.run([BIN / "dvc", "add", "-q", "data.txt"], cwd=repository, env=daemon.environ, check=True)
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "data")
+    write_files(repository, {"data.txt": "edited\n", "train.sh": "exit 0\n", "new/file.txt": "new\n", ".env": "T=1\n"})
+    write_files(repository, {"model.bin": "ignored\n", "big/a": "12345", "big/b": "67"})
+    (repository / "gone.txt").unlink()
+    a_repository(repository / "vendor", {"x.py": ""})
+    before = {name: value for name, value in everything_of(repository).items() if not name.startswith(".dvc/")}
+
+    printed = daemon.expctl(repository, "submit", "--explain", "-C", "big")
+    document = daemon.expctl_json(repository, "submit", "--explain", "--include", ".env")
+    refused = daemon.run_expctl(repository, "submit", "--explain", "-C", "nope")
+
+    after = {name: value for name, value in everything_of(repository).items() if not name.startswith(".dvc/")}
+    size = (repository / "data.txt.dvc").stat().st_size
+    lines = printed.splitlines()
+    assert lines[:8] == [
+        f"data\tdata.txt.dvc\t{size}",
+        "deleted\tgone.txt\t",
+        "new\tnew/file.txt\t4",
+        "changed\ttrain.sh\t7",
+        "copied\tbig\t7",
+        "secret\t.env\t4",
+        "repository\tvendor/\t",
+        "ignored\t.dvc/cache/\t",
+    ]
+    assert "ignored\tmodel.bin\t8" in lines
+    assert {"path": ".env", "fate": "new", "taken": True, "size": 4} in rows(document, "files")
+    assert {"path": "model.bin", "fate": "ignored", "taken": False, "size": 8} in rows(document, "files")
+    assert refused.returncode == 2
+    assert after == before
+    assert daemon.entries(repository) == []
+    assert git(repository, "for-each-ref", "refs/expd") == ""
+
+
 def test_environment_of_the_submitter_reaches_the_run(daemon: RunningDaemon, repository: Path) -> None:
     """A run has the submitter's variables, the four of DVC, and no buffering."""
     names = "MY_TOKEN DVC_ROOT DVC_STAGE DVC_EXP_NAME DVC_EXP_BASELINE_REV PYTHONUNBUFFERED"

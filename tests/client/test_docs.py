@@ -13,10 +13,15 @@ from client.test_results import LIST, ONE
 from expctl.failures import SENTENCES, describe
 from expctl.options import VERBS
 from expctl.trouble import Trouble
-from expproto.replies import Listed, PoolShown, Submitted
+from expproto.replies import CapturePage, CaptureRecord, Explained, Listed, PoolShown, Submitted
 
 DOCS = Path(__file__).parents[2] / "docs"
 STATUS: list[Step] = [a_page(an_entry()), Listed(count=1, paused=False)]
+
+
+def a_page_of_files() -> CapturePage:
+    """Give a page with one file."""
+    return CapturePage(files=(CaptureRecord(path="a", fate="new", size=1),))
 
 
 def test_exit_codes_of_every_error_are_documented() -> None:
@@ -31,6 +36,7 @@ def test_exit_codes_of_every_error_are_documented() -> None:
     ("argv", "answer"),
     [
         (["submit"], [a_page(an_entry()), Submitted(submission=1, count=1)]),
+        (["submit", "--explain"], [a_page_of_files(), Explained(count=1)]),
         (["status"], STATUS),
         (["show"], LIST),
         (["show", "1"], [ONE]),

@@ -17,6 +17,10 @@ def run(arguments: Arguments, output: Output) -> int:
     """Submit, and show the entries that came of it."""
     if arguments.command == []:
         raise Trouble(USAGE, {"what": "there is no command after --"})
+    if arguments.explain:
+        from expctl.commands.explain import run as explain  # noqa: PLC0415 - the typed messages cost 35 ms
+
+        return explain(arguments, output)
     request = requests.submit(
         cwd=os.getcwd(),  # noqa: PTH109 - pathlib costs 10 ms
         overrides=arguments.set_param,

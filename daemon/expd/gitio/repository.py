@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pygit2
-from pygit2.enums import FileMode
+from pygit2.enums import DeltaStatus, FileMode
 
 from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expproto.vocabulary import Rev
@@ -187,6 +187,13 @@ class Repository:
         with git_errors(f"trees {old_tree} and {new_tree} can't be compared"):
             diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
             return sorted({os.fsdecode(delta.new_file.raw_path) for delta in diff.deltas})
+
+    def differences(self, old_tree: Rev, new_tree: Rev) -> dict[str, str]:
+        """Tell of each path that two trees do not hold alike whether it is `new`, `deleted` or `changed`."""
+        names = {DeltaStatus.ADDED: "new", DeltaStatus.DELETED: "deleted"}
+        with git_errors(f"trees {old_tree} and {new_tree} can't be compared"):
+            diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
+            return {os.fsdecode(item.new_file.raw_path): names.get(item.status, "changed") for item in diff.deltas}
 
     def objects_added(self, old_tree: Rev, new_tree: Rev) -> list[Rev]:
         """List the blobs that a tree has and another lacks."""

@@ -5,6 +5,7 @@ differs is stored as objects. Afterwards the same comparison must find nothing m
 it was read, and everything is read again.
 """
 
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,15 @@ def read_workspace(repository: Repository, choose: Choose = take_all) -> Workspa
         if reading:
             time.sleep(_PAUSE_SECONDS * 2**reading)
     raise failure or WorkspaceChanging(pending[0].new_file.path)
+
+
+def ignored_paths(repository: Repository) -> list[str]:
+    """List what Git ignores, a directory that is ignored whole as one path ending in a slash."""
+    with git_errors("the workspace can't be read"):
+        index = repository.handle.index
+        index.read()
+        deltas = index.diff_to_workdir(DiffOption.INCLUDE_IGNORED).deltas
+        return sorted(os.fsdecode(delta.new_file.raw_path) for delta in deltas if delta.status == DeltaStatus.IGNORED)
 
 
 def _pending(index: pygit2.Index) -> tuple[list[pygit2.DiffDelta], list[str]]:

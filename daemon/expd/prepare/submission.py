@@ -78,7 +78,8 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     names = _choose_names(request, circumstances, repository, baseline, points)
     cwd, workspace = Path(request.cwd).resolve(), project.location.workspace
     copied = check_copied(request.copy_paths, cwd, workspace)
-    capture = capture_for(repository, project, Wishes(cwd, request.include, copied), circumstances.new_files)
+    capture = capture_files(repository, project, Wishes(cwd, request.include, copied), circumstances.new_files)
+    capture = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
     secrets = [file.path for file in left_out_of(capture, copied) if file.reason == "secret"]
     identity = repository.identity(circumstances.at)
     directory = cwd.relative_to(workspace).as_posix()
@@ -116,8 +117,8 @@ class Wishes:
     copied: Sequence[str]
 
 
-def capture_for(repository: Repository, project: Project, wishes: Wishes, limits: NewFileLimits) -> Capture:
-    """Capture a project's workspace with the data it tracks; raises what capturing raises, and UnusablePath."""
+def capture_files(repository: Repository, project: Project, wishes: Wishes, limits: NewFileLimits) -> Capture:
+    """Capture a project's workspace as asked; raises what capturing raises, and UnusablePath."""
     workspace = project.location.workspace
     included = below_workspace(wishes.include, wishes.cwd, workspace)
     capture = capture_workspace(repository, chooser(workspace, limits, included, wishes.copied))
@@ -126,7 +127,7 @@ def capture_for(repository: Repository, project: Project, wishes: Wishes, limits
             raise UnusablePath(
                 typed, "it is not there, or Git ignores it", "let .gitignore pass it, or copy it with -C"
             )
-    return replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
+    return capture
 
 
 def left_out_of(capture: Capture, copied: Sequence[str]) -> tuple[LeftOut, ...]:

@@ -12,7 +12,21 @@ import struct
 
 import trio
 
-from expd.serve.handlers import cancel, daemon, follow, get, inspect, pool, release, rename, show, status, submit, wait
+from expd.serve.handlers import (
+    cancel,
+    daemon,
+    explain,
+    follow,
+    get,
+    inspect,
+    pool,
+    release,
+    rename,
+    show,
+    status,
+    submit,
+    wait,
+)
 from expd.serve.refusals import refusal_for
 from expd.serve.services import Answer, Services
 from expd.wire import Wire
@@ -22,6 +36,7 @@ from expproto.replies import Refusal, Reply
 from expproto.requests import (
     AskDaemon,
     Cancel,
+    Explain,
     Follow,
     Get,
     Inspect,
@@ -166,6 +181,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
     match request:
         case Submit():
             return await submit.handle(request, services, answer)
+        case Explain():
+            return await explain.handle(request, services, answer)
         case Status():
             return await status.handle(request, services, answer)
         case Show():
