@@ -19,6 +19,7 @@ class Arguments:
     csv: bool
     entries: list[str]
     entry: str
+    env: list[str]
     experiment: str
     explain: bool
     force: bool
@@ -31,6 +32,7 @@ class Arguments:
     message: str | None
     name: str | None
     new_name: str
+    no_env: bool
     now: bool
     output: str | None
     paths: list[str]
@@ -160,6 +162,11 @@ VERBS: Mapping[str, Verb] = {
             "-C", "--copy-paths", metavar="PATH", is_list=True,
             help="copy this ignored or new file or directory along, without committing it (can be repeated)",
         ),
+        Option(
+            "--env", metavar="NAME=VALUE", is_list=True,
+            help="run with this variable; NAME alone takes the value it has here (can be repeated)",
+        ),
+        Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),
         Option(
             "--include", metavar="PATH", is_list=True,

@@ -6,7 +6,9 @@ A test shows for each that both give the same bytes. Here is also what of this p
 import os
 from collections.abc import Mapping, Sequence
 
+from expctl.trouble import Trouble
 from expproto import PROTOCOL_VERSION, VERSION
+from expproto.errors import USAGE
 
 PRIVATE_VARIABLES = frozenset({
     b"_", b"SHLVL", b"OLDPWD",  # the shell's own bookkeeping; would differ between two equal submissions
@@ -17,6 +19,8 @@ PRIVATE_VARIABLES = frozenset({
 })  # fmt: skip
 """Variables that are not submitted; documented in docs/protocol.md."""
 PRIVATE_PREFIXES = (b"WATCHDOG_", b"EXPD_READY")
+BARE_VARIABLES = frozenset({b"PATH", b"HOME", b"LANG"})
+"""What goes along in spite of --no-env: without them hardly any program starts, or speaks."""
 
 
 def hello() -> dict[str, object]:
@@ -116,13 +120,28 @@ def stop(*, now: bool) -> dict[str, object]:
     return {"kind": "stop", "now": now}
 
 
-def submitted_environment(environ: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    """Give what a run's commands get: the environment without what belongs to this process alone."""
-    return [
-        (name, value)
-        for name, value in environ.items()
-        if name not in PRIVATE_VARIABLES and not name.startswith(PRIVATE_PREFIXES)
-    ]
+def submitted_environment(
+    environ: Mapping[bytes, bytes], given: Sequence[str] = (), *, is_bare: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """Give what a run's commands get: the environment without what belongs to this process alone, and what is given.
+
+    `given` are `NAME=VALUE`, or `NAME` for the value it has here; with `is_bare` little else goes along.
+    Raises Trouble for one that is neither.
+    """
+    chosen = {
+        name: value for name, value in environ.items() if (name in BARE_VARIABLES if is_bare else _is_public(name))
+    }
+    for text in given:
+        name, equals, value = os.fsencode(text).partition(b"=")
+        if not name or (not equals and name not in environ):
+            what = f"--env {text}: there is no such variable" if name else f"--env {text}: the form is NAME=VALUE"
+            raise Trouble(USAGE, {"what": what})
+        chosen[name] = value if equals else environ[name]
+    return list(chosen.items())
+
+
+def _is_public(name: bytes) -> bool:
+    return name not in PRIVATE_VARIABLES and not name.startswith(PRIVATE_PREFIXES)
 
 
 def current_umask() -> int:

@@ -37,6 +37,8 @@ class Settings:
     """All new files of a capture: about ten seconds of hashing and compressing, which is the most a person waits for."""
     new_files_max: int = 10_000
     """New files of a capture: more is a dataset or an environment that .gitignore forgot."""
+    env_deny: tuple[str, ...] = ()
+    """Patterns of variables that no run gets, whoever submits them. None by default: what the shell has is what runs."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -69,6 +71,7 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
         new_file_bytes_max=_bytes(table, "new_file_bytes_max", defaults.new_file_bytes_max, path),
         new_files_bytes_max=_bytes(table, "new_files_bytes_max", defaults.new_files_bytes_max, path),
         new_files_max=_count(table, "new_files_max", defaults.new_files_max, path, least=0),
+        env_deny=_patterns(table, "env_deny", path),
     )
 
 
@@ -83,6 +86,14 @@ def _count(
 
 def _bytes(table: Mapping[str, object], key: str, default: int, path: Path) -> int:
     return _count(table, key, default, path, least=0, most=_BYTES_MAX)
+
+
+def _patterns(table: Mapping[str, object], key: str, path: Path) -> tuple[str, ...]:
+    value = table.get(key, [])
+    patterns = [item for item in value if isinstance(item, str) and item] if isinstance(value, list) else None
+    if not isinstance(value, list) or patterns is None or len(patterns) != len(value):
+        raise BadSettings(f"{path}: {key} must be a list of patterns like 'AWS_*', not {value!r}")
+    return tuple(patterns)
 
 
 def _seconds(table: Mapping[str, object], key: str, default: float, path: Path) -> float:

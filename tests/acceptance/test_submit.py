@@ -308,6 +308,23 @@ def test_environment_of_the_submitter_reaches_the_run(daemon: RunningDaemon, rep
     ]
 
 
+def test_environment_is_what_was_asked_for(repository: Path) -> None:
+    """--env adds, --no-env leaves the rest of the shell at home, and what the settings deny reaches no run."""
+    show = ["--", "sh", "-c", "env | grep -E '^(PATH|HOME|LANG|MY_|NEW)' | cut -d= -f1 | sort; echo $NEW $MY_SEEN"]
+    with a_daemon(config='env_deny = ["MY_SECRET*"]\n') as daemon:
+        daemon.environ.update({"MY_SECRET_KEY": "1", "MY_SEEN": "seen", "LANG": "C.UTF-8", "HOME": "/"})
+        daemon.expctl(repository, "submit", "-n", "all", "--env", "NEW=a b=c", "--env", "MY_SECRET=x", *show)
+        daemon.expctl(repository, "submit", "-n", "bare", "--no-env", "--env", "MY_SEEN", "--env", "NEW=", *show)
+        refused = daemon.run_expctl(repository, "submit", "--env", "NOT_SET_ANYWHERE")
+        everything = daemon.run_expctl(repository, "follow", "all").stdout.decode().split("\n")
+        bare = daemon.run_expctl(repository, "follow", "bare").stdout.decode().split("\n")
+
+    assert everything == ["HOME", "LANG", "MY_SEEN", "NEW", "PATH", "a b=c seen", ""]
+    assert bare == ["HOME", "LANG", "MY_SEEN", "NEW", "PATH", "seen", ""]
+    assert refused.returncode == 2
+    assert b"NOT_SET_ANYWHERE" in refused.stderr
+
+
 def test_a_command_runs_without_a_pipeline(daemon: RunningDaemon, repository: Path) -> None:
     """After `--` a command is the pipeline of one stage: its new files and metrics are the result."""
     (repository / "dvc.yaml").unlink()

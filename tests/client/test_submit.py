@@ -88,6 +88,33 @@ def test_submit_keeps_this_process_private_variables(
     assert b"private" not in environment.values()
 
 
+def test_submit_takes_the_environment_it_is_told_to(
+    sock: Path, expctl: Expctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --no-env little goes along; --env adds, the last one counts, and a name alone takes the shell's value."""
+    monkeypatch.setenv("LANG", "C")
+    monkeypatch.setenv("SEEN", "here")
+    monkeypatch.setenv("UNSEEN", "here")
+    with serving(sock, [ONE]) as daemon:
+        expctl("submit", "--no-env", "--env", "A=1", "--env", "A=2=3", "--env", "SEEN", "--env", "LANG=de")
+
+    (request,) = daemon.requests
+    assert isinstance(request, Submit)
+    environment = dict(request.environment)
+    assert {b"PATH", b"HOME"} >= environment.keys() - {b"LANG", b"A", b"SEEN"}
+    assert (environment[b"A"], environment[b"SEEN"], environment[b"LANG"]) == (b"2=3", b"here", b"de")
+
+
+@pytest.mark.parametrize("text", ["=1", "NOT_SET_ANYWHERE"])
+def test_submit_refuses_a_variable_without_name_or_value(sock: Path, expctl: Expctl, text: str) -> None:
+    """A slip in --env is told, and nothing is sent."""
+    ran = expctl("submit", "--env", text)
+
+    assert ran.code == 2
+    assert text in ran.err
+    assert not sock.exists()
+
+
 def test_submit_json_has_the_documented_fields(sock: Path, expctl: Expctl) -> None:
     """The document is what docs/json.md promises, and nothing else is on stdout."""
     with serving(sock, [ONE]):

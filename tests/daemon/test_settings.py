@@ -25,6 +25,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     text = (
         "jobs = 4\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\n"
         "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
+        "env_deny = ['AWS_*']\n"
     )
 
     read = _read(tmp_path / "config.toml", text)
@@ -37,6 +38,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         new_file_bytes_max=5_000_000_000,
         new_files_bytes_max=0,
         new_files_max=3,
+        env_deny=("AWS_*",),
     )
     assert {line.split(" ")[0] for line in text.splitlines()} == set(Settings.__slots__)
     assert _read(tmp_path / "config.toml", "jobs = 4") == Settings(jobs=4)
@@ -76,6 +78,7 @@ WRONG_VALUES = {
     "sweep_points_max": ["0", "1e4", "nan", "true"],
     "new_file_bytes_max": ["-1", "'1 MB'", "true", "9007199254740993"],
     "new_files_max": ["-1", "0.5"],
+    "env_deny": ["'AWS_*'", "['A', 1]", "['']", "true"],
     "kept_worktrees_max": ["-1", "0.5", "inf", '"all"'],
 }
 MISTAKES = [(key, value) for key, values in WRONG_VALUES.items() for value in values]

@@ -29,7 +29,7 @@ def run(arguments: Arguments, output: Output) -> int:
         force=arguments.force,
         command=arguments.command,
         targets=arguments.targets,
-        environment=requests.submitted_environment(os.environb),
+        environment=requests.submitted_environment(os.environb, arguments.env, is_bare=arguments.no_env),
         umask=requests.current_umask(),
         points=arguments.points,
         sample=arguments.sample,

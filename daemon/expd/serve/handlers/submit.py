@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -10,6 +11,7 @@ from expd.dispatch.orders import pack_environment
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.repository import Repository
 from expd.prepare.capture import let_go
+from expd.prepare.environment import allowed
 from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
 from expd.prepare.submission import Circumstances, Prepared, prepare
@@ -33,6 +35,7 @@ _REQUEST_ID_CHARS = range(8, 65)
 async def handle(request: Submit, services: Services, answer: Answer) -> Submitted | Previewed:
     """Queue a submission; the same request id again gives the entries of the first time."""
     _check(request)
+    request = replace(request, environment=allowed(request.environment, services.settings.env_deny))
     if request.preview:
         return await _preview(request, services, answer)
     accepted = await services.store.accepted_before(request.request_id)
