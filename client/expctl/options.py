@@ -33,6 +33,7 @@ class Arguments:
     name: str | None
     new_name: str
     no_env: bool
+    no_hydra: bool
     now: bool
     output: str | None
     paths: list[str]
@@ -167,6 +168,7 @@ VERBS: Mapping[str, Verb] = {
             help="run with this variable; NAME alone takes the value it has here (can be repeated)",
         ),
         Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
+        Option("--no-hydra", help="edit params.yaml in place where DVC's hydra.enabled would compose it"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),
         Option(
             "--include", metavar="PATH", is_list=True,

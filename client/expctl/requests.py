@@ -46,6 +46,7 @@ def submit(
     on_hold: bool = False,
     include: Sequence[str] = (),
     copy_paths: Sequence[str] = (),
+    no_hydra: bool = False,
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -67,6 +68,7 @@ def submit(
         "on_hold": on_hold,
         "include": list(include),
         "copy_paths": list(copy_paths),
+        "no_hydra": no_hydra,
     }
 
 

@@ -12,7 +12,7 @@ class Submit:
     of all, chosen by `seed`. With `preview` nothing is queued; `on_hold` entries wait for their release. `environment`
     is what the run's commands get, as the bytes of environ(7); `umask` likewise. `include` names new files that are captured
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
-    relative to `cwd`.
+    relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed.
     """
 
     kind = "submit"
@@ -33,6 +33,7 @@ class Submit:
     on_hold: bool = False
     include: tuple[str, ...] = ()
     copy_paths: tuple[str, ...] = ()
+    no_hydra: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ SUBMIT = requests.submit(
     umask=0o27,
     include=["i"],
     copy_paths=["p"],
+    no_hydra=True,
 )
 
 
@@ -66,6 +67,7 @@ SUBMIT = requests.submit(
                 umask=0o27,
                 include=("i",),
                 copy_paths=("p",),
+                no_hydra=True,
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),

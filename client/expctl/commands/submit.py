@@ -38,6 +38,7 @@ def run(arguments: Arguments, output: Output) -> int:
         on_hold=arguments.hold,
         include=arguments.include,
         copy_paths=arguments.copy_paths,
+        no_hydra=arguments.no_hydra,
     )
     try:
         pages, reply = ask(request)

@@ -15,6 +15,7 @@ from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, Tre
 from expd.gitio.workspace import Choose, operation_in_progress, read_workspace, take_all
 from expd.prepare.overrides.apply import edit
 from expd.prepare.overrides.errors import OverrideError
+from expd.prepare.overrides.grammar import DEFAULT_FILE
 from expd.prepare.overrides.sweeps import Point
 from expproto.vocabulary import Rev
 
@@ -69,15 +70,26 @@ def capture_workspace(repository: Repository, choose: Choose = take_all) -> Capt
 
 
 def point_tree(
-    repository: Repository, capture: Capture, point: Point, directory: str, environment: Mapping[str, str]
+    repository: Repository,
+    capture: Capture,
+    point: Point,
+    directory: str,
+    environment: Mapping[str, str],
+    *,
+    composed: tuple[str, bytes] | None = None,
 ) -> Rev:
     """Make the tree of one point: the captured one with its overrides in the parameter blobs; raises OverrideError.
 
     Override files are named relative to `directory`, where they were typed; `environment` is the submitter's, for
-    interpolations that ask for it.
+    interpolations that ask for it. `composed` is the path and content of a params.yaml that Hydra has made of the
+    overrides that belong to it.
     """
     edited: dict[str, TreeFile] = {}
+    if composed is not None:
+        edited[composed[0]] = TreeFile(rev=repository.write_blob(composed[1]), mode=REGULAR)
     for file, overrides in point.by_file().items():
+        if composed is not None and file == DEFAULT_FILE:
+            continue
         path = _path_in_tree(repository, capture.files_tree, PurePosixPath(directory, file), overrides[0].text)
         found = edited.get(path) or repository.file_at(capture.files_tree, path)
         if found is None or found.mode not in {REGULAR, EXECUTABLE}:

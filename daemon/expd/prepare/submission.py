@@ -16,6 +16,7 @@ from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, 
 from expd.prepare.checks import Beside, check_pipeline
 from expd.prepare.copied import check_copied, store_copied
 from expd.prepare.data import capture_data
+from expd.prepare.hydra import compose_params, hydra_settings, params_path
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser, is_named
 from expd.prepare.overrides.sweeps import Point
@@ -68,7 +69,8 @@ class Circumstances:
 
 def prepare(request: Submit, project: Project, circumstances: Circumstances) -> Prepared:
     """Prepare a submission; blocks. Every refusal is an exception of the room that found it, and leaves nothing."""
-    points = points_of(request, circumstances.points_max, circumstances.rng)
+    has_groups = hydra_settings(request, project) is not None
+    points = points_of(request, circumstances.points_max, circumstances.rng, has_groups=has_groups)
     return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
 
 
@@ -84,9 +86,10 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     identity = repository.identity(circumstances.at)
     directory = cwd.relative_to(workspace).as_posix()
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}
+    composed = _composed(request, repository, capture, project, points=points, environment=environment)
     trees = [
-        (name, point_tree(repository, capture, point, directory, environment))
-        for name, point in zip(names, points, strict=True)
+        (name, point_tree(repository, capture, point, directory, environment, composed=params))
+        for name, point, params in zip(names, points, composed, strict=True)
     ]
     if request.command is None:
         check_pipeline(repository, trees[0][1], project, request.targets, Beside(copied=copied, secrets=secrets))
@@ -106,6 +109,23 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         left_out=left_out_of(capture, copied),
         copies=copies,
     )
+
+
+def _composed(
+    request: Submit,
+    repository: Repository,
+    capture: Capture,
+    project: Project,
+    *,
+    points: list[Point],
+    environment: Mapping[str, str],
+) -> Sequence[tuple[str, bytes] | None]:
+    """Give path and content of params.yaml for each point, or None where it is edited in place."""
+    settings = hydra_settings(request, project)
+    if settings is None:
+        return [None] * len(points)
+    contents = compose_params(repository, capture.files_tree, project, settings, points=points, environment=environment)
+    return [(params_path(project), content) for content in contents]
 
 
 @dataclass(frozen=True, slots=True)

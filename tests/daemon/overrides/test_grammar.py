@@ -35,6 +35,24 @@ PREFIXES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("db@backup=mysql", "db@backup", "mysql"),
+        ("+db/sub@a.b=x", "db/sub@a.b", "x"),
+        ("db@backup=a,b", "db@backup", Choice(values=("a", "b"))),
+    ],
+)
+def test_group_may_be_put_into_a_package(text: str, key: str, value: object) -> None:
+    """Where params.yaml is composed the package is part of the key; elsewhere, and in other files, it is refused."""
+    override = parse(text, has_groups=True)
+
+    assert (override.key, override.value) == (key, value)
+    for refused, has_groups in ((text, False), (f"other.yaml:{text}", True)):
+        with pytest.raises(OverrideError, match="config group"):
+            parse(refused, has_groups=has_groups)
+
+
 @pytest.mark.parametrize(("text", "expected"), PREFIXES.items())
 def test_file_prefix_ends_at_a_colon_before_the_equals_sign(text: str, expected: tuple[str, str]) -> None:
     """A colon inside the value belongs to the value."""

@@ -104,17 +104,22 @@ def split_file(text: str) -> tuple[str, str]:
     return file, rest
 
 
-def parse(text: str, rng: random.Random | None = None) -> Override:
+def parse(text: str, rng: random.Random | None = None, *, has_groups: bool = False) -> Override:
     """The override that `text` spells; raises OverrideError for anything that is none.
 
-    `rng` is needed where the text itself asks for chance, as in `a=shuffle([1,2,3])`.
+    `rng` is needed where the text itself asks for chance, as in `a=shuffle([1,2,3])`. Where params.yaml is composed it
+    `has_groups`, which may be put into a package: `db@backup=mysql`.
     """
     _check_size(text)
     file, rest = split_file(text)
     if not file:
         raise OverrideError(text=text, problem="the file before ':' has no name", hint=f"write {DEFAULT_FILE}:{rest}")
     plain = _parse_plain(text, file, rest)
-    return plain if plain is not None else _parse_any(text, file, rest, rng)
+    return (
+        plain
+        if plain is not None
+        else _parse_any(text, file, rest, rng, has_groups=has_groups and file == DEFAULT_FILE)
+    )
 
 
 def scalar(word: str) -> Scalar:
@@ -174,9 +179,9 @@ def _plain_value(text: str | None) -> Value | Choice:
     return scalar(text) if len(words) == 1 else Choice(values=tuple(scalar(word) for word in words))
 
 
-def _parse_any(text: str, file: str, rest: str, rng: random.Random | None) -> Override:
+def _parse_any(text: str, file: str, rest: str, rng: random.Random | None, *, has_groups: bool) -> Override:
     # Hydra and what it imports take a quarter of a second: only those who need them wait for them.
     from expd.prepare.overrides import hydra_grammar  # noqa: PLC0415
 
-    operation, key, value = hydra_grammar.parse(text, rest, rng)
+    operation, key, value = hydra_grammar.parse(text, rest, rng, has_groups=has_groups)
     return Override(text=text, file=file, operation=Operation(operation), key=key, value=value)

@@ -1,4 +1,4 @@
-"""The only place that imports Hydra: one override's text in, its operation, key and value in our own types out.
+"""The only place in the daemon itself that imports Hydra: one override's text in, its operation, key and value in our own types out.
 
 Facts about the library (hydra-core 1.3): a cast over several values makes a sweep; `shuffle` of a list draws from
 Python's global random source while parsing, so ours is registered instead; `glob` and `interval` parse, but nothing
@@ -58,14 +58,20 @@ _LIBRARY_FAULTS = (
 )
 
 
-def parse(text: str, rest: str, rng: random.Random | None) -> tuple[str, str, Value | Choice | Range]:
-    """Operator, key and value of `rest`, the override without its file; `text` is for messages."""
+def parse(
+    text: str, rest: str, rng: random.Random | None, *, has_groups: bool = False
+) -> tuple[str, str, Value | Choice | Range]:
+    """Operator, key and value of `rest`, the override without its file; `text` is for messages.
+
+    A package (`group@package`) is part of the key where the file is composed and `has_groups`.
+    """
     parsed = _parse_rest(text, rest, rng)
-    if parsed.package is not None:
+    if parsed.package is not None and not has_groups:
         raise OverrideError(text=text, problem=f"'@{parsed.package}' belongs to a config group, and this file has none")
     if not parsed.key_or_group:
         raise OverrideError(text=text, problem="the key before '=' is missing", hint="write key=value")
-    return _OPERATIONS[parsed.type], parsed.key_or_group, _value(text, parsed.value())
+    package = "" if parsed.package is None else f"@{parsed.package}"
+    return _OPERATIONS[parsed.type], parsed.key_or_group + package, _value(text, parsed.value())
 
 
 def _parse_rest(text: str, rest: str, rng: random.Random | None) -> types.Override:

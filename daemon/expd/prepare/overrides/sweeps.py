@@ -50,13 +50,15 @@ def is_sweep(texts: Sequence[str]) -> bool:
     return any(parse(text).is_sweep for text in texts)
 
 
-def expand(texts: Sequence[str], limit: int = POINTS_MAX, rng: random.Random | None = None) -> list[Point]:
+def expand(
+    texts: Sequence[str], limit: int = POINTS_MAX, rng: random.Random | None = None, *, has_groups: bool = False
+) -> list[Point]:
     """Every point of the overrides' product; without a sweep that is one point, with its overrides in the order given.
 
     Raises OverrideError for an override that cannot be read, a sweep without values, and more than `limit` points.
-    `rng` is what `shuffle` draws from.
+    `rng` is what `shuffle` draws from; `has_groups` as in `parse`.
     """
-    overrides = _by_file([parse(text, rng) for text in texts])
+    overrides = _by_file([parse(text, rng, has_groups=has_groups) for text in texts])
     if any(override.is_sweep for override in overrides):
         overrides = _last_of_each_key(overrides)
     axes: list[list[Override]] = []
