@@ -15,6 +15,8 @@ from expproto.address import SOCKET_NAME, SOCKET_PATH_BYTES_MAX
 _journal = logging.getLogger("expd.serve")
 
 _BACKLOG = 128
+_BINDING_NAME = "expd.bind"
+"""Where the socket is born: no longer than its own name, since its path has a limit."""
 CONNECTIONS_MAX = 256
 """Open at once: each follower is one; a soft limit of 1,024 descriptors stays far away."""
 _ACCEPT_PAUSE_SECONDS = 0.1
@@ -54,14 +56,19 @@ class Address:
             raise AlreadyRunning(self.socket_path)
 
     def bind(self) -> socket.socket:
-        """Bind the socket; one left by a daemon that died is removed, which is safe under the lock."""
+        """Listen, and only then appear at the path: a worker that wakes up when it sees the socket is not refused.
+
+        What a daemon that died left there is replaced, which is safe under the lock.
+        """
         assert self._lock is not None
-        self.socket_path.unlink(missing_ok=True)
+        binding = self.socket_path.with_name(_BINDING_NAME)
+        binding.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         os.fchmod(listening.fileno(), 0o600)
-        listening.bind(str(self.socket_path))
-        self.socket_path.chmod(0o600)
+        listening.bind(str(binding))
+        binding.chmod(0o600)
         listening.listen(_BACKLOG)
+        binding.rename(self.socket_path)
         return listening
 
     def give_back(self) -> None:
