@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from expproto.codec import decode
 from expproto.connection import Connection, NeedData
+from expproto.frames import encode_frame
 from expproto.messages import Hello, Message, message_from_map
 from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 from expproto.work import Execute, Order, Register, RunEnded
@@ -89,11 +90,12 @@ class ScriptedDaemon:
     def listen(self) -> None:
         """Listen at the socket's path, as a new daemon does."""
         self.socket_path.parent.mkdir(exist_ok=True)
-        self.socket_path.unlink(missing_ok=True)
+        binding = self.socket_path.with_name("expd.bind")
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.settimeout(DEADLINE_SECONDS)
-        self._listening.bind(str(self.socket_path))
+        self._listening.bind(str(binding))
         self._listening.listen(16)
+        binding.rename(self.socket_path)
 
     def accept(self) -> Conversation:
         """Take the next connection in."""
@@ -108,6 +110,13 @@ class ScriptedDaemon:
             with suppress(AssertionError, BrokenPipeError, ConnectionResetError):
                 return conversation, conversation.greet()
             conversation.close()
+
+    def turn_away(self) -> None:
+        """Answer the next connection that says anything in words that nobody knows."""
+        while not (stranger := self.accept()).socket.recv(65536):
+            stranger.close()
+        stranger.socket.sendall(encode_frame(b"\x81\xa4kind\xa6future"))
+        stranger.close()
 
     def vanish(self, conversation: Conversation, *, with_directory: bool = False) -> None:
         """Die: the connection breaks, nobody listens, and perhaps the runtime directory goes as well."""

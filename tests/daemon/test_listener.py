@@ -131,12 +131,44 @@ def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
     address.take()
     address.socket_path.symlink_to(tmp_path / "elsewhere")
 
-    with address.bind() as listening:
-        bound = listening.getsockname()
+    with address.bind(), socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(address.socket_path))
+        kind = stat.S_IFMT(address.socket_path.lstat().st_mode)
     address.give_back()
 
-    assert bound == str(address.socket_path)
+    assert kind == stat.S_IFSOCK
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_socket_that_is_seen_listens(tmp_path: Path) -> None:
+    """Whoever finds the socket while it is made can connect at once: it is not there before it listens."""
+    address = Address(tmp_path / "run")
+    address.take()
+    refused, over = [], threading.Event()
+
+    def connect() -> None:
+        while not over.is_set():
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.setblocking(False)
+                try:
+                    peer.connect(str(address.socket_path))
+                except (FileNotFoundError, BlockingIOError):
+                    continue
+                except ConnectionRefusedError as error:
+                    refused.append(error)
+
+    connecting = threading.Thread(target=connect)
+    connecting.start()
+    try:
+        listening = [address.bind() for _time in range(200)]
+    finally:
+        over.set()
+        connecting.join()
+        address.give_back()
+    for each in listening:
+        each.close()
+
+    assert refused == []
 
 
 async def test_so_many_peers_are_served_and_no_more(tmp_path: Path) -> None:
@@ -222,6 +254,6 @@ def test_no_socket_is_abstract(daemon: RunningDaemon) -> None:
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
 
     names = {line[7] for line in lines if line[6] in inodes and len(line) > 7}
-    assert names == {str(daemon.socket)}
+    assert [name for name in names if not name.startswith(f"{daemon.socket.parent}/")] == []
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(str(daemon.socket))

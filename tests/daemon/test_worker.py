@@ -167,9 +167,7 @@ def test_a_daemon_of_another_version_costs_no_run(scripted: ScriptedDaemon, tmp_
     start(conversation, order, gate)
     conversation.close()
 
-    stranger = scripted.accept()
-    stranger.socket.sendall(encode_frame(b"\x81\xa4kind\xa6future"))
-    stranger.close()
+    scripted.turn_away()
     conversation, register = scripted.meet()
     gate.write_text("go on\n")
 
