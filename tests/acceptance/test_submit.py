@@ -465,6 +465,16 @@ def test_a_dependency_the_run_would_lack_is_refused(daemon: RunningDaemon, repos
     assert daemon.entries(repository) == []
 
 
+def test_a_linked_parameter_file_is_read_where_it_leads(daemon: RunningDaemon, repository: Path) -> None:
+    """A params.yaml that is a link within the repository is checked and overridden as the file behind it."""
+    (repository / "params.yaml").rename(repository / "real.yaml")
+    (repository / "params.yaml").symlink_to("real.yaml")
+
+    daemon.expctl(repository, "submit", "-S", "train.lr=0.6", "-n", "linked")
+
+    assert b"training with 0.6" in daemon.run_expctl(repository, "follow", "linked").stdout
+
+
 def test_only_the_named_stage_and_its_producers_run(daemon: RunningDaemon, repository: Path) -> None:
     """A stage named at submit is the target; one that does not exist is refused with those that do."""
     stages = "stages:\n  a: {cmd: echo a > a.txt, outs: [a.txt]}\n  b: {cmd: echo b > b.txt, outs: [b.txt]}\n"

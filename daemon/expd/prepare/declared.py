@@ -45,9 +45,17 @@ class CapturedTree:
         return {".", *(parent for path in self.files for parent in _parents(path))}
 
     def read(self, location: str) -> str | None:
-        """Give the text of a file; None if there is none in the tree."""
+        """Give the text of a file, or of the one a link leads to; None if there is none in the tree."""
         file = self.files.get(relative(location, ANYWHERE)) if is_within(location, ANYWHERE) else None
+        if file is not None and file.mode == LINK:
+            file = self._behind(relative(location, ANYWHERE))
         return None if file is None else self.repository.read_blob(file.rev).decode("utf-8", "replace")
+
+    def _behind(self, path: str) -> TreeFile | None:
+        try:
+            return self.files.get(follow_links(self.repository, self.rev, PurePosixPath(path)))
+        except LeavesTree:
+            return None
 
     def has(self, location: str) -> bool:
         """Tell whether a file or directory is there when the tree is checked out; what a link leads out to may be."""
