@@ -358,6 +358,7 @@ def _hostile_submissions(cwd: str) -> Iterator[Submit]:
         yield replace(good, cwd=text)
         yield replace(good, name=text or "/")
         yield replace(good, overrides=(f"=a{text}",))
+        yield replace(good, command=None, targets=(f"{text}?",))
     yield replace(good, command=())
     yield replace(good, command=("echo", "\0"))
     yield replace(good, environment=((b"A=B", b"c"),))
@@ -384,19 +385,6 @@ def test_requests_that_make_no_sense_are_refused_with_a_reason(hosted: tuple[Run
             codes[repr(request)[:300]] = answer.code if isinstance(answer, Refusal) else answer.kind
 
     assert {what: code for what, code in codes.items() if code in {"internal", "submitted"}} == {}
-
-
-def test_targets_that_no_stage_has_end_their_run_with_a_reason(hosted: tuple[RunningDaemon, Path]) -> None:
-    """What only the pipeline can tell is refused by the run: an outcome with a reason, and the worker goes on."""
-    daemon, repository = hosted
-    request = Submit(request_id="nonsense", cwd=str(repository), name="nonsense", targets=("../..:x",))
-
-    with Talk(daemon) as talk:
-        talk.request(request)
-    daemon.run_expctl(repository, "wait", "nonsense")
-
-    assert daemon.entries(repository, "nonsense")[0]["outcome"] == "refused"
-    assert "internal error" not in daemon.run_expctl(repository, "follow", "nonsense").stdout.decode()
 
 
 @pytest.mark.parametrize(
