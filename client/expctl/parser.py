@@ -36,7 +36,7 @@ def thorough(verb: str, words: list[str]) -> Arguments:
         arguments.help = True
         return arguments
     parser = parser_of(verb)
-    if all(positional.count == "*" for positional in VERBS[verb].positionals[-1:]):
+    if all(positional.count in {"*", "+"} for positional in VERBS[verb].positionals[-1:]):
         parser.parse_intermixed_args(words, arguments)
     else:
         parser.parse_args(words, arguments)

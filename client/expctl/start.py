@@ -48,6 +48,7 @@ def start_daemon() -> Started:
     if os.environ.get("EXPD_AUTOSTART") == "0":
         raise Trouble(NO_DAEMON, {"socket": address(), "why": "EXPD_AUTOSTART=0 forbids starting one"})
     directory = runtime_directory(os.environ)
+    make_private(state_directory(os.environ))  # first: where there is no runtime directory, that one lies in here
     make_private(directory)
     lock = os.open(f"{directory}/{LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -77,9 +78,7 @@ def make_private(directory: str) -> None:
 
 
 def _start() -> Started:
-    state = state_directory(os.environ)
-    make_private(state)
-    log_path = f"{state}/{LOG_NAME}"
+    log_path = f"{state_directory(os.environ)}/{LOG_NAME}"
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         log_start = os.fstat(log).st_size
