@@ -2,115 +2,28 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trio
 
+from daemon.queues import BASELINE, RESULT, SECRET, Queue, a_claim, a_new_entry, a_submission, ids, run_of
 from expd.queueing.database import Cursor, Database
-from expd.queueing.entry import Entry, NewEntry, Submission
+from expd.queueing.entry import Entry
 from expd.queueing.schedule import PoolState
 from expd.queueing.store import Store
-from expd.queueing.transitions import Claim, NameTaken, WrongState
+from expd.queueing.transitions import NameTaken, WrongState
 from expproto.vocabulary import (
     Cancelled,
     EntryId,
     EntryState,
     Failed,
     Lost,
-    Outcome,
     Rev,
     RunId,
     Succeeded,
 )
-
-BASELINE = Rev("b" * 40)
-RESULT = Rev("e" * 40)
-SECRET = b"TOKEN=canary"
-
-
-class Queue(Store):
-    """A store with the verbs of these tests."""
-
-    def __init__(self, database: Database, directory: Path) -> None:
-        super().__init__(database, directory / "runs")
-        self.database = database
-        self._number = 0
-
-    async def submit(self, *names: str, **changed: object) -> list[Entry]:
-        """Queue entries of these names as one submission."""
-        self._number += 1
-        submission = a_submission(f"request{self._number}", **changed)
-        return await self.accept(submission, [a_new_entry(name) for name in names])
-
-    async def take(self) -> Entry:
-        """Claim the next entry, which has to be there."""
-        self._number += 1
-        entry = await self.claim(a_claim(f"token{self._number}"))
-        assert entry is not None
-        return entry
-
-    async def run(self, outcome: Outcome) -> Entry:
-        """Claim the next entry and end its run."""
-        return await self.finish(run_of(await self.take()), outcome, 9.0)
-
-    async def has_environment(self, entry: Entry) -> bool:
-        """Tell whether the environment of an entry's submission is still there."""
-        return await self.environment(entry.submission_id) is not None
-
-
-def a_submission(request_id: str, **changed: object) -> Submission:
-    """Make a submission of a pipeline."""
-    fields: dict[str, object] = {
-        "request_id": request_id,
-        "git_directory": "/r/.git",
-        "workspace": "/r",
-        "root": ".",
-        "directory": "sub",
-        "cache": "/r/.dvc/cache",
-        "baseline_rev": BASELINE,
-        "message": "why",
-        "command": None,
-        "targets": ("train", "test"),
-        "force": False,
-        "umask": 0o027,
-        "environment": SECRET,
-        "submitted_at": 1.0,
-    }
-    return Submission(**(fields | changed))  # type: ignore[arg-type]  # the names above are its fields
-
-
-def a_new_entry(name: str) -> NewEntry:
-    """Make one point."""
-    return NewEntry(name=name, stash_rev=Rev(f"{sum(name.encode()):040x}"), params={"lr": 0.1, "layers": [1, 2]})
-
-
-def a_claim(token: str) -> Claim:
-    """Make the claim of a worker."""
-    return Claim(worker="w1", pid=100, start_ticks=200, boot_id="boot", token=token, at=5.0)
-
-
-def run_of(entry: Entry) -> RunId:
-    """Give the id of an entry's run."""
-    assert entry.run is not None
-    return entry.run.id
-
-
-def ids(entries: list[Entry]) -> list[int]:
-    """Give the ids of entries."""
-    return [entry.id for entry in entries]
-
-
-@pytest.fixture
-async def queue(tmp_path: Path) -> AsyncIterator[Queue]:
-    """Give an empty queue."""
-    database = Database(tmp_path / "queue.db")
-    database.open()
-    opened = Queue(database, tmp_path)
-    await opened.ensure_pool(2)
-    yield opened
-    database.close()
 
 
 async def test_what_was_submitted_is_read_back_whole(queue: Queue) -> None:
@@ -365,94 +278,6 @@ async def test_a_stage_that_starts_after_the_end_changes_nothing(queue: Queue) -
     ended = await queue.run(Lost(reason="gone"))
 
     assert await queue.start(run_of(ended), 99.0) == ended
-
-
-async def test_cancelling_ends_what_waits_at_once(queue: Queue) -> None:
-    """A queued entry has no run that could object."""
-    await queue.submit("x")
-
-    (entry,) = await queue.cancel([EntryId(1)], "typo", 4.0)
-
-    assert (entry.state, entry.outcome, entry.ended_at) == (EntryState.DONE, Cancelled(reason="typo"), 4.0)
-    assert await queue.claim(a_claim("t")) is None
-
-
-async def test_cancelling_ends_what_is_held(queue: Queue) -> None:
-    """A held entry ends like a queued one."""
-    await queue.submit("x")
-    await queue.database.run(lambda cursor: cursor.execute("UPDATE entries SET state = 'held'"))
-
-    (entry,) = await queue.cancel([EntryId(1)], "typo", 4.0)
-
-    assert entry.outcome == Cancelled(reason="typo")
-
-
-@pytest.mark.parametrize("states", [0, 1, 2], ids=["preparing", "running", "collecting"])
-async def test_cancelling_an_active_entry_notes_the_wish(queue: Queue, states: int) -> None:
-    """Its state stays the truth until its worker reports; the first reason is the one that counts."""
-    await queue.submit("x")
-    before = await queue.take()
-    for pass_on in (queue.start, queue.collect)[:states]:
-        before = await pass_on(run_of(before), 6.0)
-
-    await queue.cancel([EntryId(1)], "first", 7.0)
-    (entry,) = await queue.cancel([EntryId(1)], "second", 8.0)
-
-    assert entry.run is not None
-    assert (entry.state, entry.run.cancel_reason) == (before.state, "first")
-
-
-async def test_cancelling_what_is_done_changes_nothing(queue: Queue) -> None:
-    """An outcome is final."""
-    await queue.submit("x")
-    done = await queue.run(Succeeded(rev=RESULT))
-
-    assert await queue.cancel([EntryId(1)], "late", 10.0) == [done]
-
-
-async def test_cancelling_many_is_one_transaction(queue: Queue) -> None:
-    """One entry that is not there undoes the cancelling of the others: a list is cancelled whole or not at all."""
-    await queue.submit("x")
-
-    with pytest.raises(AssertionError):
-        await queue.cancel([EntryId(1), EntryId(99)], "all", 4.0)
-
-    entry = await queue.entry(EntryId(1))
-    assert entry is not None
-    assert entry.state is EntryState.QUEUED
-
-
-async def test_the_environment_is_wiped_after_the_last_success(queue: Queue, tmp_path: Path) -> None:
-    """While any entry of a submission may still need it, it is kept; then not a byte of it is in the file."""
-    (first, _second) = await queue.submit("x", "y")
-    await queue.run(Succeeded(rev=RESULT))
-    kept = await queue.has_environment(first)
-
-    await queue.run(Succeeded(rev=RESULT))
-
-    assert (kept, await queue.has_environment(first)) == (True, False)
-    queue.database.close()
-    assert SECRET not in (tmp_path / "queue.db").read_bytes()
-
-
-OTHER_ENDS: dict[str, Callable[[Queue], Awaitable[object]]] = {
-    "failed": lambda queue: queue.run(Failed(stage="train", exit_code=1)),
-    "lost": lambda queue: queue.run(Lost(reason="gone")),
-    "cancelled": lambda queue: queue.cancel([EntryId(2)], "enough", 4.0),
-}
-
-
-@pytest.mark.parametrize("end", OTHER_ENDS.values(), ids=OTHER_ENDS)
-async def test_the_environment_of_an_unsuccessful_entry_is_kept(
-    queue: Queue, end: Callable[[Queue], Awaitable[object]]
-) -> None:
-    """What did not succeed may be run again, in the surroundings it was submitted from."""
-    (first, _second) = await queue.submit("x", "y")
-    await queue.run(Succeeded(rev=RESULT))
-
-    await end(queue)
-
-    assert await queue.has_environment(first)
 
 
 async def test_a_new_name_is_taken_if_it_is_free(queue: Queue) -> None:
