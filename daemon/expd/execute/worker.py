@@ -5,6 +5,7 @@ soon as a daemon listens, registers with the run it is in, and says what was not
 """
 
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -165,10 +166,13 @@ class Worker:
 
     async def _wait_for_daemon(self) -> bool:
         """Wait until a socket appears where the daemon's was; False once there is nothing left to wait for."""
+        deadline = math.inf
         while self._current is not None or self._unheard:
+            if self._current is None:
+                deadline = min(deadline, trio.current_time() + ABANDONED_SECONDS)
             directory = _nearest_directory(self._socket_path)
             try:
-                found = await self._look_and_wait(directory)
+                found = await self._look_and_wait(directory, deadline)
             except OSError as error:  # the directory went in this moment, or the user has no inotify watch left
                 _journal.warning("%s can't be watched: %s", directory, error)
                 await trio.sleep(_REFUSED_SECONDS)
@@ -177,7 +181,7 @@ class Worker:
                 return found
         return False
 
-    async def _look_and_wait(self, directory: Path) -> bool | None:
+    async def _look_and_wait(self, directory: Path, deadline: float) -> bool | None:
         """Look once, then wait until something changed in a directory; None if it is to be looked again."""
         bell = Bell()
         with self._watcher.ringing(directory, bell):
@@ -186,8 +190,7 @@ class Worker:
                 return True
             if directory != _nearest_directory(self._socket_path):
                 return None
-            patience = float("inf") if self._current is not None else ABANDONED_SECONDS
-            with trio.move_on_after(patience) as waiting:
+            with trio.move_on_at(deadline) as waiting:
                 await wait_first(appeared, idle)
             return False if waiting.cancelled_caught else None
 
