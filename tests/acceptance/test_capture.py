@@ -221,3 +221,15 @@ def test_a_dependency_the_run_would_lack_is_refused(daemon: RunningDaemon, repos
 
 def _rev(daemon: RunningDaemon, repository: Path) -> str:
     return str(daemon.entries(repository)[0]["experiment_rev"])
+
+
+def test_what_dvc_keeps_to_itself_is_never_captured(daemon: RunningDaemon, repository: Path) -> None:
+    """Without `.dvc/.gitignore` DVC's local settings, which may hold passwords, stay at home all the same."""
+    (repository / ".dvc" / ".gitignore").unlink()
+    write_files(repository, {".dvc/config.local": "['remote \"r\"']\n    password = canary\n"})
+
+    entry = rows(daemon.expctl_json(repository, "submit", "-n", "kept-home"), "entries")[0]
+    daemon.expctl(repository, "wait", "kept-home")
+
+    for rev in (str(entry["stash_rev"]), str(daemon.entries(repository)[0]["experiment_rev"])):
+        assert "config.local" not in git(repository, "ls-tree", "-r", "--name-only", rev)

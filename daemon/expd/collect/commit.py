@@ -8,19 +8,17 @@ import os
 import shlex
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from expd.gitio.repository import REGULAR, Repository, TreeFile
 from expd.gitio.slot import Slot
 from expd.pipeline.cache import Cache
 from expd.pipeline.hashing import Hasher
+from expd.pipeline.locations import is_private_to_dvc
 from expproto.vocabulary import Rev
 
 GIT_FILE_BYTES_MAX = 16 * 1024 * 1024
 """Larger files made by a plain command go to the cache, as `dvc add` would have it: a Git object is for ever."""
-_PRIVATE_TO_DVC = frozenset({"cache", "tmp", "config.local"})
-"""Below `.dvc`: data, and settings with passwords. Never a result, even where `.dvc/.gitignore` is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +81,15 @@ def _private_by_capture(repository: Repository, order: CommitOrder) -> Iterable[
     """Find DVC's private files that the capture took in because nothing ignored them."""
     baseline_tree = repository.tree_of(order.baseline_rev)
     for path in repository.changed_paths(baseline_tree, order.stash_tree):
-        if _is_private(path) and repository.file_at(baseline_tree, path) is None:
+        if is_private_to_dvc(path) and repository.file_at(baseline_tree, path) is None:
             yield path
-
-
-def _is_private(path: str) -> bool:
-    parts = path.rstrip("/").split("/")
-    return any(parent == ".dvc" and name in _PRIVATE_TO_DVC for parent, name in pairwise(parts))
 
 
 def _files_below(worktree: Path, paths: Iterable[str], is_ignored: Callable[[str], bool]) -> Iterable[str]:
     """Walk the paths: a file is itself, a directory is what it holds and Git does not ignore."""
     for path in dict.fromkeys(paths):
         full = worktree / path
-        if _is_private(path):
+        if is_private_to_dvc(path):
             continue
         if full.is_dir() and not full.is_symlink():
             yield from _files_in(worktree, path, is_ignored)
@@ -109,7 +102,7 @@ def _files_in(worktree: Path, directory: str, is_ignored: Callable[[str], bool])
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         path = f"{directory}/{entry.name}"
-        if _is_private(path):
+        if is_private_to_dvc(path):
             continue
         if entry.is_dir(follow_symlinks=False):
             if not is_ignored(path + "/"):

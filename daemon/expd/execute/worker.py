@@ -28,7 +28,7 @@ from expproto.work import Acknowledge, CancelRun, Execute, Leave, Register, Repo
 
 _journal = logging.getLogger("expd.execute")
 
-ABANDONED_SECONDS = 3600.0
+ABANDONED_SECONDS = 60.0
 """How long a worker whose run has ended waits for a daemon before it leaves; the outcome is on the disk anyway."""
 
 _REFUSED_SECONDS = 1.0

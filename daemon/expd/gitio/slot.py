@@ -67,7 +67,7 @@ class Slot:
         with git_errors(f"{path} can't be read from Git"):
             blob = self._handle[file.rev]
             assert isinstance(blob, pygit2.Blob)
-            if file.mode == LINK:
+            if file.mode == LINK or not _is_text(path):
                 return blob.data
             with pygit2.BlobIO(
                 blob,
@@ -99,6 +99,15 @@ class Slot:
         """Tell whether the worktree's ignore files exclude a path; directories end in a slash."""
         with git_errors(f"{path} can't be looked up"):
             return self._handle.path_is_ignored(path)
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether pygit2 can name a file to a filter; with another name its thread dies, and the reader waits for ever."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _objects_of(repository: Repository) -> Path:

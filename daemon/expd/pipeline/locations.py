@@ -5,6 +5,7 @@ Promise: pure string operations; symbolic links are never resolved, because DVC 
 
 import posixpath
 from collections.abc import Iterator
+from itertools import pairwise
 
 
 def locate(directory: str, path: str) -> str:
@@ -35,3 +36,13 @@ def as_written(path: str, root: str, wdir: str) -> str:
     if posixpath.isabs(path) and posixpath.normpath(path) != root and is_within(posixpath.normpath(path), root):
         return relative(posixpath.normpath(path), wdir)
     return path
+
+
+_PRIVATE_TO_DVC = frozenset({"cache", "tmp", "config.local"})
+"""Below `.dvc`: data, and settings with passwords; never part of a commit, even where `.dvc/.gitignore` is missing."""
+
+
+def is_private_to_dvc(path: str) -> bool:
+    """Tell whether a relative path is, or lies below, what DVC keeps to itself."""
+    parts = path.split("/")
+    return any(parent == ".dvc" and name in _PRIVATE_TO_DVC for parent, name in pairwise(parts))

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+from expd.pipeline.locations import is_private_to_dvc
+
 LARGEST_SHOWN = 10
 """Files that a refusal names: enough to see whose they are."""
 
@@ -58,7 +60,9 @@ class NewFilesTooLarge(Exception):
 
 
 def looks_like_secret(path: str) -> bool:
-    """Tell whether a file's name says that it holds a key or a password."""
+    """Tell whether a file's name says that it holds a key or a password, or its place that it is DVC's own."""
+    if is_private_to_dvc(path):
+        return True
     name = path.rpartition("/")[2].lower()
     return name not in NO_SECRETS and any(fnmatchcase(name, pattern) for pattern in SECRETS)
 
