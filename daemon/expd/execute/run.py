@@ -14,17 +14,17 @@ import trio
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
 from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, end_tree, run_command
 from expd.execute.environment import run_environment
+from expd.execute.place import Place
+from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
-from expd.execute.worktree import Manifest, check_out, keep, make_slot, new_files, remove_tree, tracked_changes
+from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
-from expd.gitio.slot import Slot, lay_git_directory
+from expd.gitio.slot import Slot
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
-from expd.pipeline.copies import copies_store, place_copies
 from expd.pipeline.graph import is_tracked
-from expd.pipeline.localconfig import local_config_text
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import PipelineError
 from expd.pipeline.project import Project, exp_hash, open_project
@@ -46,9 +46,10 @@ class Run:
         self._memo = memo
         self._scope = trio.CancelScope()
         self._cancel_reason = ""
-        self._worktree = Path(order.worktree)
+        self._place: Place = PrivateWorktree(order)
+        self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
-        self._copied: frozenset[str] = frozenset()
+        self._beside: frozenset[str] = frozenset()
 
     def cancel(self, reason: str) -> None:
         """End the run and all it started; its outcome will be Cancelled."""
@@ -79,7 +80,7 @@ class Run:
                 if left and isinstance(outcome, Succeeded):
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):
-                    await trio.to_thread.run_sync(self._keep_worktree, log)
+                    await trio.to_thread.run_sync(self._place.give_up, log)
                 await trio.to_thread.run_sync(log.sync)
                 log.close()
         return outcome
@@ -101,9 +102,9 @@ class Run:
 
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
-        manifest = await trio.to_thread.run_sync(again_if_disturbed, self._prepare)
+        manifest = await trio.to_thread.run_sync(again_if_disturbed, self._place.prepare)
         cache = await trio.to_thread.run_sync(self._open_cache)
-        await trio.to_thread.run_sync(self._place_copies)
+        self._beside = await trio.to_thread.run_sync(self._place.bring_along, manifest)
         if order.command is not None:
             await self._run_command(order.command, log)
             await self._tell(Collecting(run=order.run, run_token=order.run_token))
@@ -115,39 +116,6 @@ class Run:
         done = await run_stages(project, order.targets, surroundings)
         await self._tell(Collecting(run=order.run, run_token=order.run_token))
         return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
-
-    def _prepare(self) -> Manifest:
-        """Make the worktree hold the stash commit's tree, and nothing else."""
-        order = self.order
-        repository = Repository(self._user_git)
-        tree = repository.tree_of(order.stash_rev)
-        files = repository.files_of(tree)
-        make_slot(self._worktree)
-        remove_tree(self._worktree / ".git")
-        lay_git_directory(self._worktree, self._user_git, order.baseline_rev)
-        slot = Slot(self._worktree, self._user_git)
-        if slot.has_filters(files):
-            manifest = check_out(self._worktree, files, lambda file, path: slot.content_of(file, path, order.stash_rev))
-        else:
-            manifest = check_out(self._worktree, files, lambda file, _path: repository.read_blob(file.rev))
-        slot.write_index(tree)
-        self._write_local_config()
-        return manifest
-
-    def _place_copies(self) -> None:
-        """Copy what was named with --copy-paths; it is no part of the experiment's commit."""
-        if self.order.copies is not None:
-            store = copies_store(self._user_git, trio.from_thread.check_cancelled)
-            self._copied = place_copies(self.order.copies, store, self._worktree)
-
-    def _write_local_config(self) -> None:
-        """Let a `dvc` that a stage calls use the user's cache and local settings, as DVC's own worktrees do."""
-        local = Path(self.order.root, ".dvc", "config.local")
-        target = self._worktree / local
-        if target.parent.is_dir() and not target.exists():
-            text = local_config_text(Path(self.order.origin_root), Path(self.order.cache))
-            target.write_text(text, encoding="utf-8")
-            target.chmod(0o600)
 
     def _open_cache(self) -> Cache:
         config = self._config()
@@ -187,7 +155,7 @@ class Run:
         changes = tracked_changes(self._worktree, manifest)
         made = new_files(self._worktree, manifest, slot.is_ignored)
         harvest = Harvest(
-            touched=changes.touched, deleted=changes.deleted, made=made, copied=self._copied, cached_by_size=True
+            touched=changes.touched, deleted=changes.deleted, made=made, copied=self._beside, cached_by_size=True
         )
         return self._commit(harvest, command_message(command), cache)
 
@@ -199,8 +167,8 @@ class Run:
         declared += [file.path for file in results.params]
         made = [(Path(self.order.root) / path).as_posix() for path in declared]
         outs = {out.location: out for node in project.contents.nodes for out in node.outs}
-        copied = {path for path in self._copied if not is_tracked(str(self._worktree / path), outs)}
-        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, copied=copied)
+        beside = {path for path in self._beside if not is_tracked(str(self._worktree / path), outs)}
+        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, copied=beside)
         return self._commit(harvest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
 
     def _commit(self, harvest: Harvest, message: str, cache: Cache) -> Rev:
@@ -211,19 +179,6 @@ class Run:
             at=time.time(),
         )
         return again_if_disturbed(lambda: commit_experiment(self._worktree, self._user_git, harvest, order, cache))
-
-    def _keep_worktree(self, log: RunLog) -> None:
-        """Leave what a run that did not succeed made where a person can look at it; the oldest such go."""
-        kept = self._worktree.parent.parent / "kept"
-        try:
-            if self._worktree.exists():
-                keep(self._worktree, kept / str(self.order.run))
-                log.note(f"expd: the worktree is kept in {kept / str(self.order.run)}")
-            runs = sorted((path for path in kept.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-            for path in runs[: max(0, len(runs) - self.order.kept_worktrees_max)]:
-                remove_tree(path)
-        except OSError as error:
-            _journal.warning("the worktree of run %s can't be kept: %s", self.order.run, error)
 
 
 def _outcome_of(ended: CommandEnded) -> Outcome:

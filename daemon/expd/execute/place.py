@@ -1,0 +1,26 @@
+"""Where a run takes place: what it is asked to be before the run, and what becomes of it afterwards.
+
+The run itself knows no difference: it works in `directory`, on files that a manifest describes.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from expd.execute.runlog import RunLog
+from expd.execute.worktree import Manifest
+
+
+class Place(Protocol):
+    """One place for one run. Every method blocks; they are called in this order."""
+
+    directory: Path
+    """The work tree."""
+
+    def prepare(self) -> Manifest:
+        """Make the place hold what was submitted; gives what is there. GitDisturbed: to be done again."""
+
+    def bring_along(self, manifest: Manifest) -> frozenset[str]:
+        """Put beside the captured files what belongs there uncaptured; gives all that is there and in no result."""
+
+    def give_up(self, log: RunLog) -> None:
+        """Deal with what a run left that did not succeed."""
