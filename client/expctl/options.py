@@ -17,6 +17,7 @@ class Arguments:
     command: list[str] | None
     copy_paths: list[str]
     csv: bool
+    deps: list[str]
     entries: list[str]
     entry: str
     env: list[str]
@@ -30,13 +31,19 @@ class Arguments:
     json: bool
     lines: int | None
     message: str | None
+    metrics: list[str]
     name: str | None
     new_name: str
     no_env: bool
     no_hydra: bool
     now: bool
     output: str | None
+    outs: list[str]
+    outs_no_cache: list[str]
+    params: list[str]
     paths: list[str]
+    plots: list[str]
+    plots_no_cache: list[str]
     points: str | None
     preview: bool
     quiet: bool
@@ -136,6 +143,35 @@ def _entries(default: str) -> Positional:
     return Positional("entries", count="*", metavar="ID", help=f"{ENTRIES_HELP}; {default}")
 
 
+def _declarations() -> Iterator[Option]:
+    """What makes a command a stage, in the words of `dvc stage add`; -p and -m mean other things to `dvc exp run`."""
+    yield Option(
+        "-d",
+        "--deps",
+        metavar="PATH",
+        is_list=True,
+        help="the command reads this file or directory: equal dependencies and parameters are not run twice",
+    )
+    yield Option("-o", "--outs", metavar="PATH", is_list=True, help="the command makes this; it goes to the cache")
+    yield Option("-O", "--outs-no-cache", metavar="PATH", is_list=True, help="the command makes this; it goes to Git")
+    yield Option(
+        "-M",
+        "--metrics-no-cache",
+        "--metrics",
+        metavar="PATH",
+        is_list=True,
+        help="the command writes these metrics, which `show` lists; they go to Git",
+    )
+    yield Option("--plots", metavar="PATH", is_list=True, help="the command writes this plot; it goes to the cache")
+    yield Option("--plots-no-cache", metavar="PATH", is_list=True, help="the command writes this plot; it goes to Git")
+    yield Option(
+        "--params",
+        metavar="[FILE:]KEYS",
+        is_list=True,
+        help="the command reads these parameters, parted by commas; all of params.yaml if not given",
+    )
+
+
 SHARED = (
     Option("--json", help="one JSON document, as docs/json.md describes it"),
     Option("-q", "--quiet", help="ids only"),
@@ -174,6 +210,7 @@ VERBS: Mapping[str, Verb] = {
             "--include", metavar="PATH", is_list=True,
             help="capture this new file although it looks like a secret (can be repeated)",
         ),
+        *_declarations(),
         usage="expctl submit [OPTION…] [STAGE…] [-- COMMAND…]",
     ),
     "follow": Verb(

@@ -77,11 +77,15 @@ def _add_positional(parser: Parser, positional: Positional) -> None:
 
 def _add_option(group: "argparse._ActionsContainer", option: Option) -> None:
     if option.metavar is None:
-        group.add_argument(*option.flags, action="store_true", help=option.help)
+        group.add_argument(*option.flags, dest=option.name, action="store_true", help=option.help)
     elif option.is_list:
-        group.add_argument(*option.flags, action="append", default=[], metavar=option.metavar, help=option.help)
+        group.add_argument(
+            *option.flags, dest=option.name, action="append", default=[], metavar=option.metavar, help=option.help
+        )
     else:
-        group.add_argument(*option.flags, type=option.read or str, metavar=option.metavar, help=option.help)
+        group.add_argument(
+            *option.flags, dest=option.name, type=option.read or str, metavar=option.metavar, help=option.help
+        )
 
 
 def _width() -> int:

@@ -19,6 +19,8 @@ PRIVATE_VARIABLES = frozenset({
 })  # fmt: skip
 """Variables that are not submitted; documented in docs/protocol.md."""
 PRIVATE_PREFIXES = (b"WATCHDOG_", b"EXPD_READY")
+DECLARED = ("deps", "params", "outs", "outs_no_cache", "metrics", "plots", "plots_no_cache")
+"""What can be said of a command that becomes a stage: fields of the message, and names of options."""
 BARE_VARIABLES = frozenset({b"PATH", b"HOME", b"LANG"})
 """What goes along in spite of --no-env: without them hardly any program starts, or speaks."""
 
@@ -47,6 +49,7 @@ def submit(
     include: Sequence[str] = (),
     copy_paths: Sequence[str] = (),
     no_hydra: bool = False,
+    declared: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -69,6 +72,9 @@ def submit(
         "include": list(include),
         "copy_paths": list(copy_paths),
         "no_hydra": no_hydra,
+        "declared": None
+        if declared is None
+        else {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}},
     }
 
 

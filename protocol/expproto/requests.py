@@ -4,6 +4,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a command reads and makes, as `dvc stage add` has it: paths relative to `cwd`; `params` are `[file:]key,key`.
+
+    What `outs` and `plots` name goes to the cache, what the others name to Git.
+    """
+
+    kind = "declared"
+    deps: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    outs: tuple[str, ...] = ()
+    outs_no_cache: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    plots: tuple[str, ...] = ()
+    plots_no_cache: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
     """Freeze the workspace at `cwd` with each point of the overrides, and queue it.
 
@@ -12,7 +29,8 @@ class Submit:
     of all, chosen by `seed`. With `preview` nothing is queued; `on_hold` entries wait for their release. `environment`
     is what the run's commands get, as the bytes of environ(7); `umask` likewise. `include` names new files that are captured
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
-    relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed.
+    relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
+    the command a stage.
     """
 
     kind = "submit"
@@ -34,6 +52,7 @@ class Submit:
     include: tuple[str, ...] = ()
     copy_paths: tuple[str, ...] = ()
     no_hydra: bool = False
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

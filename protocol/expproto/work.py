@@ -28,7 +28,8 @@ class Execute:
 
     `root` and `directory` are the project's, relative to the worktree; `cache` is absolute; `record` is where the
     outcome is written before it is reported, `log` where output goes. `copies` is the hash of the listing of files that
-    are copied into the worktree beside what was captured.
+    are copied into the worktree beside what was captured. With `as_stage` the command is the stage that `targets` names,
+    in the dvc.yaml of what was captured.
     """
 
     kind = "execute"
@@ -55,6 +56,7 @@ class Execute:
     grace_seconds: float
     kept_worktrees_max: int
     copies: str | None = None
+    as_stage: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from expproto.replies import EntryPage, EntryRecord, Event, Reply
 from expproto.requests import (
     AskDaemon,
     Cancel,
+    Declared,
     Pause,
     Release,
     Rename,
@@ -45,6 +46,7 @@ SUBMIT = requests.submit(
     include=["i"],
     copy_paths=["p"],
     no_hydra=True,
+    declared={**dict.fromkeys(requests.DECLARED, ()), "outs": ["o"], "deps": ["d", "e"]},
 )
 
 
@@ -68,6 +70,7 @@ SUBMIT = requests.submit(
                 include=("i",),
                 copy_paths=("p",),
                 no_hydra=True,
+                declared=Declared(outs=("o",), deps=("d", "e")),
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),

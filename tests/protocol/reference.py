@@ -9,7 +9,7 @@ from pathlib import Path
 
 from expproto.messages import MESSAGES, Hello
 from expproto.replies import CaptureRecord, EntryRecord, Event, ExperimentRecord, LeftOutFile, OutputFile, Reply
-from expproto.requests import FollowTarget, Request
+from expproto.requests import Declared, FollowTarget, Request
 from expproto.vocabulary import OUTCOMES, EntryState
 from expproto.work import Order, Report
 
@@ -24,7 +24,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
     ("Events", typing.get_args(Event)),
     ("Replies", typing.get_args(Reply)),
     ("Outcomes", OUTCOMES),
-    ("Records", (EntryRecord, ExperimentRecord, OutputFile, LeftOutFile, CaptureRecord, FollowTarget)),
+    ("Records", (EntryRecord, ExperimentRecord, OutputFile, LeftOutFile, CaptureRecord, FollowTarget, Declared)),
     ("Orders, to workers", typing.get_args(Order)),
     ("Reports, from workers", typing.get_args(Report)),
 )

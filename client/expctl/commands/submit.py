@@ -39,6 +39,7 @@ def run(arguments: Arguments, output: Output) -> int:
         include=arguments.include,
         copy_paths=arguments.copy_paths,
         no_hydra=arguments.no_hydra,
+        declared=_declared(arguments),
     )
     try:
         pages, reply = ask(request)
@@ -67,6 +68,18 @@ def run(arguments: Arguments, output: Output) -> int:
         table=lambda: render.submitted_rows(entries),
     )
     return 0
+
+
+def _declared(arguments: Arguments) -> dict[str, Sequence[str]] | None:
+    """Gather what makes the command a stage; None if nothing does. Raises Trouble where there is no command."""
+    declared: dict[str, Sequence[str]] = {name: getattr(arguments, name) for name in requests.DECLARED}
+    if not any(declared.values()):
+        return None
+    if arguments.command is None:
+        raise Trouble(
+            USAGE, {"what": "-d, -o, -M and their like describe a command: `expctl submit -o PATH -- COMMAND…`"}
+        )
+    return declared
 
 
 _WHY = {"secret": "looks like a secret; --include takes it", "repository": "a repository of its own"}

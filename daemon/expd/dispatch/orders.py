@@ -39,6 +39,7 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         grace_seconds=settings.grace_seconds,
         kept_worktrees_max=settings.kept_worktrees_max,
         copies=submission.copies,
+        as_stage=submission.as_stage,
     )
 
 

@@ -26,15 +26,14 @@ from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
 from expd.pipeline.graph import is_tracked
 from expd.pipeline.memo import HashMemo
-from expd.pipeline.model import PipelineError
+from expd.pipeline.model import COMMAND_STAGE, LOCK_FILE, PipelineError
 from expd.pipeline.project import Project, exp_hash, open_project
 from expproto.vocabulary import Cancelled, Failed, Killed, Outcome, Refused, Rev, Succeeded
 from expproto.work import Collecting, Execute, Report, StageStarted
 
 _journal = logging.getLogger("expd.execute")
-
-COMMAND_STAGE = "command"
-"""What stands for the stage's name where a plain command runs."""
+UNDECLARED_SHOWN = 10
+"""Files named in the log that a command made and did not declare."""
 
 
 class Run:
@@ -105,7 +104,7 @@ class Run:
         manifest = await trio.to_thread.run_sync(again_if_disturbed, self._place.prepare)
         cache = await trio.to_thread.run_sync(self._open_cache)
         self._beside = await trio.to_thread.run_sync(self._place.bring_along, manifest)
-        if order.command is not None:
+        if order.command is not None and not order.as_stage:
             await self._run_command(order.command, log)
             await self._tell(Collecting(run=order.run, run_token=order.run_token))
             return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
@@ -115,6 +114,8 @@ class Run:
         )
         done = await run_stages(project, order.targets, surroundings)
         await self._tell(Collecting(run=order.run, run_token=order.run_token))
+        if order.as_stage:
+            await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
         return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
 
     def _open_cache(self) -> Cache:
@@ -158,6 +159,19 @@ class Run:
             touched=changes.touched, deleted=changes.deleted, made=made, copied=self._beside, cached_by_size=True
         )
         return self._commit(harvest, command_message(command), cache)
+
+    def _tell_undeclared(self, manifest: Manifest, project: Project, log: RunLog) -> None:
+        """Name what a command made and did not declare: whoever misses it should not have to guess."""
+        found = new_files(self._worktree, manifest, Slot(self._worktree, self._user_git).is_ignored)
+        known = {out.location: out for node in project.contents.nodes for out in node.outs}
+        ours = {LOCK_FILE, ".gitignore"}
+        rest = [
+            path for path in found if not is_tracked(str(self._worktree / path), known) and Path(path).name not in ours
+        ]
+        rest = [path for path in rest if path not in self._beside]
+        if rest:
+            more = f" and {len(rest) - UNDECLARED_SHOWN} more" if len(rest) > UNDECLARED_SHOWN else ""
+            log.note(f"expd: new, not declared, and not in the result: {', '.join(rest[:UNDECLARED_SHOWN])}{more}")
 
     def _commit_stages(self, manifest: Manifest, project: Project, done: StagesDone, cache: Cache) -> Rev:
         changes = tracked_changes(self._worktree, manifest)

@@ -12,6 +12,8 @@ PROJECT_FILE = "dvc.yaml"
 LOCK_FILE = "dvc.lock"
 DATA_FILE_SUFFIX = ".dvc"
 DEFAULT_PARAMS_FILE = "params.yaml"
+COMMAND_STAGE = "command"
+"""The stage that a plain command is."""
 
 OutputKind: TypeAlias = Literal["out", "metric", "plot"]
 Commands: TypeAlias = str | tuple[str, ...]

@@ -8,14 +8,16 @@ import os
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
+from expd.pipeline.model import COMMAND_STAGE, DEFAULT_PARAMS_FILE
 from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, point_tree, stash_points
 from expd.prepare.checks import Beside, check_pipeline
 from expd.prepare.copied import check_copied, store_copied
 from expd.prepare.data import capture_data
+from expd.prepare.declaration import TypedIn, addition_of, makes_something, with_command
 from expd.prepare.hydra import compose_params, hydra_settings, params_path
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser, is_named
@@ -23,7 +25,7 @@ from expd.prepare.overrides.sweeps import Point
 from expd.prepare.paths import UnusablePath, below_workspace
 from expd.prepare.points import points_of
 from expd.prepare.project import Project
-from expproto.requests import Submit
+from expproto.requests import Declared, Submit
 from expproto.vocabulary import Rev
 
 
@@ -54,6 +56,9 @@ class Prepared:
     left_out: tuple[LeftOut, ...]
     copies: str | None
     """The listing of what is copied beside the capture."""
+    targets: tuple[str, ...]
+    as_stage: bool
+    """Whether the command is a stage of the captured dvc.yaml, the one that `targets` names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +85,11 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     names = _choose_names(request, circumstances, repository, baseline, points)
     cwd, workspace = Path(request.cwd).resolve(), project.location.workspace
     copied = check_copied(request.copy_paths, cwd, workspace)
-    capture = capture_files(repository, project, Wishes(cwd, request.include, copied), circumstances.new_files)
+    wishes = Wishes(cwd, request.include, copied, _made(request, cwd, workspace))
+    capture = capture_files(repository, project, wishes, circumstances.new_files)
     capture = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
-    secrets = [file.path for file in left_out_of(capture, copied) if file.reason == "secret"]
+    left_out = left_out_of(capture, wishes.beside)
+    secrets = [file.path for file in left_out if file.reason == "secret"]
     identity = repository.identity(circumstances.at)
     directory = cwd.relative_to(workspace).as_posix()
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}
@@ -91,8 +98,13 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         (name, point_tree(repository, capture, point, directory, environment, composed=params))
         for name, point, params in zip(names, points, composed, strict=True)
     ]
-    if request.command is None:
-        check_pipeline(repository, trees[0][1], project, request.targets, Beside(copied=copied, secrets=secrets))
+    staged = _with_command(request, repository, capture, project, points=points, trees=trees)
+    targets = request.targets if staged is None else (COMMAND_STAGE,)
+    if request.command is None or staged is not None:
+        checked = trees if staged is None else staged
+        check_pipeline(repository, checked[0][1], project, targets, Beside(copied=copied, secrets=secrets))
+    as_stage = staged is not None and makes_something(request.declared)
+    trees = staged if staged is not None and as_stage else trees
     copies = None
     if request.preview:
         stash_revs = [capture.baseline_rev] * len(trees)
@@ -106,9 +118,41 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
             PreparedPoint(name=name, stash_rev=rev, params=_for_display(point.values()))
             for name, rev, point in zip(names, stash_revs, points, strict=True)
         ),
-        left_out=left_out_of(capture, copied),
+        left_out=left_out,
         copies=copies,
+        targets=targets if as_stage else request.targets,
+        as_stage=as_stage,
     )
+
+
+def _made(request: Submit, cwd: Path, workspace: Path) -> tuple[str, ...]:
+    """Give the outputs that go to the cache: what an earlier try left of them is not captured."""
+    declared = request.declared or Declared()
+    return below_workspace((*declared.outs, *declared.plots), cwd, workspace)
+
+
+def _with_command(
+    request: Submit,
+    repository: Repository,
+    capture: Capture,
+    project: Project,
+    *,
+    points: list[Point],
+    trees: list[tuple[str, Rev]],
+) -> list[tuple[str, Rev]] | None:
+    """Give the trees with the command as a stage of their dvc.yaml; None where nothing is declared of it."""
+    if request.declared is None or request.command is None:
+        return None
+    workspace, directory = project.location.workspace, project.directory
+    params = PurePosixPath(directory, DEFAULT_PARAMS_FILE).as_posix()
+    typed_in = TypedIn(
+        cwd=str(workspace / directory),
+        workspace=str(workspace),
+        has_params=repository.file_at(capture.files_tree, params) is not None,
+    )
+    addition = addition_of(request.declared, request.command, points, typed_in)
+    changes = with_command(repository, capture.files_tree, directory, addition)
+    return [(name, repository.edit_tree(tree, changes)) for name, tree in trees]
 
 
 def _composed(
@@ -130,18 +174,26 @@ def _composed(
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What was asked of a capture: secrets to include, as typed in `cwd`, and paths that are copied beside it."""
+    """What was asked of a capture: secrets to include, as typed in `cwd`, paths that are copied beside it, and paths
+    that a run will make.
+    """
 
     cwd: Path
     include: Sequence[str]
     copied: Sequence[str]
+    made: Sequence[str] = ()
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Give all that is not to be captured where it is new."""
+        return (*self.copied, *self.made)
 
 
 def capture_files(repository: Repository, project: Project, wishes: Wishes, limits: NewFileLimits) -> Capture:
     """Capture a project's workspace as asked; raises what capturing raises, and UnusablePath."""
     workspace = project.location.workspace
     included = below_workspace(wishes.include, wishes.cwd, workspace)
-    capture = capture_workspace(repository, chooser(workspace, limits, included, wishes.copied))
+    capture = capture_workspace(repository, chooser(workspace, limits, included, wishes.beside))
     for typed, path in zip(wishes.include, included, strict=True):
         if not repository.has_path(capture.files_tree, path):
             raise UnusablePath(

@@ -55,6 +55,8 @@ class Submission:
     on_hold: bool = False
     copies: str | None = None
     """The listing of what is copied beside the capture (`pipeline.copies`)."""
+    as_stage: bool = False
+    """Whether the command is the stage that `targets` names, in the captured dvc.yaml."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
        submissions.targets, submissions.force, submissions.umask, submissions.submitted_at, submissions.copies,
+       submissions.as_stage,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
 FROM entries
@@ -66,6 +67,7 @@ def _submission_from_row(row: Row) -> Submission:
         environment=b"",
         submitted_at=row["submitted_at"],
         copies=row["copies"],
+        as_stage=bool(row["as_stage"]),
     )
 
 

@@ -17,6 +17,7 @@ CREATE TABLE submissions (
     umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
     name          TEXT,                                   -- as asked for: the entry's, or the whole sweep's
     copies        TEXT CHECK (copies IS NULL OR length(copies) = 32), -- the listing of files copied beside the capture
+    as_stage      INTEGER NOT NULL DEFAULT 0 CHECK (as_stage = 0 OR (as_stage = 1 AND command IS NOT NULL)),
     submitted_at  REAL NOT NULL
 ) STRICT;
 CREATE INDEX submissions_by_name ON submissions (name) WHERE name IS NOT NULL;

@@ -87,6 +87,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "name": submission.name,
         "submitted_at": submission.submitted_at,
         "copies": submission.copies,
+        "as_stage": int(submission.as_stage),
     }
     submission_id = _insert(cursor, "submissions", columns)
     _insert(cursor, "environments", {"submission": submission_id, "variables": submission.environment})

@@ -76,6 +76,8 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="a variable's name is not empty and has no =, and no variable holds a NUL")
     if request.command is not None and not request.command:
         raise Refused(USAGE, what="there is no command after --")
+    if request.declared is not None and request.command is None:
+        raise Refused(USAGE, what="what is declared is declared of a command")
     if request.sample is not None and request.sample < 1:
         raise Refused(USAGE, what="a sample has at least one point")
 
@@ -144,7 +146,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared) -> Submis
         baseline_rev=prepared.baseline_rev,
         message=request.message,
         command=request.command,
-        targets=request.targets,
+        targets=prepared.targets,
         force=request.force,
         umask=request.umask,
         environment=pack_environment(request.environment),
@@ -152,6 +154,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared) -> Submis
         name=request.name,
         on_hold=request.on_hold,
         copies=prepared.copies,
+        as_stage=prepared.as_stage,
     )
 
 
