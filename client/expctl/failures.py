@@ -49,6 +49,11 @@ class Data:
         items = value if isinstance(value, list | tuple) else ()
         return [(str(item[0]), str(item[1])) for item in items if isinstance(item, list | tuple) and len(item) == 2]
 
+    def texts(self, name: str) -> list[str]:
+        """Give a list of texts."""
+        value = self._data.get(name)
+        return [str(item) for item in value] if isinstance(value, list | tuple) else []
+
     def listed(self, name: str) -> str:
         """Give a list as `a, b, c`; its items may be records with an id and a name."""
         value = self._data.get(name)
@@ -212,6 +217,12 @@ def _too_large_hint(data: Data) -> str:
     return f"let .gitignore name it (-C copies it if the run needs it), track it with `dvc add`, or raise {data['setting']} in config.toml"
 
 
+def _paths(data: Data) -> str:
+    paths = data.texts("paths")
+    more = f"\n  … {int(data['count'] or 0) - len(paths)} more" if len(paths) < int(data["count"] or 0) else ""
+    return "".join(f"\n  {path}" for path in paths) + more
+
+
 def _internal(data: Data) -> str:
     return f"expd met a bug in itself: {data['what'] or 'no details were given'}"
 
@@ -296,6 +307,16 @@ SENTENCES: Mapping[str, Sentence] = {
         EXIT_REFUSED,
         lambda data: f"{data['path']} is there already; nothing was written",
         _fixed("name another directory with -o, or replace what is there with --force"),
+    ),
+    errors.CANNOT_RESTORE: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"the workspace can't be restored: {data['path'] + ': ' if data['path'] else ''}{data['what']}",
+        _hint_or("`git stash apply REV` brings a capture into another clone or work tree"),
+    ),
+    errors.NEWER_EDITS: (
+        EXIT_REFUSED,
+        lambda data: f"{data['count']} files hold edits that would be lost; nothing was changed{_paths(data)}",
+        _fixed("commit or stash them, or overwrite them with --force, which keeps them in a stash commit first"),
     ),
     errors.REF_LOCKED: (
         EXIT_FAILURE,

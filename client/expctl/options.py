@@ -248,6 +248,11 @@ VERBS: Mapping[str, Verb] = {
         Positional("entry", metavar="ID", help=ENTRIES_HELP),
         Positional("new_name", metavar="NAME", help="the new name"),
     ),
+    "restore": Verb(
+        "Bring the workspace back to what was captured",
+        Positional("entry", metavar="ID", help=f"{ENTRIES_HELP}, also that of a stash commit"),
+        Option("-f", "--force", help="overwrite edits that are newer, after keeping them in a stash commit"),
+    ),
     "pause": Verb("Start nothing more; what runs goes on"),
     "resume": Verb("Start entries again"),
     "jobs": Verb(

@@ -103,6 +103,11 @@ def rename(cwd: str, entry: str, name: str) -> dict[str, object]:
     return {"kind": "rename", "cwd": cwd, "entry": entry, "name": name}
 
 
+def restore(cwd: str, entry: str, *, force: bool, umask: int) -> dict[str, object]:
+    """Ask for what was captured."""
+    return {"kind": "restore", "cwd": cwd, "entry": entry, "force": force, "umask": umask}
+
+
 def pause() -> dict[str, object]:
     """Ask that nothing more is started."""
     return {"kind": "pause"}

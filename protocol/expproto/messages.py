@@ -29,6 +29,7 @@ from expproto.replies import (
     Previewed,
     Refusal,
     Reply,
+    Restored,
     Shown,
     Stopping,
     Submitted,
@@ -45,6 +46,7 @@ from expproto.requests import (
     Release,
     Rename,
     Request,
+    Restore,
     Resume,
     SetJobs,
     Show,
@@ -80,8 +82,8 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Rename, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, Explained,
+    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, Restored, Explained,
     Listed, Shown, Inspected, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,

@@ -11,6 +11,8 @@ PAGE_FILES = 500
 """Files in one page: at the 4096 bytes a path can have, half a frame."""
 LEFT_OUT_MAX = 200
 """Files left out that one answer names: more than a person reads, far below a frame."""
+RESTORED_MAX = 200
+"""Files that a restore names of each kind: as above."""
 OUTPUT_BYTES = 64 * 1024
 """Bytes of log in one Output: what a pipe holds; larger pieces only delay the first line."""
 
@@ -195,6 +197,30 @@ class EntriesChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The work tree `workspace` holds what was captured in `origin`; HEAD, at `head_rev`, was not moved.
+
+    Files were `written`, `removed`, or are new since and were `left` alone: the first of so many each. `kept_rev` is
+    a stash commit of what was there before, if anything would have been lost.
+    """
+
+    kind = "restored"
+    entry: EntryId | None
+    name: str
+    workspace: str
+    origin: str
+    written: tuple[str, ...]
+    written_count: int
+    removed: tuple[str, ...]
+    removed_count: int
+    left: tuple[str, ...]
+    left_count: int
+    baseline_rev: Rev
+    head_rev: Rev
+    kept_rev: Rev | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """The pages before were all: answers Explain."""
 
@@ -319,6 +345,7 @@ Reply = (
     Submitted
     | Previewed
     | EntriesChanged
+    | Restored
     | Explained
     | Listed
     | Shown

@@ -165,6 +165,20 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Bring the work tree at `cwd` back to what `entry` (an entry, or a stash commit's rev) was captured from.
+
+    With `force` edits that nobody keeps are kept by a stash commit and overwritten. `umask` is for what is written.
+    """
+
+    kind = "restore"
+    cwd: str
+    entry: str
+    force: bool = False
+    umask: int = 0o022
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Start nothing more; what runs goes on."""
 
@@ -213,6 +227,7 @@ Request = (
     | Cancel
     | Release
     | Rename
+    | Restore
     | Pause
     | Resume
     | SetJobs

@@ -39,7 +39,7 @@ def _stashed(path: Path, *overrides: str) -> list[Rev]:
         for point in expand(overrides, 100, random.Random(0))
     ]
     revs = stash_points(repository, capture, trees, IDENTITY)
-    hold(repository, REQUEST, capture.baseline_rev, revs, IDENTITY)
+    hold(repository, REQUEST, capture, revs, IDENTITY)
     return revs
 
 
@@ -113,7 +113,7 @@ def test_objects_that_vanished_meanwhile_are_noticed(path: Path) -> None:
     (path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
 
     with pytest.raises(ObjectMissing):
-        hold(Repository(path / ".git"), REQUEST, capture.baseline_rev, revs, IDENTITY)
+        hold(Repository(path / ".git"), REQUEST, capture, revs, IDENTITY)
 
 
 def test_a_locked_ref_is_told(path: Path) -> None:
@@ -213,7 +213,7 @@ def test_objects_are_synced_as_they_are_written(path: Path, tmp_path: Path) -> N
         "repository = Repository(Path(sys.argv[1])); capture = capture_workspace(repository)\n"
         "identity = Identity(name='a', email='b', at=1.0)\n"
         "revs = stash_points(repository, capture, [('x', capture.files_tree)], identity)\n"
-        "hold(repository, 'request1', capture.baseline_rev, revs, identity)\n"
+        "hold(repository, 'request1', capture, revs, identity)\n"
     )
     command = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,fdatasync,link,rename,renameat2", "-o", str(trace)]
     try:

@@ -133,6 +133,16 @@ class Repository:
         with git_errors(f"commit {commit} can't be read"):
             return [Rev(str(parent)) for parent in self._commit(commit).parent_ids]
 
+    def is_stash_commit(self, commit: Rev) -> bool:
+        """Tell whether a commit has the shape of git-stash(1): beside HEAD, its parents are a commit of the index on it."""
+        parents = self.parents_of(commit)
+        return len(parents) in {2, 3} and self.parents_of(parents[1]) == parents[:1]
+
+    def message_of(self, commit: Rev) -> str:
+        """Give the message of a commit, what is not UTF-8 replaced."""
+        with git_errors(f"commit {commit} can't be read"):
+            return self._commit(commit).raw_message.decode("utf-8", "replace")
+
     def committed_at(self, commit: Rev) -> float:
         """Give the committer's time of a commit."""
         with git_errors(f"commit {commit} can't be read"):

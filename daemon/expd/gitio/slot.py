@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pygit2
 
+from expd.gitio.filters import checked_out, stored
 from expd.gitio.locate import common_directory_of
-from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, Repository, TreeFile, git_errors
+from expd.gitio.repository import Repository, TreeFile, git_errors
 from expproto.vocabulary import Rev
 
 _CONFIG_KEYS = ("user.name", "user.email", "core.autocrlf", "core.eol", "core.filemode", "core.symlinks")
@@ -64,18 +65,7 @@ class Slot:
 
     def content_of(self, file: TreeFile, path: str, commit: Rev) -> bytes:
         """Give a file's bytes as a checkout of `commit` writes them: line endings as its attributes say."""
-        with git_errors(f"{path} can't be read from Git"):
-            blob = self._handle[file.rev]
-            assert isinstance(blob, pygit2.Blob)
-            if file.mode == LINK or not _is_text(path):
-                return blob.data
-            with pygit2.BlobIO(
-                blob,
-                as_path=path,
-                flags=pygit2.enums.BlobFilter.CHECK_FOR_BINARY | pygit2.enums.BlobFilter.ATTRIBUTES_FROM_COMMIT,
-                commit_id=pygit2.Oid(hex=commit),
-            ) as stream:
-                return stream.read()
+        return checked_out(self._handle, file, path, commit)
 
     def has_filters(self, files: dict[str, TreeFile]) -> bool:
         """Tell whether a checkout may write other bytes than the blobs hold."""
@@ -85,29 +75,12 @@ class Slot:
 
     def store_file(self, path: str) -> TreeFile | None:
         """Store one file of the worktree in the user's objects; None if it is neither a regular file nor a link."""
-        full = self._worktree / path
-        if full.is_symlink():
-            mode = LINK
-        elif full.is_file():
-            mode = EXECUTABLE if full.stat().st_mode & 0o100 else REGULAR
-        else:
-            return None
-        with git_errors(f"{path} can't be stored"):
-            return TreeFile(rev=Rev(str(self._handle.create_blob_fromworkdir(path))), mode=int(mode))
+        return stored(self._handle, self._worktree, path)
 
     def is_ignored(self, path: str) -> bool:
         """Tell whether the worktree's ignore files exclude a path; directories end in a slash."""
         with git_errors(f"{path} can't be looked up"):
             return self._handle.path_is_ignored(path)
-
-
-def _is_text(path: str) -> bool:
-    """Tell whether pygit2 can name a file to a filter; with another name its thread dies, and the reader waits for ever."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _objects_of(repository: Repository) -> Path:

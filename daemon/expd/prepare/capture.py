@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from expd.gitio.errors import LeavesTree
 from expd.gitio.links import follow_links
-from expd.gitio.refs import ENTRIES, RefChange, change_ref
+from expd.gitio.refs import ENTRIES, RefChange, change_ref, read_ref
 from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, TreeFile
 from expd.gitio.workspace import Choose, operation_in_progress, read_workspace, take_all
 from expd.prepare.overrides.apply import edit
@@ -38,7 +38,10 @@ class Capture:
 
     baseline_rev: Rev
     index_tree: Rev
+    workspace_tree: Rev
+    """What `restore` gives back."""
     files_tree: Rev
+    """The same until DVC's data is taken in: what runs, but for its overrides."""
     left_out: tuple[str, ...] = ()
     """What other repositories hold."""
     unchosen: tuple[str, ...] = ()
@@ -63,6 +66,7 @@ def capture_workspace(repository: Repository, choose: Choose = take_all) -> Capt
     return Capture(
         baseline_rev=baseline,
         index_tree=trees.index_tree,
+        workspace_tree=trees.files_tree,
         files_tree=trees.files_tree,
         left_out=trees.left_out,
         unchosen=trees.unchosen,
@@ -115,18 +119,29 @@ def stash_points(
     ]
 
 
-def hold(repository: Repository, request_id: str, baseline: Rev, stash_revs: Sequence[Rev], identity: Identity) -> None:
+def hold(
+    repository: Repository, request_id: str, capture: Capture, stash_revs: Sequence[Rev], identity: Identity
+) -> None:
     """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectMissing.
 
-    Several are held by a keeper commit whose parents they are. Objects are looked for once more after the ref
-    stands: a `git gc --prune=now` between the two may have taken them.
+    Where they are several, or hold overrides and so not what the workspace held, a keeper commit has them as parents
+    and the workspace as its tree. Objects are looked for once more after the ref stands: a `git gc --prune=now`
+    between the two may have taken them.
     """
     keeper = stash_revs[0]
-    if len(stash_revs) > 1:
-        tree = repository.tree_of(stash_revs[0])
-        keeper = repository.write_commit(tree, stash_revs, f"expd: keeps {len(stash_revs)} stash commits", identity)
+    if len(stash_revs) > 1 or repository.tree_of(keeper) != capture.workspace_tree:
+        message = f"expd: keeps {len(stash_revs)} stash commits and the workspace"
+        keeper = repository.write_commit(capture.workspace_tree, stash_revs, message, identity)
     change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=keeper, force=True))
-    repository.check_present(baseline, [keeper, *stash_revs])
+    repository.check_present(capture.baseline_rev, [keeper, *stash_revs])
+
+
+def captured_by(repository: Repository, request_id: str, stash_rev: Rev) -> Rev | None:
+    """Give the commit whose tree is the workspace as it was submitted; None where `hold` holds it no more."""
+    keeper = read_ref(repository, f"{ENTRIES}{request_id}")
+    if keeper is None or not (keeper == stash_rev or stash_rev in repository.parents_of(keeper)):
+        return None
+    return keeper
 
 
 def let_go(repository: Repository, request_id: str) -> None:

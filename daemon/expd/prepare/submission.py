@@ -111,7 +111,7 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     else:
         copies = store_copied(copied, repository.files_of(capture.files_tree) if copied else (), project)
         stash_revs = stash_points(repository, capture, trees, identity)
-        hold(repository, request.request_id, capture.baseline_rev, stash_revs, identity)
+        hold(repository, request.request_id, capture, stash_revs, identity)
     return Prepared(
         baseline_rev=capture.baseline_rev,
         points=tuple(

@@ -1,5 +1,7 @@
 """Every exception a request may meet → the Refusal a client gets; the only such place. None means: a bug."""
 
+from collections.abc import Sequence
+
 from expd.collect.fetching import AlreadyThere, NoSuchResult
 from expd.gitio.errors import GitFailed, NotARepository, RefLocked, RefMoved
 from expd.gitio.workspace import WorkspaceChanging
@@ -10,11 +12,12 @@ from expd.prepare.newfiles import NewFilesTooLarge
 from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.paths import UnusablePath
 from expd.prepare.project import NothingToRun
+from expd.prepare.restore import CannotRestore, NewerEdits
 from expd.prepare.submission import ExperimentExists
 from expd.queueing.database import StoreFailed
 from expd.queueing.transitions import NameTaken, WrongState
 from expproto import errors
-from expproto.replies import Refusal
+from expproto.replies import RESTORED_MAX, Refusal
 
 
 class Refused(Exception):
@@ -67,6 +70,11 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
             return Refusal(code=errors.NO_RESULT, data={"path": error.path, "what": error.what})
         case AlreadyThere():
             return Refusal(code=errors.FILE_EXISTS, data={"path": error.path})
+        case CannotRestore():
+            where = {"what": error.what, "path": error.path, "hint": error.hint}
+            return Refusal(code=errors.CANNOT_RESTORE, data=where)
+        case NewerEdits():
+            return Refusal(code=errors.NEWER_EDITS, data=_newer(error.paths))
         case RefLocked():
             return Refusal(code=errors.REF_LOCKED, data={"path": error.path, "what": error.what})
         case RefMoved():
@@ -81,3 +89,12 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
             )
         case _:
             return None
+
+
+def _newer(paths: Sequence[str]) -> dict[str, object]:
+    return {"paths": list(shown_paths(paths)), "count": len(paths)}
+
+
+def shown_paths(paths: Sequence[str]) -> tuple[str, ...]:
+    """Give as many paths as an answer names, in a form that can be sent: they are only shown."""
+    return tuple(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in paths[:RESTORED_MAX])

@@ -22,6 +22,7 @@ from expd.serve.handlers import (
     pool,
     release,
     rename,
+    restore,
     show,
     status,
     submit,
@@ -44,6 +45,7 @@ from expproto.requests import (
     Release,
     Rename,
     Request,
+    Restore,
     Resume,
     SetJobs,
     Show,
@@ -201,6 +203,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await release.handle(request, services, answer)
         case Rename():
             return await rename.handle(request, services, answer)
+        case Restore():
+            return await restore.handle(request, services, answer)
         case Pause():
             return await pool.handle_pause(request, services, answer)
         case Resume():

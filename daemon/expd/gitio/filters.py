@@ -1,0 +1,51 @@
+"""Files on their way between Git and a directory: through the filters that attributes and settings ask for."""
+
+import os
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import BlobFilter
+
+from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, TreeFile, git_errors
+from expproto.vocabulary import Rev
+
+
+def checked_out(handle: pygit2.Repository, file: TreeFile, path: str, commit: Rev) -> bytes:
+    """Give a file's bytes as a checkout of `commit` writes them: line endings as its attributes say."""
+    with git_errors(f"{path} can't be read from Git"):
+        blob = handle[file.rev]
+        assert isinstance(blob, pygit2.Blob)
+        if file.mode == LINK or not _is_text(path):
+            return blob.data
+        with pygit2.BlobIO(
+            blob,
+            as_path=path,
+            flags=BlobFilter.CHECK_FOR_BINARY | BlobFilter.ATTRIBUTES_FROM_COMMIT,
+            commit_id=pygit2.Oid(hex=commit),
+        ) as stream:
+            return stream.read()
+
+
+def stored(handle: pygit2.Repository, worktree: Path, path: str) -> TreeFile | None:
+    """Store one file of the handle's work tree; None if it is neither a regular file nor a link."""
+    full = worktree / path
+    if full.is_symlink():
+        mode = LINK
+    elif full.is_file():
+        mode = EXECUTABLE if full.stat().st_mode & 0o100 else REGULAR
+    else:
+        return None
+    with git_errors(f"{path} can't be stored"):
+        if _is_text(path):
+            return TreeFile(rev=Rev(str(handle.create_blob_fromworkdir(path))), mode=int(mode))
+        data = os.fsencode(full.readlink()) if mode == LINK else full.read_bytes()
+        return TreeFile(rev=Rev(str(handle.create_blob(data))), mode=int(mode))
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether pygit2 can name a file to a filter; with another name its thread dies, and the reader waits for ever."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
