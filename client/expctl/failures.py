@@ -283,7 +283,8 @@ SENTENCES: Mapping[str, Sentence] = {
     errors.NAME_TAKEN: (EXIT_REFUSED, _taken, _fixed("choose another name, leave -n away, or replace it with --force")),
     errors.NOTHING_TO_RUN: (
         EXIT_USAGE,
-        lambda data: f"there is neither a dvc.yaml in {data['directory']} nor a command to run; nothing was queued",
+        lambda data: f"there is neither a dvc.yaml (or a [pipeline] in expd.toml) in {data['directory']} nor a command to run; "
+        "nothing was queued",
         _fixed("name the command: expctl submit -- python train.py"),
     ),
     errors.BAD_PIPELINE: (EXIT_CANNOT_CAPTURE, _bad_pipeline, _hint_or("correct it and submit again")),

@@ -182,7 +182,7 @@ SHARED = (
 VERBS: Mapping[str, Verb] = {
     "submit": Verb(
         "Freeze the workspace and queue it as one or more experiments",
-        Positional("targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml"),
+        Positional("targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"),
         Option(
             "-S", "--set-param", metavar="[FILE:]KEY=VALUE", is_list=True,
             help="run with this parameter; several values make a sweep (can be repeated)",

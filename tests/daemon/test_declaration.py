@@ -27,9 +27,10 @@ def _deps(*paths: str) -> list[str]:
 
 def _read_back(addition: Addition, text: str = "") -> list[Stage]:
     written = with_stage(text, "dvc.yaml", "command", addition)
-    return list(
-        parse_pipeline(written, StageFile(path="dvc.yaml", root=ROOT), ParsingSettings(), lambda _: None).stages
-    )
+    file = StageFile(path="dvc.yaml", root=ROOT)
+    pipeline = parse_pipeline(written, file, ParsingSettings(), lambda _: None)
+    assert pipeline is not None
+    return list(pipeline.stages)
 
 
 @pytest.mark.parametrize(

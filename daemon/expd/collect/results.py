@@ -12,7 +12,7 @@ from expd.gitio.errors import GitDisturbed, GitFailed
 from expd.gitio.repository import EMPTY_TREE, Repository
 from expd.pipeline.cache import Cache
 from expd.pipeline.datafiles import parse_data_file
-from expd.pipeline.model import LOCK_FILE, PROJECT_FILE, Fingerprint, PipelineError
+from expd.pipeline.model import LOCK_FILE, PIPELINE_FILES, Fingerprint, PipelineError
 from expd.pipeline.params import parse_params, select
 from expd.pipeline.results import ParamsFile, PathFact, ResultFile, ResultFiles, result_files
 from expproto.vocabulary import Rev
@@ -91,9 +91,9 @@ class ResultReader:
         return None if data is None else data.decode("utf-8", "replace")
 
     def _declared(self, tree: Rev) -> ResultFiles:
-        """Merge what every dvc.yaml of the project declares."""
+        """Merge what every pipeline of the project declares."""
         found: list[ResultFiles] = []
-        for path in self._repository.paths_named(tree, PROJECT_FILE):
+        for path in sorted(path for name in PIPELINE_FILES for path in self._repository.paths_named(tree, name)):
             if path.startswith(self._prefix):
                 dvcyaml = path.removeprefix(self._prefix)
                 lock = posixpath.join(posixpath.dirname(dvcyaml), LOCK_FILE)

@@ -13,7 +13,8 @@ from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.gitignore import GitIgnore
 from expd.pipeline.graph import Node
-from expd.pipeline.model import PROJECT_FILE, DataFile, Output, Pipeline
+from expd.pipeline.model import DataFile, Output, Pipeline
+from expd.pipeline.projectfile import check_alone, is_pipeline_file
 from expd.pipeline.stages import StageFile
 from expd.pipeline.textfiles import read_text
 
@@ -48,8 +49,11 @@ class _Reader:
         """Read one file; the locations of the outputs it declares."""
         text = read_text(Path(self._root, path))
         outs: list[Output] = []
-        if path.rpartition("/")[2] == PROJECT_FILE:
+        if is_pipeline_file(path):
             pipeline = parse_pipeline(text, StageFile(path=path, root=self._root), self._parsing, read_if_there)
+            if pipeline is None:
+                return []
+            check_alone(path, self.pipelines)
             self.pipelines[path] = pipeline
             self.nodes.extend(pipeline.stages)
             outs.extend(out for stage in pipeline.stages for out in stage.outs)

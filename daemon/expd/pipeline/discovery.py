@@ -1,6 +1,6 @@
 """Which files of a project describe stages and data (dvc/repo/index.py).
 
-Promise: directories are visited in sorted order, a dvc.yaml before the `.dvc` files beside it. Nothing ignored by DVC or
+Promise: directories are visited in sorted order, a dvc.yaml or expd.toml before the `.dvc` files beside it. Nothing ignored by DVC or
 Git is looked at, and no directory that is itself an output.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.gitignore import GitIgnore
-from expd.pipeline.model import DATA_FILE_SUFFIX, PROJECT_FILE
+from expd.pipeline.model import DATA_FILE_SUFFIX, PIPELINE_FILES
 
 
 class Discovery:
@@ -27,7 +27,7 @@ class Discovery:
         while waiting:
             directory = waiting.pop()
             with os.scandir(directory) as listing:
-                entries = sorted(listing, key=lambda entry: (entry.name != PROJECT_FILE, entry.name))
+                entries = sorted(listing, key=lambda entry: (entry.name not in PIPELINE_FILES, entry.name))
             for entry in entries:
                 if self._describes(entry):
                     outputs.update(read(entry.path[len(self._root) + 1 :]))
@@ -36,7 +36,7 @@ class Discovery:
 
     def _describes(self, entry: os.DirEntry[str]) -> bool:
         name = entry.name
-        if name != PROJECT_FILE and (not name.endswith(DATA_FILE_SUFFIX) or name == DATA_FILE_SUFFIX):
+        if name not in PIPELINE_FILES and (not name.endswith(DATA_FILE_SUFFIX) or name == DATA_FILE_SUFFIX):
             return False
         if not entry.is_file():
             return False

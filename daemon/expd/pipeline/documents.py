@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from expd.pipeline.model import PipelineError
+from expd.pipeline.toml_nodes import offset_of
 
 Where: TypeAlias = tuple[str | int, ...]
 
@@ -40,8 +41,11 @@ def parse_yaml(text: str, path: str) -> object:
     return value or {}
 
 
-def line_of(text: str, where: Where) -> int | None:
-    """The line, from one, of the value at `where`, or of the nearest thing around it that exists."""
+def line_of(text: str, where: Where, path: str = "") -> int | None:
+    """The line, from one, of the value at `where`, or of the nearest thing around it that exists; `path` tells the form."""
+    if path.endswith(".toml"):
+        offset = offset_of(text, where)
+        return None if offset is None else text.count("\n", 0, offset) + 1
     node: Node | None = YAML(typ="rt", pure=True).compose(text)
     line: int | None = None
     for step in where:
@@ -68,7 +72,7 @@ def located(mismatch: MismatchError, text: str, path: str) -> PipelineError:
     """The mismatch as an error that names file and line."""
     name = ".".join(map(str, mismatch.where))
     expected = f"{mismatch.expected} at '{name}'" if name else mismatch.expected
-    return PipelineError(path=path, line=line_of(text, mismatch.where), expected=expected, hint=mismatch.hint)
+    return PipelineError(path=path, line=line_of(text, mismatch.where, path), expected=expected, hint=mismatch.hint)
 
 
 @dataclass(frozen=True, slots=True)

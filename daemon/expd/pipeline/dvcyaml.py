@@ -1,34 +1,33 @@
-"""dvc.yaml: text → Pipeline.
+"""dvc.yaml, or the table of expd.toml: text → Pipeline.
 
 Promise: pure except for the files that interpolation names, which are asked for through `read`; every fault names file
 and line.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from expd.pipeline.config import ParsingSettings
-from expd.pipeline.documents import MismatchError, View, located, parse_yaml
+from expd.pipeline.documents import MismatchError, View, located
 from expd.pipeline.generation import GENERATED, Generator
 from expd.pipeline.model import Pipeline, Plot, Stage
+from expd.pipeline.projectfile import read_document
 from expd.pipeline.schema import check_document
 from expd.pipeline.stages import StageFile
 from expd.pipeline.variables import Files
 
 
-def parse_pipeline(text: str, file: StageFile, parsing: ParsingSettings, read: Callable[[str], str | None]) -> Pipeline:
-    """The pipeline a dvc.yaml describes; `read` gives the text at an absolute location, or None."""
+def parse_pipeline(
+    text: str, file: StageFile, parsing: ParsingSettings, read: Callable[[str], str | None]
+) -> Pipeline | None:
+    """The pipeline a dvc.yaml or expd.toml describes, None if it describes none; `read` gives the text at a location."""
     try:
-        top = check_document(View(_parsed(text, file.path)))
+        document = read_document(text, file.path)
+        if document is None:
+            return None
+        top = check_document(document)
         return _resolve(top, Generator(file, Files(root=file.root, read=read), parsing, top.get("vars")), file.path)
     except MismatchError as mismatch:
         raise located(mismatch, text, file.path) from mismatch
-
-
-@lru_cache(maxsize=32)
-def _parsed(text: str, path: str) -> object:
-    """The document, kept because most experiments of a project have the same dvc.yaml; nothing may change it."""
-    return parse_yaml(text, path)
 
 
 def _resolve(top: dict[str, View], generator: Generator, path: str) -> Pipeline:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 PROJECT_FILE = "dvc.yaml"
+TOML_FILE = "expd.toml"
+PIPELINE_FILES = (PROJECT_FILE, TOML_FILE)
+"""What may hold the pipeline of a directory; only one of them does."""
 LOCK_FILE = "dvc.lock"
 DATA_FILE_SUFFIX = ".dvc"
 DEFAULT_PARAMS_FILE = "params.yaml"
@@ -120,7 +123,7 @@ class ParamsDependency:
 class Stage:
     """One stage, resolved.
 
-    `dvcyaml` is relative to the project's root; `directory` is where that file lies and `wdir` where the commands run,
+    `dvcyaml`, which may be an expd.toml, is relative to the project's root; `directory` is where that file lies and `wdir` where the commands run,
     both absolute. `commands` keeps the form it was written in, because dvc.lock does: text or a list.
     `variables` are the values that interpolation took from files: file → key → value.
     """
@@ -141,7 +144,7 @@ class Stage:
     @property
     def address(self) -> str:
         """What names this stage from the project's root: `train`, or `sub/dvc.yaml:train`."""
-        return self.name if self.dvcyaml == PROJECT_FILE else f"{self.dvcyaml}:{self.name}"
+        return self.name if self.dvcyaml in PIPELINE_FILES else f"{self.dvcyaml}:{self.name}"
 
     @property
     def reads(self) -> "tuple[Dependency | ParamsDependency, ...]":

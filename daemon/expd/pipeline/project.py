@@ -24,7 +24,7 @@ from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.lockfile import LockFile
 from expd.pipeline.memo import HashMemo
-from expd.pipeline.model import LOCK_FILE, DataFile, Fingerprint, Output, Pipeline, PipelineError, Stage
+from expd.pipeline.model import LOCK_FILE, PIPELINE_FILES, DataFile, Fingerprint, Output, Pipeline, PipelineError, Stage
 from expd.pipeline.observation import Inputs, Observer
 from expd.pipeline.results import ResultFiles, collect_results
 from expd.pipeline.runcache import RunCache, canonical_json, is_eligible, keeps_entries
@@ -115,7 +115,7 @@ class Project:
     def address(self, stage: Stage) -> str:
         """What DVC calls the stage from where the submitter stands; the value of DVC_STAGE."""
         path = relative(locate(self.root, stage.dvcyaml), self.directory)
-        return stage.name if path == "dvc.yaml" else f"{path}:{stage.name}"
+        return stage.name if path in PIPELINE_FILES else f"{path}:{stage.name}"
 
     def order(self, targets: Sequence[str] = (), scope: Scope | None = None) -> list[Stage]:
         """The stages to go through, producers first. TargetError for a target that names nothing."""

@@ -13,7 +13,7 @@ from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.lockfile import parse_lock
-from expd.pipeline.model import DEFAULT_PARAMS_FILE, Fingerprint, Output, OutputKind, Pipeline, Stage
+from expd.pipeline.model import DEFAULT_PARAMS_FILE, LOCK_FILE, Fingerprint, Output, OutputKind, Pipeline, Stage
 from expd.pipeline.stages import StageFile, plot_properties
 
 # Any absolute path will do: what is outside the root is left out, and nothing is opened.
@@ -81,7 +81,7 @@ def result_files(
     read: Callable[[str], str | None] = _nothing,
     parsing: ParsingSettings | None = None,
 ) -> ResultFiles:
-    """The result files of one dvc.yaml, which lies at `dvcyaml`.
+    """The result files of one dvc.yaml or expd.toml, which lies at `dvcyaml`.
 
     `read` gives the text of another file by its path from the root, or None: what interpolation needs. PipelineError
     says what is wrong with either text.
@@ -92,7 +92,10 @@ def result_files(
 
     file = StageFile(path=dvcyaml, root=_ROOT)
     pipeline = parse_pipeline(dvcyaml_text, file, parsing or ParsingSettings(), read_location)
-    return collect_results([pipeline], {dvcyaml: parse_lock(lock_text, f"{dvcyaml.removesuffix('yaml')}lock")}, _ROOT)
+    if pipeline is None:
+        return ResultFiles()
+    lock = posixpath.join(posixpath.dirname(dvcyaml), LOCK_FILE)
+    return collect_results([pipeline], {dvcyaml: parse_lock(lock_text, lock)}, _ROOT)
 
 
 def collect_results(

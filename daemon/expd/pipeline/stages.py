@@ -12,7 +12,7 @@ from expd.pipeline.locations import as_written, is_within, locate
 from expd.pipeline.model import (
     DATA_FILE_SUFFIX,
     DEFAULT_PARAMS_FILE,
-    PROJECT_FILE,
+    PIPELINE_FILES,
     Commands,
     Dependency,
     Output,
@@ -124,7 +124,7 @@ def _output(place: View, flags: Mapping[str, View], kind: OutputKind, root: str,
     path = as_written(_local_path(place), root, wdir)
     location = locate(wdir, path)
     cache = flags["cache"].flag() if "cache" in flags else True
-    if posixpath.basename(location) == PROJECT_FILE or location.endswith(DATA_FILE_SUFFIX):
+    if posixpath.basename(location) in PIPELINE_FILES or location.endswith(DATA_FILE_SUFFIX):
         raise place.mismatch("an output that is not itself a file of DVC")
     if cache and not is_within(location, root):
         raise place.mismatch("an output inside the project", "or one with `cache: false`")

@@ -1,6 +1,6 @@
 """What a person names on the command line → the stages to go through (dvc/repo/stage.py, reproduce.py).
 
-Promise: pure. A target is a stage or a group of generated stages of the dvc.yaml here, `path/dvc.yaml`,
+Promise: pure. A target is a stage or a group of generated stages of the dvc.yaml (or expd.toml) here, `path/dvc.yaml`,
 `path/dvc.yaml:stage`, a `.dvc` file, or, with `recursive`, a directory; with no target, the dvc.yaml here.
 """
 
@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 from expd.pipeline.contents import Contents
 from expd.pipeline.graph import Graph
 from expd.pipeline.locations import is_within, locate, relative
-from expd.pipeline.model import DATA_FILE_SUFFIX, LOCK_FILE, PROJECT_FILE, Stage, TargetError
+from expd.pipeline.model import DATA_FILE_SUFFIX, LOCK_FILE, PROJECT_FILE, TOML_FILE, Stage, TargetError
+from expd.pipeline.projectfile import is_pipeline_file
 
 Reach: TypeAlias = Literal["upstream", "single", "downstream", "pipeline", "everything"]
 
@@ -35,7 +36,7 @@ def plan(
     if scope.reach == "everything":
         return graph.order()
     finder = _Finder(contents, root, directory, recursive=scope.recursive)
-    found = list(dict.fromkeys(address for target in targets or (PROJECT_FILE,) for address in finder.find(target)))
+    found = list(dict.fromkeys(address for target in targets or (finder.here(),) for address in finder.find(target)))
     if scope.reach == "single":
         return found
     if scope.reach == "downstream":
@@ -54,27 +55,32 @@ class _Finder:
 
     def find(self, target: str) -> list[str]:
         """The addresses a target stands for."""
-        if self._recursive and not target.endswith((PROJECT_FILE, DATA_FILE_SUFFIX)):
+        if self._recursive and not self._is_file(target):
             below = self._below(target)
             if below:
                 return below
         file, _, name = target.rpartition(":")
         if not file and self._is_file(name):
             file, name = name, ""
-        file = file or PROJECT_FILE
+        file = file or self.here()
         path = relative(locate(self._directory, file), self._root)
         if path in self._contents.data_files:
             return [path]
         return self._stages(path, name, target)
 
+    def here(self) -> str:
+        """The name of the file that holds the pipeline of this directory."""
+        toml = relative(locate(self._directory, TOML_FILE), self._root)
+        return TOML_FILE if toml in self._contents.pipelines else PROJECT_FILE
+
     def _is_file(self, target: str) -> bool:
-        return posixpath.basename(target) == PROJECT_FILE or target.endswith(DATA_FILE_SUFFIX)
+        return is_pipeline_file(target) or target.endswith(DATA_FILE_SUFFIX)
 
     def _stages(self, path: str, name: str, target: str) -> list[str]:
         pipeline = self._contents.pipelines.get(path)
         if pipeline is None:
             hint = "name dvc.yaml instead" if posixpath.basename(target) == LOCK_FILE else f"'{path}' does not exist"
-            raise TargetError(path=target, expected="a stage, a dvc.yaml or a .dvc file", hint=hint)
+            raise TargetError(path=target, expected="a stage, a dvc.yaml, an expd.toml or a .dvc file", hint=hint)
         if not name:
             return [stage.address for stage in pipeline.stages]
         wanted = set(pipeline.groups.get(name, (name,)))

@@ -17,7 +17,7 @@ from expd.pipeline.gitignore import GitIgnore
 from expd.pipeline.graph import Graph, build_graph, is_tracked
 from expd.pipeline.locations import ancestors, is_within, locate, relative
 from expd.pipeline.model import (
-    PROJECT_FILE,
+    PIPELINE_FILES,
     DataFile,
     Dependency,
     MissingDependencyError,
@@ -58,10 +58,11 @@ def check_pipeline(
 
 
 def _check_captured(tree: CapturedTree, directory: str, root: str) -> None:
-    location = posixpath.join(directory, PROJECT_FILE)
-    if tree.read(location) is None:
+    locations = [posixpath.join(directory, name) for name in PIPELINE_FILES]
+    if all(tree.read(location) is None for location in locations):
+        here = [place for place in locations if (tree.workspace / relative(place, ANYWHERE)).is_file()]
         raise PipelineError(
-            path=relative(location, root),
+            path=relative((here or locations)[0], root),
             expected="a file that Git does not ignore",
             hint="what is ignored is not captured",
         )

@@ -14,6 +14,7 @@ from expd.gitio.repository import LINK, REGULAR, Repository, TreeFile
 from expd.pipeline.addition import Addition, with_stage
 from expd.pipeline.locations import is_within
 from expd.pipeline.model import COMMAND_STAGE, DEFAULT_PARAMS_FILE, PROJECT_FILE, Commands, PipelineError
+from expd.pipeline.projectfile import holds_pipeline, other_file
 from expd.prepare.overrides.sweeps import Point
 from expproto.requests import Declared
 from expproto.vocabulary import Rev
@@ -97,6 +98,13 @@ def with_command(repository: Repository, tree: Rev, directory: str, addition: Ad
     found = repository.file_at(tree, path)
     if found is not None and found.mode == LINK:
         raise PipelineError(path=path, expected="a file", hint="a stage can't be added to what a link leads to")
+    toml = repository.read_file(tree, other_file(path))
+    if toml is not None and holds_pipeline(toml.decode("utf-8", "replace"), other_file(path)):
+        raise PipelineError(
+            path=other_file(path),
+            expected="no [pipeline] beside a command's outputs",
+            hint="write the command into it as a stage",
+        )
     text = "" if found is None else repository.read_blob(found.rev).decode("utf-8", "replace")
     content = with_stage(text, path, COMMAND_STAGE, addition)
     mode = REGULAR if found is None else found.mode

@@ -18,7 +18,8 @@ from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.gitignore import GitIgnore
 from expd.pipeline.locations import ancestors, is_within, locate, relative
-from expd.pipeline.model import DATA_FILE_SUFFIX, PROJECT_FILE, DataFile, Pipeline
+from expd.pipeline.model import DATA_FILE_SUFFIX, DataFile, Pipeline
+from expd.pipeline.projectfile import check_alone, is_pipeline_file
 from expd.pipeline.stages import StageFile
 from expd.prepare.project import Project
 from expproto.vocabulary import Rev
@@ -85,9 +86,13 @@ def read_declared(tree: CapturedTree, project: Project, parsing: ParsingSettings
         if text is None:
             continue
         path = relative(location, root)
-        if posixpath.basename(path) == PROJECT_FILE:
-            pipelines[path] = parse_pipeline(text, StageFile(path=path, root=root), parsing, tree.read)
-            is_looked_at.outputs.update(out.location for stage in pipelines[path].stages for out in stage.outs)
+        if is_pipeline_file(path):
+            pipeline = parse_pipeline(text, StageFile(path=path, root=root), parsing, tree.read)
+            if pipeline is None:
+                continue
+            check_alone(path, pipelines)
+            pipelines[path] = pipeline
+            is_looked_at.outputs.update(out.location for stage in pipeline.stages for out in stage.outs)
         else:
             data_files[path] = parse_data_file(text, path, root)
             is_looked_at.outputs.update(out.location for out in data_files[path].outs)
@@ -119,12 +124,12 @@ def _location(path: str) -> str:
 
 def _describes(path: str) -> bool:
     name = posixpath.basename(path)
-    return name == PROJECT_FILE or (name.endswith(DATA_FILE_SUFFIX) and name != DATA_FILE_SUFFIX)
+    return is_pipeline_file(name) or (name.endswith(DATA_FILE_SUFFIX) and name != DATA_FILE_SUFFIX)
 
 
 def _walking_order(location: str) -> tuple[list[str], bool, str]:
     directory, name = posixpath.split(location)
-    return directory.split("/"), name != PROJECT_FILE, name
+    return directory.split("/"), not is_pipeline_file(name), name
 
 
 def _parents(path: str) -> list[str]:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from expd.gitio.locate import Location, locate
 from expd.pipeline.config import cache_directory
+from expd.pipeline.model import PIPELINE_FILES, PROJECT_FILE
+from expd.pipeline.projectfile import holds_pipeline
+from expd.pipeline.textfiles import read_text
 
 
 class NothingToRun(Exception):
@@ -30,9 +33,9 @@ class Project:
 
 
 def find_project(cwd: Path, *, command: tuple[str, ...] | None) -> Project:
-    """Find the project of a directory; raises NotARepository, or NothingToRun without dvc.yaml and command.
+    """Find the project of a directory; raises NotARepository, or NothingToRun without pipeline and command.
 
-    The pipeline is the dvc.yaml of the directory itself, as DVC has it, or else the nearest one above inside the
+    The pipeline is the dvc.yaml or expd.toml of the directory itself, as DVC has it, or else the nearest one above inside the
     project: typed in `src/`, the project's experiment is meant.
     """
     location = locate(cwd)
@@ -50,6 +53,10 @@ def find_project(cwd: Path, *, command: tuple[str, ...] | None) -> Project:
 
 def _pipeline_directory(above: list[Path], root: Path) -> Path:
     for place in above:
-        if (place / "dvc.yaml").is_file() and place.is_relative_to(root):
+        if place.is_relative_to(root) and any(_holds_pipeline(place / name) for name in PIPELINE_FILES):
             return place
     raise NothingToRun(str(above[0]))
+
+
+def _holds_pipeline(file: Path) -> bool:
+    return file.is_file() and (file.name == PROJECT_FILE or holds_pipeline(read_text(file), file.name))

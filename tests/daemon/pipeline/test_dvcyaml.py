@@ -11,7 +11,9 @@ from expd.pipeline.stages import StageFile
 def parse(text: str, **files: str) -> Pipeline:
     """The pipeline of a dvc.yaml in `sub/`; `files` lie beside it, with `_` for the dot of their name."""
     beside = {f"/root/sub/{name.replace('_', '.')}": content for name, content in files.items()}
-    return parse_pipeline(text, StageFile(path="sub/dvc.yaml", root="/root"), ParsingSettings(), beside.get)
+    pipeline = parse_pipeline(text, StageFile(path="sub/dvc.yaml", root="/root"), ParsingSettings(), beside.get)
+    assert pipeline is not None
+    return pipeline
 
 
 def test_a_stage_has_its_paths_as_written_and_as_locations() -> None:

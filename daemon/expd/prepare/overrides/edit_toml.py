@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import tomli
 
+from expd.pipeline.toml_nodes import Array, Entry, Inline, Node, Section, UnreadableToml, read_sections
 from expd.prepare.overrides.changes import Change, Delete, Insert
 from expd.prepare.overrides.errors import FormatFault
 from expd.prepare.overrides.splices import Splice, line_break, line_end, line_start, next_line
-from expd.prepare.overrides.toml_nodes import Array, Entry, Inline, Node, Section, read_sections
 from expd.prepare.overrides.values import Path, is_listing, is_mapping
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def load(text: str) -> object:
 
 def splicer(text: str) -> Callable[[Change, object], Splice]:
     """What turns a change of this text into a splice."""
-    editor = _Editor(text, read_sections(text))
+    try:
+        editor = _Editor(text, read_sections(text))
+    except UnreadableToml as unreadable:
+        raise FormatFault(unreadable.problem) from None
 
     def splice(change: Change, _wanted: object) -> Splice:
         return editor.splice(change)

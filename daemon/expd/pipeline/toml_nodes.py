@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import tomli
 
-from expd.prepare.overrides.errors import FormatFault
-
-if TYPE_CHECKING:
-    from expd.prepare.overrides.values import Path
+Path: TypeAlias = "tuple[object, ...]"
 
 _SPACE = re.compile(r"[ \t]*")
 _SPACE_AND_COMMENTS = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -29,6 +26,14 @@ _LEAF = re.compile(
     r"""|[^\s,\]}#]+""",
     re.DOTALL,
 )
+
+
+class UnreadableToml(Exception):
+    """A text that tomli accepts and this reader does not: `problem`."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +93,12 @@ class Section:
 
 
 def read_sections(text: str) -> list[Section]:
-    """The sections of a text that tomli accepts."""
+    """The sections of a text that tomli accepts; raises UnreadableToml."""
     reader = _Reader(text)
     try:
         return list(reader.sections())
     except IndexError:
-        raise FormatFault("the text ends in the middle of a value") from None
+        raise UnreadableToml("the text ends in the middle of a value") from None
 
 
 class _Reader:
@@ -149,7 +154,7 @@ class _Reader:
             if not self._text.startswith(".", index):
                 return tuple(path), index
             index += 1
-        raise FormatFault(f"no key at character {index}")
+        raise UnreadableToml(f"no key at character {index}")
 
     def _value(self, index: int) -> Node:
         if self._text[index] == "[":
@@ -158,7 +163,7 @@ class _Reader:
             return self._inline(index)
         match = _LEAF.match(self._text, index)
         if match is None:
-            raise FormatFault(f"no value at character {index}")
+            raise UnreadableToml(f"no value at character {index}")
         return Leaf(start=index, end=match.end())
 
     def _array(self, start: int) -> Array:
@@ -194,3 +199,44 @@ def _unquoted(word: str) -> object:
     if word[0] not in "\"'":
         return word
     return next(iter(tomli.loads(f"{word} = 0")))
+
+
+def offset_of(text: str, where: Path) -> int | None:
+    """Where the value at `where` begins, or the nearest thing around it; a table begins with the first of its parts."""
+    found: dict[int, int] = {}
+    try:
+        sections = read_sections(text)
+    except UnreadableToml:
+        return None
+    for section in sections:
+        _note(found, section.path, section.start, where)
+        for entry in section.entries:
+            _note_entry(found, section.path, entry, where)
+    found.pop(0, None)
+    return found[max(found)] if found else None
+
+
+def _note(found: dict[int, int], path: Path, start: int, where: Path) -> None:
+    """Remember, for each depth, the first thing that lies on the way to `where`, or below it."""
+    depth = min(len(path), len(where))
+    if path[:depth] == where[:depth]:
+        found.setdefault(depth, start)
+
+
+def _note_entry(found: dict[int, int], base: Path, entry: Entry, where: Path) -> None:
+    path = (*base, *entry.path)
+    _note(found, path, entry.start, where)
+    if path == where[: len(path)]:
+        _note_parts(found, path, entry.value, where)
+
+
+def _note_parts(found: dict[int, int], path: Path, value: Node, where: Path) -> None:
+    if isinstance(value, Inline):
+        for entry in value.entries:
+            _note_entry(found, path, entry, where)
+    elif isinstance(value, Array):
+        for index, item in enumerate(value.items):
+            below = (*path, index)
+            _note(found, below, item.start, where)
+            if below == where[: len(below)]:
+                _note_parts(found, below, item, where)
