@@ -24,9 +24,10 @@ from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slot import Slot
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
+from expd.pipeline.datalinks import link_all_data
 from expd.pipeline.graph import is_tracked
 from expd.pipeline.memo import HashMemo
-from expd.pipeline.model import COMMAND_STAGE, LOCK_FILE, PipelineError
+from expd.pipeline.model import COMMAND_STAGE, DATA_FILE_SUFFIX, LOCK_FILE, PipelineError
 from expd.pipeline.project import Project, exp_hash, open_project
 from expproto.vocabulary import Cancelled, Failed, Killed, Outcome, Refused, Rev, Succeeded
 from expproto.work import Collecting, Execute, Report, StageStarted
@@ -49,6 +50,7 @@ class Run:
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
         self._beside: frozenset[str] = frozenset()
+        self._data: frozenset[str] = frozenset()
 
     def cancel(self, reason: str) -> None:
         """End the run and all it started; its outcome will be Cancelled."""
@@ -105,6 +107,8 @@ class Run:
         cache = await trio.to_thread.run_sync(self._open_cache)
         self._beside = await trio.to_thread.run_sync(self._place.bring_along, manifest)
         if order.command is not None and not order.as_stage:
+            await trio.to_thread.run_sync(self._link_data, manifest, cache, log)
+        if order.command is not None and not order.as_stage:
             await self._run_command(order.command, log)
             await self._tell(Collecting(run=order.run, run_token=order.run_token))
             return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
@@ -117,6 +121,15 @@ class Run:
         if order.as_stage:
             await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
         return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
+
+    def _link_data(self, manifest: Manifest, cache: Cache, log: RunLog) -> None:
+        """Give a command without a pipeline the data that the project tracks; what it needs of that nobody knows."""
+        if not any(path.endswith(DATA_FILE_SUFFIX) for path in manifest.files):
+            return
+        tracked, missing = link_all_data(self._worktree / self.order.root, cache)
+        self._data = frozenset(tracked)
+        for data in missing:
+            log.note(f"expd: what {data.path} tracks is not in the cache, and not here; `dvc pull` may bring it")
 
     def _open_cache(self) -> Cache:
         config = self._config()
@@ -154,7 +167,9 @@ class Run:
     def _commit_command(self, manifest: Manifest, command: tuple[str, ...], cache: Cache) -> Rev:
         slot = Slot(self._worktree, self._user_git)
         changes = tracked_changes(self._worktree, manifest)
-        made = new_files(self._worktree, manifest, slot.is_ignored)
+        found = new_files(self._worktree, manifest, slot.is_ignored)
+        data = dict.fromkeys(self._data)
+        made = [path for path in found if not is_tracked(str(self._worktree / path), data)]
         harvest = Harvest(
             touched=changes.touched, deleted=changes.deleted, made=made, copied=self._beside, cached_by_size=True
         )

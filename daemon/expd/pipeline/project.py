@@ -15,10 +15,11 @@ from expd.pipeline.cache import Cache
 from expd.pipeline.changes import Changed, Frozen, Reason, Restorable, Unchanged, Verdict, is_missing
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.contents import Contents, read_contents
+from expd.pipeline.datalinks import DataLinks, MissingData
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.gitignore import GitIgnore, find_git_root
 from expd.pipeline.graph import build_graph, is_tracked
-from expd.pipeline.hashing import Checkpoint, Content, Hasher, Manifest, ManifestEntry, no_checkpoint
+from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
 from expd.pipeline.links import LinkType, remove
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
@@ -42,14 +43,6 @@ class StageRecord:
     address: str
     entry: LockEntry
     tracked_paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingData:
-    """Tracked data that could not be put in place; nothing that runs needs it."""
-
-    path: str
-    fingerprint: Fingerprint
 
 
 def open_project(
@@ -103,7 +96,7 @@ class Project:
         self._gitignore = gitignore
         self._run_cache = RunCache(cache)
         self._observer = Observer(hasher, ignore, cache)
-        self._hasher = hasher
+        self._data = DataLinks(cache, hasher)
         self._locks: dict[str, LockFile] = {}
         self._cached_locations = {out.location: out for node in contents.nodes for out in node.outs if out.cache}
 
@@ -156,34 +149,10 @@ class Project:
         missing: list[MissingData] = []
         for address, node in self.graph.nodes.items():
             if isinstance(node, DataFile):
-                missing.extend(self._link_data(node, is_required=stages is None or address in read))
+                missing.extend(self._data.link(node, is_required=stages is None or address in read))
             elif address in read and address not in planned:
                 self._link_outputs(node, node.outs)
         return tuple(missing)
-
-    def _link_data(self, data_file: DataFile, *, is_required: bool) -> Iterable[MissingData]:
-        for out in data_file.outs:
-            fingerprint = data_file.recorded.get(out.path)
-            if fingerprint is None or not out.cache or self._holds(out, fingerprint):
-                continue
-            self._restore_listing(data_file, out)
-            if self._cache.has(fingerprint):
-                self._cache.check_out(fingerprint, Path(out.location))
-            elif is_required:
-                raise self._cache.missing(fingerprint, f"{data_file.path} tracks it; `dvc pull` may bring it")
-            else:
-                yield MissingData(path=data_file.path, fingerprint=fingerprint)
-
-    def _restore_listing(self, data_file: DataFile, out: Output) -> None:
-        """A `.dvc` file that lists its files needs no manifest in the cache; we do, so it is made from the list."""
-        listed = data_file.files.get(out.path)
-        if listed is not None:
-            entries = tuple(ManifestEntry(relpath, fingerprint) for relpath, fingerprint in listed)
-            self._cache.store_manifest(Manifest(entries))
-
-    def _holds(self, out: Output, fingerprint: Fingerprint) -> bool:
-        content = self._hasher.content(out.location, legacy=fingerprint.legacy)
-        return content is not None and content.fingerprint.same_content(fingerprint)
 
     def _link_outputs(self, stage: Stage, outs: Sequence[Output]) -> None:
         """Bring back recorded outputs that are not there at all, as far as the cache has them."""

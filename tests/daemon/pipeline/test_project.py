@@ -11,6 +11,7 @@ from daemon.pipeline.driver import a_cache, a_project, reproduce
 from daemon.pipeline.oracle import write_files
 from expd.pipeline.changes import Changed, Reason, Restorable, Unchanged
 from expd.pipeline.commands import shell_commands
+from expd.pipeline.datalinks import MissingData
 from expd.pipeline.hashing import Hasher
 from expd.pipeline.model import (
     Commands,
@@ -22,7 +23,6 @@ from expd.pipeline.model import (
     Stage,
     TargetError,
 )
-from expd.pipeline.project import MissingData
 from expd.pipeline.targets import Scope
 
 COPY = "stages:\n  copy:\n    cmd: cp {0} out\n    deps: [{0}]\n    outs: [out]\n"
