@@ -230,36 +230,6 @@ def test_nested_repositories_are_left_out_and_named(path: Path, has_commit: bool
     assert trees.files_tree == git(path, "rev-parse", "HEAD^{tree}")
 
 
-def _with_submodule(path: Path) -> Path:
-    library = a_repository(path.parent / "library", {"s.txt": "s\n"})
-    git(path, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "sub")
-    git(path, "commit", "--quiet", "--message", "submodule")
-    return path / "sub"
-
-
-@pytest.mark.parametrize("name", ["s.txt", "new.txt"], ids=["edited", "new"])
-def test_edits_inside_a_submodule_are_left_out_and_named(path: Path, name: str) -> None:
-    """Its commit is captured, as `git stash` has it; a file that was edited or made in it does not stop the capture."""
-    submodule = _with_submodule(path)
-    write_files(submodule, {name: "edited\n"})
-
-    trees = _read(path)
-
-    assert trees.left_out == ("sub",)
-    assert trees.files_tree == git(path, "rev-parse", "HEAD^{tree}")
-
-
-def test_another_commit_of_a_submodule_is_captured(path: Path) -> None:
-    """What is checked out in the submodule is what the tree holds, also if there are edits on top."""
-    submodule = _with_submodule(path)
-    git(submodule, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "--message", "x")
-    write_files(submodule, {"s.txt": "edited\n"})
-
-    trees = _read(path)
-
-    assert git(path, "rev-parse", f"{trees.files_tree}:sub") == git(submodule, "rev-parse", "HEAD")
-
-
 def test_files_told_to_be_unchanged_are_believed(path: Path) -> None:
     """`--assume-unchanged` and a sparse checkout mean to Git that the index is right: so it is here."""
     git(path, "update-index", "--assume-unchanged", "a.txt")

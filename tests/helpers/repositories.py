@@ -73,6 +73,26 @@ def a_repository(path: Path, files: Mapping[str, str] | None = None) -> Path:
     return path
 
 
+def add_submodule(path: Path, source: Path, name: str) -> Path:
+    """Add a clone of a repository as a submodule, and commit that; gives its directory."""
+    git(path, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(source), name)
+    git(path / name, "config", "user.name", "Ada")
+    git(path / name, "config", "user.email", "ada@example.org")
+    git(path, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive", name)
+    git(path, "commit", "--quiet", "--message", f"submodule {name}")
+    return path / name
+
+
+def a_project_with_submodules(directory: Path) -> Path:
+    """Make `project`, with a submodule `lib` that has the submodule `lib/inner`; their origins lie beside it."""
+    inner = a_repository(directory / "of-inner", {"i.txt": "i\n"})
+    library = a_repository(directory / "of-lib", {"s.txt": "s\n", "d/t.txt": "t\n", ".gitignore": "*.log\n"})
+    add_submodule(library, inner, "inner")
+    project = a_repository(directory / "project", {**SHELL_PROJECT, "a.txt": "a\n"})
+    add_submodule(project, library, "lib")
+    return project
+
+
 def write_files(path: Path, files: Mapping[str, str]) -> None:
     """Write text files below a directory."""
     for name, text in files.items():
@@ -83,14 +103,13 @@ def write_files(path: Path, files: Mapping[str, str]) -> None:
 def everything_of(repository: Path) -> dict[str, tuple[int, int, int, bytes]]:
     """Take a picture of all that capture must not touch: name → mode, mtime, inode, bytes.
 
-    The workspace whole, and `.git` outside `objects/`, `expd/` and `refs/expd/`.
+    The workspace whole, and Git directories (those of submodules too) outside `objects/`, `expd/` and `refs/expd/`.
     """
     picture = {}
     for directory, subdirectories, names in os.walk(repository):
-        relative = Path(directory).relative_to(repository).as_posix()
-        if relative == ".git":
+        if "HEAD" in names and {"objects", "refs"} <= {*subdirectories}:
             subdirectories[:] = [name for name in subdirectories if name not in {"objects", "expd"}]
-        if relative == ".git/refs":
+        if Path(directory).name == "refs" and Path(directory, "..", "HEAD").exists():
             subdirectories[:] = [name for name in subdirectories if name != "expd"]
         for name in names:
             file = Path(directory, name)

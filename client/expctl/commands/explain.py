@@ -12,7 +12,7 @@ from expproto.messages import message_from_map, message_to_map
 from expproto.replies import CapturePage, CaptureRecord, Explained
 from expproto.requests import Explain
 
-TAKEN = ("changed", "new", "deleted", "data", "copied")
+TAKEN = ("changed", "new", "deleted", "data", "submodule", "copied")
 """Fates of what goes along; the others are reasons to be left out."""
 HEADING = ("fate", "path", "bytes")
 

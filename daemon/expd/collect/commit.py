@@ -1,5 +1,7 @@
 """A worktree after its run → the experiment commit: tracked files as they are, and what the stages declare.
 
+What a run did inside a submodule is a commit in that one's repository, which the experiment's tree names.
+
 The rules are DVC's (`git add -u`, then dvc.yaml, dvc.lock, non-cached outputs and dependencies of the stages that were
 gone through). A command without a pipeline declares nothing, so every new file that Git does not ignore is its result.
 """
@@ -10,8 +12,10 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from expd.gitio.repository import REGULAR, Repository, TreeFile
-from expd.gitio.slot import Slot
+from expd.gitio.refs import keep_commit
+from expd.gitio.repository import REGULAR, SUBMODULE, Repository, TreeFile
+from expd.gitio.slots import Slots
+from expd.gitio.submodules import Submodule
 from expd.pipeline.cache import Cache
 from expd.pipeline.hashing import Hasher
 from expd.pipeline.locations import is_private_to_dvc
@@ -44,6 +48,8 @@ class CommitOrder:
     stash_tree: Rev
     message: str
     at: float
+    submodules: Sequence[Submodule] = ()
+    """Those that stand in the worktree, outer ones first."""
 
 
 def commit_experiment(
@@ -54,22 +60,44 @@ def commit_experiment(
     Raises GitFailed; doing it again after GitDisturbed gives the same commit.
     """
     repository = Repository(user_git_directory)
-    slot = Slot(worktree, user_git_directory)
+    slots = Slots(worktree, user_git_directory, order.submodules)
     changes: dict[str, TreeFile | None] = dict.fromkeys(harvest.deleted)
     for path in harvest.touched:
-        changes[path] = slot.store_file(path)
+        changes[path] = slots.store_file(path)
     changes |= dict.fromkeys(_private_by_capture(repository, order))
-    made = _files_below(worktree, harvest.made, slot.is_ignored)
+    made = _files_below(worktree, harvest.made, slots.is_ignored)
     for path in (path for path in made if path not in harvest.copied):
         if harvest.cached_by_size and _is_large(worktree / path):
             path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
             changes[path] = TreeFile(rev=repository.write_blob(content), mode=REGULAR)
         else:
-            changes[path] = slot.store_file(path)
+            changes[path] = slots.store_file(path)
+    for submodule in reversed(order.submodules):
+        _commit_submodule(submodule, changes)
     tree = repository.edit_tree(order.stash_tree, changes)
     commit = repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
     repository.check_present(order.baseline_rev, [commit])
     return commit
+
+
+def _commit_submodule(submodule: Submodule, changes: dict[str, TreeFile | None]) -> None:
+    """Commit what a run did inside a submodule in that one's repository; `changes` then has its gitlink instead.
+
+    The same files make the same commit, whenever it is made. What an experiment names is held there by a ref.
+    """
+    prefix = f"{submodule.path}/"
+    inside = {path: changes.pop(path) for path in list(changes) if path.startswith(prefix)}
+    if submodule.path in changes:  # the run removed it, or put a file in its place
+        return
+    repository, rev = Repository(submodule.git_directory), submodule.rev
+    tree = repository.tree_of(rev)
+    left = repository.edit_tree(tree, {path.removeprefix(prefix): file for path, file in inside.items()})
+    if left != tree:
+        message = f"expd: submodule {submodule.path} as a run left it"
+        rev = repository.write_commit(left, [rev], message, repository.identity(repository.committed_at(rev)))
+        changes[submodule.path] = TreeFile(rev=rev, mode=SUBMODULE)
+    keep_commit(repository, rev)
+    repository.check_present(submodule.rev, [rev])
 
 
 def command_message(command: Sequence[str]) -> str:
@@ -102,7 +130,7 @@ def _files_in(worktree: Path, directory: str, is_ignored: Callable[[str], bool])
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         path = f"{directory}/{entry.name}"
-        if is_private_to_dvc(path):
+        if entry.name == ".git" or is_private_to_dvc(path):
             continue
         if entry.is_dir(follow_symlinks=False):
             if not is_ignored(path + "/"):

@@ -4,14 +4,17 @@ What a run that did not succeed left is kept aside, and the slot starts empty.
 """
 
 import logging
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import trio
 
 from expd.execute.runlog import RunLog
 from expd.execute.worktree import Manifest, check_out, keep, make_slot, remove_tree
 from expd.gitio.repository import Repository
-from expd.gitio.slot import Slot, lay_git_directory
+from expd.gitio.slot import lay_git_directory
+from expd.gitio.slots import Slots, lay_submodules
+from expd.gitio.submodules import submodules_of
 from expd.pipeline.copies import copies_store, place_copies
 from expd.pipeline.localconfig import local_config_text
 from expproto.work import Execute
@@ -28,22 +31,23 @@ class PrivateWorktree:
         self._user_git = Path(order.git_directory)
 
     def prepare(self) -> Manifest:
-        """Make the worktree hold the stash commit's tree, and nothing else."""
-        order = self._order
-        repository = Repository(self._user_git)
-        tree = repository.tree_of(order.stash_rev)
-        files = repository.files_of(tree)
+        """Make the worktree hold the stash commit's tree and those of its submodules, and nothing else."""
+        stash_rev, repository = self._order.stash_rev, Repository(self._user_git)
+        submodules = tuple(submodules_of(repository, repository.tree_of(stash_rev), self._workspace()))
         make_slot(self.directory)
         remove_tree(self.directory / ".git")
-        lay_git_directory(self.directory, self._user_git, order.baseline_rev)
-        slot = Slot(self.directory, self._user_git)
-        if slot.has_filters(files):
-            manifest = check_out(self.directory, files, lambda file, path: slot.content_of(file, path, order.stash_rev))
-        else:
-            manifest = check_out(self.directory, files, lambda file, _path: repository.read_blob(file.rev))
-        slot.write_index(tree)
+        lay_git_directory(self.directory, self._user_git, self._order.baseline_rev)
+        lay_submodules(self.directory, submodules)
+        slots = Slots(self.directory, self._user_git, submodules)
+        manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev))
+        slots.write_indexes(stash_rev)
         self._write_local_config()
-        return manifest
+        return replace(manifest, submodules=submodules)
+
+    def _workspace(self) -> Path:
+        """Give the user's work tree, in which submodules are checked out."""
+        origin_root = Path(self._order.origin_root)
+        return [origin_root, *origin_root.parents][len(PurePosixPath(self._order.root).parts)]
 
     def bring_along(self, manifest: Manifest) -> frozenset[str]:  # noqa: ARG002 - a Place's
         """Copy what was named with --copy-paths; it is no part of the experiment's commit."""

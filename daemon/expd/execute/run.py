@@ -21,7 +21,7 @@ from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stag
 from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
-from expd.gitio.slot import Slot
+from expd.gitio.slots import Slots
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
 from expd.pipeline.datalinks import link_all_data
@@ -165,19 +165,21 @@ class Run:
         await self._tell(StageStarted(run=self.order.run, run_token=self.order.run_token, stage=stage))
 
     def _commit_command(self, manifest: Manifest, command: tuple[str, ...], cache: Cache) -> Rev:
-        slot = Slot(self._worktree, self._user_git)
+        slots = Slots(self._worktree, self._user_git, manifest.submodules)
         changes = tracked_changes(self._worktree, manifest)
-        found = new_files(self._worktree, manifest, slot.is_ignored)
+        found = new_files(self._worktree, manifest, slots.is_ignored)
         data = dict.fromkeys(self._data)
         made = [path for path in found if not is_tracked(str(self._worktree / path), data)]
         harvest = Harvest(
             touched=changes.touched, deleted=changes.deleted, made=made, copied=self._beside, cached_by_size=True
         )
-        return self._commit(harvest, command_message(command), cache)
+        return self._commit(harvest, manifest, command_message(command), cache)
 
     def _tell_undeclared(self, manifest: Manifest, project: Project, log: RunLog) -> None:
         """Name what a command made and did not declare: whoever misses it should not have to guess."""
-        found = new_files(self._worktree, manifest, Slot(self._worktree, self._user_git).is_ignored)
+        found = new_files(
+            self._worktree, manifest, Slots(self._worktree, self._user_git, manifest.submodules).is_ignored
+        )
         known = {out.location: out for node in project.contents.nodes for out in node.outs}
         ours = {LOCK_FILE, ".gitignore"}
         rest = [
@@ -198,14 +200,15 @@ class Run:
         outs = {out.location: out for node in project.contents.nodes for out in node.outs}
         beside = {path for path in self._beside if not is_tracked(str(self._worktree / path), outs)}
         harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, copied=beside)
-        return self._commit(harvest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
+        return self._commit(harvest, manifest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
 
-    def _commit(self, harvest: Harvest, message: str, cache: Cache) -> Rev:
+    def _commit(self, harvest: Harvest, manifest: Manifest, message: str, cache: Cache) -> Rev:
         order = CommitOrder(
             baseline_rev=self.order.baseline_rev,
             stash_tree=again_if_disturbed(lambda: Repository(self._user_git).tree_of(self.order.stash_rev)),
             message=self.order.message or message,
             at=time.time(),
+            submodules=manifest.submodules,
         )
         return again_if_disturbed(lambda: commit_experiment(self._worktree, self._user_git, harvest, order, cache))
 

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 import msgpack
 
 from expd.gitio.repository import EXECUTABLE, LINK, SUBMODULE, TreeFile
+from expd.gitio.submodules import Submodule
 from expproto.vocabulary import Rev
 
 _RACY_NS = 20_000_000
@@ -47,6 +48,8 @@ class Manifest:
 
     files: Mapping[str, tuple[TreeFile, Stamp]]
     stamped_ns: int
+    submodules: tuple[Submodule, ...] = ()
+    """Those whose files are among `files`; known for as long as the run, and not stored."""
 
     def is_untouched(self, path: str, status: os.stat_result) -> bool:
         """Tell whether a file is for certain still what was checked out."""
@@ -93,15 +96,19 @@ def make_slot(worktree: Path) -> None:
 def tracked_changes(worktree: Path, manifest: Manifest) -> TrackedChanges:
     """Compare the files that were checked out with what is there now: one lstat a file, and one a directory.
 
-    As Git has it, what is beyond a link is not there, and neither is a file whose name a directory has now.
+    As Git has it, what is beyond a link is not there, and neither is a file whose name a directory has now. What is in
+    submodules is named with the rest.
     """
     touched, deleted = [], []
     directories = {"": True}
     for path, (file, _stamp_then) in manifest.files.items():
+        if path.endswith(f"/{_GIT}"):
+            continue
         status = _status_at(worktree, path, directories)
-        if status is None or (stat.S_ISDIR(status.st_mode) and file.mode != SUBMODULE):
+        is_directory = status is not None and stat.S_ISDIR(status.st_mode)
+        if status is None or (is_directory and file.mode != SUBMODULE):
             deleted.append(path)
-        elif file.mode != SUBMODULE and not manifest.is_untouched(path, status):
+        elif not is_directory and not manifest.is_untouched(path, status):
             touched.append(path)
     return TrackedChanges(touched=tuple(touched), deleted=tuple(deleted))
 
@@ -123,6 +130,7 @@ def _status_at(worktree: Path, path: str, directories: dict[str, bool]) -> os.st
 def new_files(worktree: Path, manifest: Manifest, is_ignored: Callable[[str], bool]) -> list[str]:
     """List the files that were not checked out and that Git does not ignore."""
     found: list[str] = []
+    submodules = {submodule.path for submodule in manifest.submodules}
     directories = [""]
     while directories:
         prefix = directories.pop()
@@ -130,9 +138,11 @@ def new_files(worktree: Path, manifest: Manifest, is_ignored: Callable[[str], bo
             for entry in sorted(entries, key=lambda entry: entry.name):
                 path = prefix + entry.name
                 is_directory = entry.is_dir(follow_symlinks=False)
-                if path == _GIT or _is_known(manifest, path, is_directory):
+                if is_directory and path in submodules:
+                    directories.append(path + "/")
+                elif entry.name == _GIT or _is_known(manifest, path, is_directory):
                     continue
-                if is_directory:
+                elif is_directory:
                     if not is_ignored(path + "/"):
                         directories.append(path + "/")
                 elif not is_ignored(path):

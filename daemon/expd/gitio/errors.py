@@ -53,3 +53,13 @@ class RefMoved(Exception):
         self.ref = ref
         self.expected = expected
         self.found = found
+
+
+class CannotCapture(Exception):
+    """A workspace can't be captured: `what` is wrong, at which `path`, and what to do (`hint`, may be empty)."""
+
+    def __init__(self, path: str, what: str, hint: str = "") -> None:
+        super().__init__(path, what)
+        self.path = path
+        self.what = what
+        self.hint = hint

@@ -4,19 +4,24 @@ Listing is never trusted for a decision: libgit2 skips a damaged ref silently. A
 RefLocked; callers try again until their own deadline.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pygit2
 
-from expd.gitio.errors import RefLocked, RefMoved
+from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
 
 ENTRIES = "refs/expd/entries/"
 """One ref a submission keeps its stash commits from the garbage collector."""
+RESULTS = "refs/expd/results/"
+"""In a submodule's repository: one ref a commit, named by it, keeps what an experiment's gitlink names."""
+_LOCKED_MAX, _LOCKED_SECONDS = 200, 0.05
+"""Ten seconds for a lock that Git holds for microseconds; another run that keeps the same commit holds it no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,23 @@ def change_ref(repository: Repository, change: RefChange) -> None:
     except (pygit2.GitError, OSError, ValueError, KeyError) as error:
         raise RefLocked(change.ref, str(_lock_path(repository, change.ref)), str(error)) from error
     _read_back(repository, change)
+
+
+def keep_commit(repository: Repository, rev: Rev) -> None:
+    """Hold a commit by a ref that is named by it, if it is not held so already; a lock is waited for.
+
+    Raises GitFailed when the lock stays.
+    """
+    change = RefChange(ref=f"{RESULTS}{rev}", new=rev, force=True)
+    for attempt in range(_LOCKED_MAX):
+        if read_ref(repository, change.ref) == rev:
+            return
+        try:
+            change_ref(repository, change)
+        except RefLocked as locked:
+            if attempt == _LOCKED_MAX - 1:
+                raise GitFailed(f"{locked.ref} is locked ({locked.path}): {locked.what}") from locked
+            time.sleep(_LOCKED_SECONDS)
 
 
 def _read_back(repository: Repository, change: RefChange) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pygit2
-from pygit2.enums import DeltaStatus, FileMode
+from pygit2.enums import DeltaStatus, FileMode, RepositoryOpenFlag
 
 from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expproto.vocabulary import Rev
@@ -74,11 +74,14 @@ def again_if_disturbed(work: Callable[[], T]) -> T:
 
 
 class Repository:
-    """A thin, typed face of pygit2.Repository."""
+    """A thin, typed face of pygit2.Repository. One whose work tree is gone, as a submodule's may be, opens as bare."""
 
     def __init__(self, git_directory: Path) -> None:
         with git_errors(f"can't open {git_directory}"):
-            self.handle = pygit2.Repository(str(git_directory))
+            try:
+                self.handle = pygit2.Repository(str(git_directory))
+            except pygit2.GitError:
+                self.handle = pygit2.Repository(str(git_directory), RepositoryOpenFlag.BARE)
 
     def head_rev(self) -> Rev | None:
         """Give the commit of HEAD, or None before the first one."""

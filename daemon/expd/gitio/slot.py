@@ -18,40 +18,56 @@ _CONFIG_KEYS = ("user.name", "user.email", "core.autocrlf", "core.eol", "core.fi
 """Settings of the user's repository that a checkout or a commit in a worktree needs; nothing else passes."""
 
 
-def lay_git_directory(worktree: Path, user_git_directory: Path, baseline: Rev) -> None:
-    """Write a Git directory into a worktree that has none: HEAD detached at the baseline, objects as alternates.
+def lay_git_directory(worktree: Path, user_git_directory: Path, baseline: Rev, at: str = ".git") -> None:
+    """Write a Git directory for a worktree that has none: HEAD detached at the baseline, objects as alternates.
 
     Written by hand, and unsynced: it is made anew for each run, and a crash makes it worthless anyway
-    (gitrepository-layout(5)).
+    (gitrepository-layout(5)). `at` is its place relative to the worktree, whose own `.git` leads to it if it is another.
     """
     user = Repository(user_git_directory)
     objects = _objects_of(user)
-    git_directory = worktree / ".git"
+    git_directory = Path(os.path.normpath(worktree / at))
     (git_directory / "refs" / "heads").mkdir(parents=True)
     (git_directory / "objects" / "info").mkdir(parents=True)
     (git_directory / "objects" / "info" / "alternates").write_bytes(os.fsencode(objects) + b"\n")
     if (objects.parent / "shallow").exists():
         (git_directory / "shallow").write_bytes((objects.parent / "shallow").read_bytes())
     (git_directory / "HEAD").write_text(f"{baseline}\n", encoding="ascii")
-    (git_directory / "config").write_text(_config_text(user), encoding="utf-8")
+    back = None if at == ".git" else os.path.relpath(worktree, git_directory)
+    (git_directory / "config").write_bytes(os.fsencode(_config_text(user, back)))
+    _copy_info(objects.parent / "info", git_directory / "info")
 
 
-def _config_text(user: Repository) -> str:
+def _copy_info(users: Path, ours: Path) -> None:
+    """Take over what the user excludes and which attributes files have, beside the files of the tree that say so."""
+    ours.mkdir()
+    for name in ("attributes", "exclude"):
+        if (users / name).is_file():
+            (ours / name).write_bytes((users / name).read_bytes())
+
+
+def _config_text(user: Repository, worktree: str | None) -> str:
     lines = ["[core]", "\trepositoryformatversion = 0", "\tbare = false", "\tlogallrefupdates = false"]
+    if worktree is not None:
+        lines.append(f"\tworktree = {_quoted(worktree)}")
     for key in _CONFIG_KEYS:
         if (value := user.setting(key)) is not None:
             section, name = key.split(".")
-            quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            lines += [f"[{section}]", f'\t{name} = "{quoted}"']
-    return "\n".join(lines) + "\n"
+            lines += [f"[{section}]", f"\t{name} = {_quoted(value)}"]
+    return "\n".join([*lines, "[submodule]", "\tactive = ."]) + "\n"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 class Slot:
     """An opened worktree: its files are read and stored in terms of the user's objects."""
 
-    def __init__(self, worktree: Path, user_git_directory: Path) -> None:
+    def __init__(self, worktree: Path, user_git_directory: Path, at: str = ".git") -> None:
         with git_errors(f"can't open {worktree}"):
-            self._handle = pygit2.Repository(str(worktree / ".git"))
+            self._handle = pygit2.Repository(os.path.normpath(worktree / at))
             self._user = Repository(user_git_directory)
             self._handle.set_odb(pygit2.Odb(str(_objects_of(self._user))))
         self._worktree = worktree

@@ -7,13 +7,15 @@ it was read, and everything is read again.
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 import pygit2
 from pygit2.enums import DeltaStatus, DiffOption, FileMode, RepositoryState
 
-from expd.gitio.errors import GitFailed
+from expd.gitio.errors import CannotCapture, GitFailed
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
 
@@ -22,19 +24,25 @@ _READS_MAX = 8
 _PAUSE_SECONDS = 0.001
 """Before reading again, doubled each time: an editor saves a file in milliseconds, and 250 ms in all is patience enough."""
 
-_EVERYTHING = DiffOption.INCLUDE_UNTRACKED | DiffOption.RECURSE_UNTRACKED_DIRS | DiffOption.INCLUDE_TYPECHANGE
+_EVERYTHING = (
+    DiffOption.INCLUDE_UNTRACKED
+    | DiffOption.RECURSE_UNTRACKED_DIRS
+    | DiffOption.INCLUDE_TYPECHANGE
+    | DiffOption.IGNORE_SUBMODULES
+)
+"""What is in a submodule is asked of the submodule; that one is gone, or a file now, is still told."""
 
+NO_GITLINKS: Mapping[str, Rev] = MappingProxyType({})
 
 Choose = Callable[[Sequence[str]], Collection[str]]
 """Given every new file that Git does not ignore, tells which to leave out; may raise. Asked before any of them is read."""
 
 
-class WorkspaceChanging(Exception):
+class WorkspaceChanging(CannotCapture):
     """A file changed each time it was read: `path`."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
+        super().__init__(path, "it keeps changing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +52,12 @@ class WorkspaceTrees:
     index_tree: Rev
     files_tree: Rev
     left_out: tuple[str, ...]
-    """What has a history of its own: nested repositories Git does not track, edits inside a submodule."""
+    """What has a history of its own: nested repositories that Git does not track."""
     unchosen: tuple[str, ...]
     """New files that were not wanted."""
+    has_same_index: Callable[[], bool]
+    """Looks again whether the index still holds this; for as long as the repository is open."""
+    has_same_files: Callable[[], bool]
 
 
 def operation_in_progress(repository: Repository) -> str | None:
@@ -62,15 +73,40 @@ def take_all(_new_files: Sequence[str]) -> Collection[str]:
     return ()
 
 
-def read_workspace(repository: Repository, choose: Choose = take_all) -> WorkspaceTrees:
-    """Store what the workspace holds, of new files what `choose` lets pass.
+def read_workspace(
+    repository: Repository, choose: Choose = take_all, gitlinks: Mapping[str, Rev] = NO_GITLINKS
+) -> WorkspaceTrees:
+    """Store what the workspace holds, of new files what `choose` lets pass, of submodules the commit in `gitlinks`.
 
     Raises WorkspaceChanging, GitFailed naming the file that can't be read, and whatever `choose` raises.
     """
     with git_errors("the index can't be read"):
+        stamp = _index_stamp(repository)
         index = repository.handle.index
         index.read()
         index_tree = Rev(str(index.write_tree()))
+        for path, rev in gitlinks.items():
+            index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=rev), FileMode.COMMIT))
+    left_out, unchosen = _take_all_pending(index, choose)
+
+    def has_same_index() -> bool:
+        return _index_stamp(repository) == stamp or _index_tree(Path(repository.handle.path)) == index_tree
+
+    def has_same_files() -> bool:
+        return all(delta.new_file.path in unchosen for delta in _pending(index)[0])
+
+    return WorkspaceTrees(
+        index_tree=index_tree,
+        files_tree=_write_tree(index),
+        left_out=tuple(left_out),
+        unchosen=tuple(sorted(unchosen)),
+        has_same_index=has_same_index,
+        has_same_files=has_same_files,
+    )
+
+
+def _take_all_pending(index: pygit2.Index, choose: Choose) -> tuple[list[str], set[str]]:
+    """Bring the index in memory up to the files; gives what other repositories hold, and what was not wanted."""
     failure: GitFailed | None = None
     pending: list[pygit2.DiffDelta] = []
     new: set[str] = set()
@@ -80,17 +116,27 @@ def read_workspace(repository: Repository, choose: Choose = take_all) -> Workspa
         unchosen = set(choose(sorted(new)))
         pending = [delta for delta in pending if delta.new_file.path not in unchosen]
         if not pending:
-            return WorkspaceTrees(
-                index_tree=index_tree,
-                files_tree=_write_tree(index),
-                left_out=tuple(left_out),
-                unchosen=tuple(sorted(unchosen)),
-            )
+            return left_out, unchosen
         failures = [_take(index, delta) for delta in pending]
         failure = next((failed for failed in failures if failed is not None), None)
         if reading:
             time.sleep(_PAUSE_SECONDS * 2**reading)
     raise failure or WorkspaceChanging(pending[0].new_file.path)
+
+
+def _index_stamp(repository: Repository) -> tuple[int, int, int] | None:
+    """Tell one index file from the next: Git writes it anew and renames it."""
+    try:
+        status = Path(repository.handle.path, "index").stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _index_tree(git_directory: Path) -> Rev:
+    """Write the tree of the index as another handle reads it: one that was only refreshed holds what it held."""
+    with git_errors("the index can't be read"):
+        return Rev(str(Repository(git_directory).handle.index.write_tree()))
 
 
 def ignored_paths(repository: Repository) -> list[str]:
@@ -111,13 +157,8 @@ def _pending(index: pygit2.Index) -> tuple[list[pygit2.DiffDelta], list[str]]:
 
 
 def _has_own_history(delta: pygit2.DiffDelta) -> bool:
-    """Tell whether a difference is inside another repository, where no tree of this one can hold it.
-
-    Of a submodule the commit that is checked out is taken, as `git stash` has it; it differs in nothing else then.
-    """
-    if delta.status == DeltaStatus.UNTRACKED:
-        return delta.new_file.path.endswith("/")
-    return delta.new_file.mode == FileMode.COMMIT and delta.new_file.id == delta.old_file.id
+    """Tell whether a new path is another repository, which no tree of this one can hold."""
+    return delta.status == DeltaStatus.UNTRACKED and delta.new_file.path.endswith("/")
 
 
 def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> GitFailed | None:

@@ -1,23 +1,34 @@
 """The workspace and its points → stash commits held by one ref: objects only, nothing of the user's is written.
 
 A stash commit has the shape `git stash` gives one: its tree is the workspace's (new files that Git does not ignore
-among them), its parents are HEAD and a commit of the index, so that `git stash apply <rev>` brings it back.
+among them), its parents are HEAD and a commit of the index, so that `git stash apply <rev>` brings it back. A submodule
+with edits in it has such a commit in its own repository, and the superproject's tree names that one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from expd.gitio.errors import LeavesTree
+from expd.gitio.errors import CannotCapture, GitDisturbed, GitFailed, LeavesTree
 from expd.gitio.links import follow_links
 from expd.gitio.refs import ENTRIES, RefChange, change_ref, read_ref
 from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, TreeFile
-from expd.gitio.workspace import Choose, operation_in_progress, read_workspace, take_all
+from expd.gitio.submodules import gitlinks_of_index, is_checked_out, open_checked_out, submodules_of
+from expd.gitio.workspace import (
+    Choose,
+    WorkspaceChanging,
+    operation_in_progress,
+    read_workspace,
+    take_all,
+)
 from expd.prepare.overrides.apply import edit
 from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.overrides.grammar import DEFAULT_FILE
 from expd.prepare.overrides.sweeps import Point
 from expproto.vocabulary import Rev
+
+_TAKINGS_MAX = 5
+"""Captures begun before one is refused: HEAD, the index or a submodule was another one each time it was done."""
 
 
 class NoCommit(Exception):
@@ -30,6 +41,21 @@ class UnfinishedMerge(Exception):
     def __init__(self, operation: str) -> None:
         super().__init__(operation)
         self.operation = operation
+
+
+class UnusableSubmodule(CannotCapture):
+    """A submodule can't be captured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedSubmodule:
+    """What a submodule held: `rev` is its HEAD, or a stash commit on top of it if there are edits."""
+
+    path: str
+    """From the superproject's root."""
+    git_directory: Path
+    head_rev: Rev
+    rev: Rev
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +72,8 @@ class Capture:
     """What other repositories hold."""
     unchosen: tuple[str, ...] = ()
     """New files that were not wanted."""
+    submodules: tuple[CapturedSubmodule, ...] = ()
+    """Those that are checked out, inner ones before the one they are in."""
 
 
 def baseline_of(repository: Repository) -> Rev:
@@ -60,17 +88,109 @@ def baseline_of(repository: Repository) -> Rev:
 
 
 def capture_workspace(repository: Repository, choose: Choose = take_all) -> Capture:
-    """Store what the workspace holds; raises NoCommit, UnfinishedMerge, WorkspaceChanging and what `choose` raises."""
-    baseline = baseline_of(repository)
-    trees = read_workspace(repository, choose)
-    return Capture(
-        baseline_rev=baseline,
-        index_tree=trees.index_tree,
-        workspace_tree=trees.files_tree,
-        files_tree=trees.files_tree,
-        left_out=trees.left_out,
-        unchosen=trees.unchosen,
-    )
+    """Store what the workspace holds, and each of its submodules.
+
+    Raises NoCommit, UnfinishedMerge, UnusableSubmodule, WorkspaceChanging and what `choose` raises.
+    """
+    for _taking in range(_TAKINGS_MAX):
+        taking = _Taking(choose)
+        capture = taking.take(repository, "")
+        if taking.is_still_so():
+            return capture
+    raise WorkspaceChanging("HEAD")
+
+
+class _Taking:
+    """One pass over a workspace and its submodules; afterwards all of them must still be what was read."""
+
+    def __init__(self, choose: Choose) -> None:
+        self._choose = choose
+        self._new: set[str] = set()
+        self._checks: list[Callable[[], bool]] = []
+
+    def is_still_so(self) -> bool:
+        """Tell whether no HEAD, index or file has changed since it was read."""
+        return all(check() for check in self._checks)
+
+    def take(self, repository: Repository, prefix: str) -> Capture:
+        """Capture one repository whose work tree lies at `prefix`, after what lies in it."""
+        baseline = baseline_of(repository)
+        submodules: list[CapturedSubmodule] = []
+        gitlinks, inner = dict[str, Rev](), list[Capture]()
+        workspace = Path(repository.handle.workdir)
+        for path in gitlinks_of_index(repository):
+            if is_checked_out(workspace / path):
+                captured, submodule = self._take_submodule(workspace / path, prefix + path)
+                gitlinks[path] = submodule.rev
+                inner.append(captured)
+                submodules += [*captured.submodules, submodule]
+        trees = read_workspace(repository, self._below(prefix), gitlinks)
+        self._checks.append(lambda: _has_same_head(repository, baseline) and trees.has_same_index())
+        if prefix:  # the superproject's files were looked at last, and nothing was left to do
+            self._checks.append(trees.has_same_files)
+        return Capture(
+            baseline_rev=baseline,
+            index_tree=trees.index_tree,
+            workspace_tree=trees.files_tree,
+            files_tree=trees.files_tree,
+            left_out=(*_prefixed(prefix, trees.left_out), *(path for each in inner for path in each.left_out)),
+            unchosen=(*_prefixed(prefix, trees.unchosen), *(path for each in inner for path in each.unchosen)),
+            submodules=tuple(submodules),
+        )
+
+    def _take_submodule(self, place: Path, path: str) -> tuple[Capture, CapturedSubmodule]:
+        try:
+            repository = open_checked_out(place)
+            capture = self.take(repository, f"{path}/")
+            return capture, CapturedSubmodule(
+                path=path,
+                git_directory=Path(repository.handle.path),
+                head_rev=capture.baseline_rev,
+                rev=_stash_submodule(repository, capture, path),
+            )
+        except NoCommit:
+            raise UnusableSubmodule(path, "this submodule has no commit yet", "commit once in it") from None
+        except UnfinishedMerge as error:
+            what = f"a {error.operation} is in progress in this submodule"
+            raise UnusableSubmodule(path, what, "finish it or give it up there, then submit again") from None
+        except WorkspaceChanging as error:
+            raise WorkspaceChanging(f"{path}/{error.path}") from None
+        except GitDisturbed:
+            raise
+        except GitFailed as error:
+            hint = f"`git -C {path} status` may tell more; `git submodule update --init {path}` makes it anew"
+            raise UnusableSubmodule(path, f"this submodule can't be captured: {error.what}", hint) from None
+
+    def _below(self, prefix: str) -> Choose:
+        """Ask about the new files of one repository together with all that were found before: limits are for the whole."""
+
+        def choose(paths: Sequence[str]) -> list[str]:
+            self._new.update(prefix + path for path in paths)
+            unwanted = set(self._choose(sorted(self._new)))
+            return [path for path in paths if prefix + path in unwanted]
+
+        return choose
+
+
+def _has_same_head(repository: Repository, baseline: Rev) -> bool:
+    fresh = Repository(Path(repository.handle.path))
+    return fresh.head_rev() == baseline and operation_in_progress(fresh) is None
+
+
+def _prefixed(prefix: str, paths: Sequence[str]) -> list[str]:
+    return [prefix + path for path in paths]
+
+
+def _stash_submodule(repository: Repository, capture: Capture, path: str) -> Rev:
+    """Give the commit that holds what a submodule holds; the same files make the same commit, whenever it is made."""
+    head = capture.baseline_rev
+    head_tree = repository.tree_of(head)
+    if capture.files_tree == head_tree == capture.index_tree:
+        return head
+    identity = repository.identity(repository.committed_at(head))
+    index_commit = repository.write_commit(capture.index_tree, [head], "Index stash", identity)
+    message = f"expd: submodule {path} as captured"
+    return repository.write_commit(capture.files_tree, [head, index_commit], message, identity)
 
 
 def point_tree(
@@ -96,6 +216,13 @@ def point_tree(
             continue
         path = _path_in_tree(repository, capture.files_tree, PurePosixPath(directory, file), overrides[0].text)
         found = edited.get(path) or repository.file_at(capture.files_tree, path)
+        submodule = next((each.path for each in capture.submodules if path.startswith(f"{each.path}/")), None)
+        if submodule is not None:
+            raise OverrideError(
+                text=overrides[0].text,
+                problem=f"{path} lies in the submodule {submodule}, whose files are captured as they are",
+                hint="edit the file there before you submit, or keep the parameters in the superproject",
+            )
         if found is None or found.mode not in {REGULAR, EXECUTABLE}:
             raise OverrideError(
                 text=overrides[0].text,
@@ -125,9 +252,10 @@ def hold(
     """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectMissing.
 
     Where they are several, or hold overrides and so not what the workspace held, a keeper commit has them as parents
-    and the workspace as its tree. Objects are looked for once more after the ref stands: a `git gc --prune=now`
+    and the workspace as its tree. What submodules held is kept by a ref of the same name in theirs. Objects are looked for once more after the ref stands: a `git gc --prune=now`
     between the two may have taken them.
     """
+    _hold_submodules(capture, request_id)
     keeper = stash_revs[0]
     if len(stash_revs) > 1 or repository.tree_of(keeper) != capture.workspace_tree:
         message = f"expd: keeps {len(stash_revs)} stash commits and the workspace"
@@ -146,7 +274,21 @@ def captured_by(repository: Repository, request_id: str, stash_rev: Rev) -> Rev 
 
 def let_go(repository: Repository, request_id: str) -> None:
     """Give up what `hold` held: the submission was refused after all."""
-    change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=None, force=True))
+    ref = f"{ENTRIES}{request_id}"
+    held = read_ref(repository, ref)
+    if held is not None:
+        workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
+        for submodule in submodules_of(repository, repository.tree_of(held), workspace):
+            change_ref(Repository(submodule.git_directory), RefChange(ref=ref, new=None, force=True))
+    change_ref(repository, RefChange(ref=ref, new=None, force=True))
+
+
+def _hold_submodules(capture: Capture, request_id: str) -> None:
+    """Keep what was captured of each submodule in its own repository; raises ObjectMissing."""
+    for submodule in capture.submodules:
+        repository = Repository(submodule.git_directory)
+        change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=submodule.rev, force=True))
+        repository.check_present(submodule.head_rev, [submodule.rev])
 
 
 def _path_in_tree(repository: Repository, tree: Rev, asked: PurePosixPath, text: str) -> str:

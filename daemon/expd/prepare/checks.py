@@ -28,6 +28,7 @@ from expd.pipeline.model import (
     Stage,
 )
 from expd.pipeline.targets import Scope, plan
+from expd.prepare.capture import CapturedSubmodule
 from expd.prepare.declared import ANYWHERE, CapturedTree, read_declared
 from expd.prepare.project import Project
 from expproto.vocabulary import Rev
@@ -42,13 +43,19 @@ class Beside:
 
 
 def check_pipeline(
-    repository: Repository, tree: Rev, project: Project, targets: Sequence[str], beside: Beside | None = None
+    repository: Repository,
+    tree: Rev,
+    project: Project,
+    targets: Sequence[str],
+    beside: Beside | None = None,
+    *,
+    submodules: Sequence[CapturedSubmodule] = (),
 ) -> None:
     """Read the pipeline as it would run; raises PipelineError for its form, its graph, a target it does not have,
     and what a planned stage reads and would not find.
     """
     workspace = project.location.workspace
-    captured = CapturedTree(repository, tree, workspace)
+    captured = CapturedTree(repository, tree, workspace, submodules)
     root, directory = locate(ANYWHERE, project.root), locate(ANYWHERE, project.directory)
     _check_captured(captured, directory, root)
     contents = read_declared(captured, project, read_config(workspace / project.root).parsing)

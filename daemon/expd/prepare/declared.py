@@ -4,6 +4,7 @@ Nothing of the workspace is opened but the ignore files, which say what DVC neve
 """
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from expd.pipeline.locations import ancestors, is_within, locate, relative
 from expd.pipeline.model import DATA_FILE_SUFFIX, DataFile, Pipeline
 from expd.pipeline.projectfile import check_alone, is_pipeline_file
 from expd.pipeline.stages import StageFile
+from expd.prepare.capture import CapturedSubmodule
 from expd.prepare.project import Project
 from expproto.vocabulary import Rev
 
@@ -30,16 +32,22 @@ ANYWHERE = "/workspace"
 
 @dataclass(frozen=True)
 class CapturedTree:
-    """One captured tree, seen as files below ANYWHERE."""
+    """One captured tree with what was captured of its submodules, seen as files below ANYWHERE."""
 
     repository: Repository
     rev: Rev
     workspace: Path
+    submodules: Sequence[CapturedSubmodule] = ()
 
     @cached_property
     def files(self) -> dict[str, TreeFile]:
         """Every file by its path."""
-        return self.repository.files_of(self.rev)
+        files = self.repository.files_of(self.rev)
+        for submodule in self.submodules:
+            inner = Repository(submodule.git_directory)
+            tree = inner.tree_of(submodule.rev)
+            files |= {f"{submodule.path}/{path}": file for path, file in inner.files_of(tree).items()}
+        return files
 
     @cached_property
     def _directories(self) -> set[str]:
@@ -47,16 +55,22 @@ class CapturedTree:
 
     def read(self, location: str) -> str | None:
         """Give the text of a file, or of the one a link leads to; None if there is none in the tree."""
-        file = self.files.get(relative(location, ANYWHERE)) if is_within(location, ANYWHERE) else None
-        if file is not None and file.mode == LINK:
-            file = self._behind(relative(location, ANYWHERE))
-        return None if file is None else self.repository.read_blob(file.rev).decode("utf-8", "replace")
+        path = relative(location, ANYWHERE)
+        if is_within(location, ANYWHERE) and path in self.files and self.files[path].mode == LINK:
+            path = self._behind(path)
+        file = self.files.get(path) if is_within(location, ANYWHERE) else None
+        return None if file is None else self._owner_of(path).read_blob(file.rev).decode("utf-8", "replace")
 
-    def _behind(self, path: str) -> TreeFile | None:
+    def _behind(self, path: str) -> str:
         try:
-            return self.files.get(follow_links(self.repository, self.rev, PurePosixPath(path)))
+            return follow_links(self.repository, self.rev, PurePosixPath(path))
         except LeavesTree:
-            return None
+            return ""
+
+    def _owner_of(self, path: str) -> Repository:
+        """Give the repository that holds a file: of submodules the innermost."""
+        owners = [each for each in self.submodules if path.startswith(f"{each.path}/")]
+        return Repository(max(owners, key=lambda each: len(each.path)).git_directory) if owners else self.repository
 
     def has(self, location: str) -> bool:
         """Tell whether a file or directory is there when the tree is checked out; what a link leads out to may be."""

@@ -18,7 +18,7 @@ from expproto.requests import Explain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedFile:
-    """One path and its fate: `changed`, `new`, `deleted`, `data` or `copied`, else why it is left out; bytes if known."""
+    """One path and its fate: `changed`, `new`, `deleted`, `data`, `submodule` or `copied`, else why it is left out; bytes if known."""
 
     path: str
     fate: str
@@ -49,8 +49,14 @@ def _taken(repository: Repository, capture: Capture, project: Project) -> list[t
     baseline_tree = repository.tree_of(capture.baseline_rev)
     whole = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
     data = set(repository.changed_paths(capture.files_tree, whole.files_tree))
-    changes = repository.differences(baseline_tree, whole.files_tree)
-    return sorted((path, "data" if path in data else fate) for path, fate in changes.items())
+    fates = repository.differences(baseline_tree, whole.files_tree)
+    fates |= dict.fromkeys(data & fates.keys(), "data")
+    for submodule in capture.submodules:
+        inner = Repository(submodule.git_directory)
+        changes = inner.differences(inner.tree_of(submodule.head_rev), inner.tree_of(submodule.rev))
+        fates |= {f"{submodule.path}/{path}": fate for path, fate in changes.items()}
+    fates |= {submodule.path: "submodule" for submodule in capture.submodules}
+    return sorted(fates.items())
 
 
 def _size(workspace: Path, path: str, fate: str) -> int | None:

@@ -18,6 +18,7 @@ from expd.prepare.checks import Beside, check_pipeline
 from expd.prepare.copied import check_copied, store_copied
 from expd.prepare.data import capture_data
 from expd.prepare.declaration import TypedIn, addition_of, makes_something, with_command
+from expd.prepare.declared import CapturedTree
 from expd.prepare.hydra import compose_params, hydra_settings, params_path
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser, is_named
@@ -87,6 +88,8 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     copied = check_copied(request.copy_paths, cwd, workspace)
     wishes = Wishes(cwd, request.include, copied, _made(request, cwd, workspace))
     capture = capture_files(repository, project, wishes, circumstances.new_files)
+    if capture.baseline_rev != baseline:  # HEAD has moved since
+        names = _choose_names(request, circumstances, repository, capture.baseline_rev, points)
     capture = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
     left_out = left_out_of(capture, wishes.beside)
     secrets = [file.path for file in left_out if file.reason == "secret"]
@@ -102,14 +105,15 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     targets = request.targets if staged is None else (COMMAND_STAGE,)
     if request.command is None or staged is not None:
         checked = trees if staged is None else staged
-        check_pipeline(repository, checked[0][1], project, targets, Beside(copied=copied, secrets=secrets))
+        beside = Beside(copied=copied, secrets=secrets)
+        check_pipeline(repository, checked[0][1], project, targets, beside, submodules=capture.submodules)
     as_stage = staged is not None and makes_something(request.declared)
     trees = staged if staged is not None and as_stage else trees
     copies = None
     if request.preview:
         stash_revs = [capture.baseline_rev] * len(trees)
     else:
-        copies = store_copied(copied, repository.files_of(capture.files_tree) if copied else (), project)
+        copies = store_copied(copied, _captured_files(repository, capture) if copied else (), project)
         stash_revs = stash_points(repository, capture, trees, identity)
         hold(repository, request.request_id, capture, stash_revs, identity)
     return Prepared(
@@ -123,6 +127,10 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         targets=targets if as_stage else request.targets,
         as_stage=as_stage,
     )
+
+
+def _captured_files(repository: Repository, capture: Capture) -> Collection[str]:
+    return CapturedTree(repository, capture.files_tree, Path(), capture.submodules).files
 
 
 def _made(request: Submit, cwd: Path, workspace: Path) -> tuple[str, ...]:

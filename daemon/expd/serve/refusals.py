@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from expd.collect.fetching import AlreadyThere, NoSuchResult
-from expd.gitio.errors import GitFailed, NotARepository, RefLocked, RefMoved
-from expd.gitio.workspace import WorkspaceChanging
+from expd.gitio.errors import CannotCapture, GitFailed, NotARepository, RefLocked, RefMoved
 from expd.pipeline.model import PipelineError
 from expd.prepare.capture import NoCommit, UnfinishedMerge
 from expd.prepare.names import UnusableName
@@ -40,8 +39,8 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
             return Refusal(code=errors.NO_COMMIT, data={})
         case UnfinishedMerge():
             return Refusal(code=errors.UNFINISHED_MERGE, data={"operation": error.operation})
-        case WorkspaceChanging():
-            return Refusal(code=errors.CANNOT_CAPTURE, data={"what": "it keeps changing", "path": error.path})
+        case CannotCapture():
+            return Refusal(code=errors.CANNOT_CAPTURE, data=_at_path(error))
         case OverrideError():
             data = {"override": error.text, "what": error.problem, "hint": error.hint}
             return Refusal(code=errors.BAD_OVERRIDE, data=data)
@@ -71,8 +70,7 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
         case AlreadyThere():
             return Refusal(code=errors.FILE_EXISTS, data={"path": error.path})
         case CannotRestore():
-            where = {"what": error.what, "path": error.path, "hint": error.hint}
-            return Refusal(code=errors.CANNOT_RESTORE, data=where)
+            return Refusal(code=errors.CANNOT_RESTORE, data=_at_path(error))
         case NewerEdits():
             return Refusal(code=errors.NEWER_EDITS, data=_newer(error.paths))
         case RefLocked():
@@ -91,10 +89,19 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
             return None
 
 
+def _at_path(error: CannotCapture | CannotRestore) -> dict[str, object]:
+    return {"what": error.what, "path": shown_path(error.path), "hint": error.hint}
+
+
 def _newer(paths: Sequence[str]) -> dict[str, object]:
     return {"paths": list(shown_paths(paths)), "count": len(paths)}
 
 
 def shown_paths(paths: Sequence[str]) -> tuple[str, ...]:
     """Give as many paths as an answer names, in a form that can be sent: they are only shown."""
-    return tuple(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in paths[:RESTORED_MAX])
+    return tuple(map(shown_path, paths[:RESTORED_MAX]))
+
+
+def shown_path(path: str) -> str:
+    """Give a path that is not UTF-8 in a form that can be sent: it is only shown."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

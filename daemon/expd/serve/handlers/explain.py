@@ -7,7 +7,7 @@ import trio
 from expd.prepare.explanation import explain
 from expd.prepare.project import find_project
 from expd.serve.handlers.submit import new_file_limits
-from expd.serve.refusals import Refused
+from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expproto.errors import USAGE
 from expproto.replies import PAGE_FILES, CapturePage, CaptureRecord, Explained
@@ -28,9 +28,4 @@ def _explain(request: Explain, services: Services) -> list[CaptureRecord]:
         raise Refused(USAGE, what="cwd is an absolute path")
     project = find_project(cwd, command=request.command)
     files = explain(request, project, new_file_limits(services.settings))
-    return [CaptureRecord(path=_as_text(file.path), fate=file.fate, size=file.size) for file in files]
-
-
-def _as_text(path: str) -> str:
-    """Give a path that is not UTF-8 in a form that can be sent: it is only shown."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return [CaptureRecord(path=shown_path(file.path), fate=file.fate, size=file.size) for file in files]

@@ -18,7 +18,7 @@ from expd.prepare.submission import Circumstances, Prepared, prepare
 from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.queueing.transitions import NameTaken
 from expd.serve.entries import send_entries
-from expd.serve.refusals import Refused
+from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
@@ -48,7 +48,7 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
     return Submitted(
         submission=accepted[0].submission_id,
         count=len(accepted),
-        left_out=tuple(LeftOutFile(path=file.path, reason=file.reason) for file in left_out[:LEFT_OUT_MAX]),
+        left_out=tuple(LeftOutFile(path=shown_path(file.path), reason=file.reason) for file in left_out[:LEFT_OUT_MAX]),
         left_out_count=len(left_out),
     )
 

@@ -1,0 +1,129 @@
+"""A worktree with the submodules in it: each path belongs to the innermost repository, and has its object there.
+
+A submodule stands in a worktree as Git would check it out: its files, a `.git` file, and the Git directory that this
+leads to below the superproject's own (`.git/modules/`), with the objects of the user's submodule as alternates.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from expd.gitio.repository import REGULAR, Repository, TreeFile
+from expd.gitio.slot import Slot, lay_git_directory
+from expd.gitio.submodules import Submodule
+from expproto.vocabulary import Rev
+
+_GIT = ".git"
+
+
+def lay_submodules(worktree: Path, submodules: Sequence[Submodule]) -> None:
+    """Write the Git directory of each submodule into that of a worktree, which is laid already; HEAD is its commit."""
+    for submodule in submodules:
+        at = _git_directory(submodule, submodules)
+        lay_git_directory(worktree / submodule.path, submodule.git_directory, submodule.rev, at)
+
+
+def _git_directory(submodule: Submodule, submodules: Sequence[Submodule]) -> str:
+    """Give the place of its Git directory relative to the submodule's own, as Git lays it."""
+    up = "../" * (submodule.path.count("/") + 1)
+    return f"{up}{_GIT}/{_module(submodule.path, submodules)}"
+
+
+def _module(path: str, submodules: Sequence[Submodule]) -> str:
+    outer = max((each.path for each in submodules if path.startswith(f"{each.path}/")), key=len, default=None)
+    if outer is None:
+        return f"modules/{path}"
+    return f"{_module(outer, submodules)}/modules/{path[len(outer) + 1 :]}"
+
+
+def _name_of(content: bytes) -> Rev:
+    """Name a file that Git has no object of, as a manifest needs it."""
+    return Rev(hashlib.sha1(content, usedforsecurity=False).hexdigest())
+
+
+class Slots:
+    """The slot of a worktree and those of its submodules, each opened when one of its files is first asked for.
+
+    A submodule's slot can be opened only once its directory is there.
+    """
+
+    def __init__(self, worktree: Path, user_git_directory: Path, submodules: Sequence[Submodule] = ()) -> None:
+        self._worktree = worktree
+        self._slot = Slot(worktree, user_git_directory)
+        self._user = Repository(user_git_directory)
+        self._submodules = {submodule.path: submodule for submodule in submodules}
+        self._innermost = sorted(self._submodules, key=len, reverse=True)
+        self._opened: dict[str, Slot] = {"": self._slot}
+        self._listed: dict[str, dict[str, TreeFile]] = {}
+
+    def files_of(self, commit: Rev) -> dict[str, TreeFile]:
+        """List every file that a worktree of this commit has, the `.git` files of submodules with them."""
+        files = dict(self._listing("", commit))
+        for path, submodule in self._submodules.items():
+            files[f"{path}/{_GIT}"] = TreeFile(rev=_name_of(self._link(path)), mode=REGULAR)
+            files |= {f"{path}/{name}": file for name, file in self._listing(path, submodule.rev).items()}
+        return files
+
+    def reader(self, commit: Rev) -> Callable[[TreeFile, str], bytes]:
+        """Give what reads a file's bytes as a checkout of `commit` writes them."""
+        revs = {"": commit, **{path: submodule.rev for path, submodule in self._submodules.items()}}
+        readers = {owner: self._reader(owner, rev) for owner, rev in revs.items()}
+
+        def read(file: TreeFile, path: str) -> bytes:
+            owner, name = self._owner_of(path)
+            return self._link(owner) if owner and name == _GIT else readers[owner](file, name)
+
+        return read
+
+    def _reader(self, owner: str, commit: Rev) -> Callable[[TreeFile, str], bytes]:
+        repository = self._repository(owner)
+        if self._slot.has_filters(self._listing(owner, commit)):
+            return lambda file, name: self._of(owner).content_of(file, name, commit)
+        return lambda file, _name: repository.read_blob(file.rev)
+
+    def _listing(self, owner: str, commit: Rev) -> dict[str, TreeFile]:
+        key = f"{commit} {owner}"
+        if key not in self._listed:
+            repository = self._repository(owner)
+            self._listed[key] = repository.files_of(repository.tree_of(commit))
+        return self._listed[key]
+
+    def _repository(self, owner: str) -> Repository:
+        """Open the user's repository that a path belongs to."""
+        return Repository(self._submodules[owner].git_directory) if owner else self._user
+
+    def write_indexes(self, commit: Rev) -> None:
+        """Let `git status` tell what runs, here and in each submodule."""
+        self._slot.write_index(self._user.tree_of(commit))
+        for path, submodule in self._submodules.items():
+            self._of(path).write_index(Repository(submodule.git_directory).tree_of(submodule.rev))
+
+    def store_file(self, path: str) -> TreeFile | None:
+        """Store one file of the worktree in the objects of the repository it belongs to; see Slot."""
+        owner, name = self._owner_of(path)
+        return self._of(owner).store_file(name)
+
+    def is_ignored(self, path: str) -> bool:
+        """Tell whether ignore files exclude a path; directories end in a slash."""
+        owner, name = self._owner_of(path)
+        return bool(name) and self._of(owner).is_ignored(name)
+
+    def _owner_of(self, path: str) -> tuple[str, str]:
+        """Split a path into the submodule it lies in and its name there."""
+        for owner in self._innermost:
+            if path.startswith(f"{owner}/"):
+                return owner, path[len(owner) + 1 :]
+        return "", path
+
+    def _of(self, owner: str) -> Slot:
+        if owner not in self._opened:
+            submodule = self._submodules[owner]
+            at = _git_directory(submodule, list(self._submodules.values()))
+            self._opened[owner] = Slot(self._worktree / owner, submodule.git_directory, at)
+        return self._opened[owner]
+
+    def _link(self, owner: str) -> bytes:
+        """Give the text of a submodule's `.git` file."""
+        at = _git_directory(self._submodules[owner], list(self._submodules.values()))
+        return b"gitdir: " + os.fsencode(at) + b"\n"
