@@ -51,7 +51,7 @@ def parse(words: list[str], command: list[str] | None) -> Arguments:
 
         arguments = thorough(verb, rest)
     arguments.command = command
-    if command and verb != "submit":
+    if command and verb not in {"submit", "run"}:
         _take_words(arguments, command)
     return arguments
 
@@ -63,6 +63,7 @@ def overview() -> str:
         "Runs machine-learning experiments: submit what the workspace holds, go on working, find the results in Git.\n\n"
         "  expctl submit -S train.lr=0.1,0.2    freeze the workspace, queue two experiments\n"
         "  expctl follow 1                      watch the first one\n"
+        "  expctl run -S train.lr=0.3           run one in the workspace, now\n"
         "  expctl show                          compare what came out\n\n"
         "commands:\n" + "".join(f"  {name:<8} {verb.summary}\n" for name, verb in VERBS.items()) + "\n"
         "`expctl COMMAND --help` tells more. Exit codes: docs/exit-codes.md; --json: docs/json.md\n"

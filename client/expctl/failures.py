@@ -294,6 +294,11 @@ SENTENCES: Mapping[str, Sentence] = {
         lambda data: f"{data['selector']} names more than one: {data.listed('candidates')}; nothing was done",
         _fixed("use the entry's id"),
     ),
+    errors.WORKSPACE_BUSY: (
+        EXIT_REFUSED,
+        lambda data: f"{data['name']} (entry {data['entry']}) runs in {data['workspace']}; nothing was started",
+        lambda data: f"watch it: expctl follow {data['entry']}; or run beside it: expctl run --temp, expctl submit",
+    ),
     errors.WRONG_STATE: (
         EXIT_REFUSED,
         lambda data: f"entry {data['entry']} is {data['state']}: {data['what']}; nothing was changed",

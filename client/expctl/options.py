@@ -48,10 +48,12 @@ class Arguments:
     preview: bool
     quiet: bool
     raw: bool
+    run_all: bool
     sample: int | None
     seed: int | None
     set_param: list[str]
     targets: list[str]
+    temp: bool
     timeout: float | None
 
 
@@ -179,38 +181,56 @@ SHARED = (
 )
 """Options of every verb."""
 
+_TARGETS = Positional(
+    "targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"
+)
+PREPARATION = (
+    Option(
+        "-S", "--set-param", metavar="[FILE:]KEY=VALUE", is_list=True,
+        help="run with this parameter; with submit several values make a sweep (can be repeated)",
+    ),
+    Option("-n", "--name", metavar="NAME", help="name of the experiment; made up if not given"),
+    Option("-m", "--message", metavar="MESSAGE", help="message of the experiment's commit"),
+    Option("-f", "--force", help="run also what didn't change, replace a name taken"),
+    Option(
+        "-C", "--copy-paths", metavar="PATH", is_list=True,
+        help="copy this ignored or new file or directory along, without committing it (can be repeated)",
+    ),
+    Option(
+        "--env", metavar="NAME=VALUE", is_list=True,
+        help="run with this variable; NAME alone takes the value it has here (can be repeated)",
+    ),
+    Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
+    Option("--no-hydra", help="edit params.yaml in place where DVC's hydra.enabled would compose it"),
+    Option(
+        "--include", metavar="PATH", is_list=True,
+        help="capture this new file although it looks like a secret (can be repeated)",
+    ),
+    *_declarations(),
+)  # fmt: skip
+"""Options of what is prepared: the same in every mode."""
+
 VERBS: Mapping[str, Verb] = {
+    "run": Verb(
+        "Run in the workspace, now, and watch it",
+        _TARGETS,
+        *PREPARATION,
+        Option("--temp", help="run in a private worktree instead of the workspace"),
+        Option("--run-all", help="run everything that is held or queued here, and watch it to the end"),
+        Option("-j", "--jobs", metavar="N", read=number_of_jobs, help="with --run-all: so many at once, from now on"),
+        Option("--raw", help="pass control characters to the terminal as they are"),
+        usage="expctl run [OPTION…] [STAGE…] [-- COMMAND…]\n       expctl run --run-all [-j N]",
+    ),
     "submit": Verb(
         "Freeze the workspace and queue it as one or more experiments",
-        Positional("targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"),
-        Option(
-            "-S", "--set-param", metavar="[FILE:]KEY=VALUE", is_list=True,
-            help="run with this parameter; several values make a sweep (can be repeated)",
-        ),
-        Option("-n", "--name", metavar="NAME", help="name of the experiment; made up if not given"),
-        Option("-m", "--message", metavar="MESSAGE", help="message of the experiment's commit"),
-        Option("-f", "--force", help="run also what didn't change, replace a name taken"),
+        _TARGETS,
+        *PREPARATION,
         Option("--points", metavar="FILE", help="one run a row: CSV with [FILE:]KEY as heading, or JSON lines"),
         Option("--sample", metavar="N", read=count, help="only so many points of the sweep, chosen by --seed"),
         Option("--seed", metavar="N", read=count, help="which sample; the same seed gives the same one (default 0)"),
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
-        Option(
-            "-C", "--copy-paths", metavar="PATH", is_list=True,
-            help="copy this ignored or new file or directory along, without committing it (can be repeated)",
-        ),
-        Option(
-            "--env", metavar="NAME=VALUE", is_list=True,
-            help="run with this variable; NAME alone takes the value it has here (can be repeated)",
-        ),
-        Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
-        Option("--no-hydra", help="edit params.yaml in place where DVC's hydra.enabled would compose it"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),
-        Option(
-            "--include", metavar="PATH", is_list=True,
-            help="capture this new file although it looks like a secret (can be repeated)",
-        ),
-        *_declarations(),
         usage="expctl submit [OPTION…] [STAGE…] [-- COMMAND…]",
     ),
     "follow": Verb(

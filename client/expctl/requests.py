@@ -50,6 +50,7 @@ def submit(
     copy_paths: Sequence[str] = (),
     no_hydra: bool = False,
     declared: Mapping[str, Sequence[str]] | None = None,
+    mode: str = "queue",
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -75,6 +76,7 @@ def submit(
         "declared": None
         if declared is None
         else {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}},
+        "mode": mode,
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from expproto.vocabulary import EntryId, EntryState, Outcome, Rev
+from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Rev
 
 PAGE_ENTRIES = 200
 """Entries in one page: with long names and a dozen parameters each, about 200 kB, far below a frame."""
@@ -43,6 +43,7 @@ class EntryRecord:
     log: str | None
     waits_for: str | None
     stage: str | None = None
+    mode: Mode = Mode.QUEUE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

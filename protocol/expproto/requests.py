@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from expproto.vocabulary import Mode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
@@ -30,7 +32,7 @@ class Submit:
     is what the run's commands get, as the bytes of environ(7); `umask` likewise. `include` names new files that are captured
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
     relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
-    the command a stage.
+    the command a stage. A sweep needs the `mode` "queue".
     """
 
     kind = "submit"
@@ -53,6 +55,7 @@ class Submit:
     copy_paths: tuple[str, ...] = ()
     no_hydra: bool = False
     declared: Declared | None = None
+    mode: Mode = Mode.QUEUE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,17 @@ class EntryState(StrEnum):
     DONE = "done"
 
 
+class Mode(StrEnum):
+    """Where an entry runs, and when. Preparation is the same in all of them."""
+
+    QUEUE = "queue"
+    """In a private worktree, when its turn comes."""
+    TEMP = "temp"
+    """In a private worktree, at once."""
+    WORKSPACE = "workspace"
+    """In the workspace it was captured from, at once."""
+
+
 ACTIVE_STATES = frozenset({EntryState.PREPARING, EntryState.RUNNING, EntryState.COLLECTING})
 """States in which a run exists that has not ended."""
 

@@ -29,7 +29,8 @@ class Execute:
     `root` and `directory` are the project's, relative to the worktree; `cache` is absolute; `record` is where the
     outcome is written before it is reported, `log` where output goes. `copies` is the hash of the listing of files that
     are copied into the worktree beside what was captured. With `as_stage` the command is the stage that `targets` names,
-    in the dvc.yaml of what was captured.
+    in the dvc.yaml of what was captured. A run in the user's workspace has the workspace as its
+    `worktree`, and in `captured_tree` what was captured there before the overrides, not earlier than `captured_at`.
     """
 
     kind = "execute"
@@ -57,6 +58,8 @@ class Execute:
     kept_worktrees_max: int
     copies: str | None = None
     as_stage: bool = False
+    captured_tree: Rev | None = None
+    captured_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

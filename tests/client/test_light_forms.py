@@ -31,7 +31,7 @@ from expproto.requests import (
     Submit,
     Wait,
 )
-from expproto.vocabulary import EntryState, Succeeded
+from expproto.vocabulary import EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
 
 SUBMIT = requests.submit(
@@ -48,6 +48,7 @@ SUBMIT = requests.submit(
     copy_paths=["p"],
     no_hydra=True,
     declared={**dict.fromkeys(requests.DECLARED, ()), "outs": ["o"], "deps": ["d", "e"]},
+    mode="temp",
 )
 
 
@@ -72,6 +73,7 @@ SUBMIT = requests.submit(
                 copy_paths=("p",),
                 no_hydra=True,
                 declared=Declared(outs=("o",), deps=("d", "e")),
+                mode=Mode.TEMP,
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),
@@ -106,11 +108,11 @@ def test_entry_has_the_fields_of_its_record() -> None:
 
 
 @given(
-    field=st.sampled_from(sorted(set(Entry.__slots__) - {"state"})),
+    field=st.sampled_from(sorted(set(Entry.__slots__) - {"state", "mode"})),
     value=st.sampled_from([True, "text", b"bytes", [1], {"a": 1}, 1, 0.5, None]),
 )
 def test_entry_is_refused_where_its_record_is(field: str, value: object) -> None:
-    """The light form and the typed one agree on what an entry is, but for the words of a state: they are only shown."""
+    """The light form and the typed one agree on what an entry is, but for the words of state and mode: they are only shown."""
     changed = {**to_map(an_entry()), field: value}
     try:
         from_map(EntryRecord, changed)

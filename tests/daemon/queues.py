@@ -64,6 +64,7 @@ def a_submission(request_id: str, **changed: object) -> Submission:
         "umask": 0o027,
         "environment": SECRET,
         "submitted_at": 1.0,
+        "captured_tree": BASELINE,
     }
     return Submission(**(fields | changed))  # type: ignore[arg-type]  # the names above are its fields
 

@@ -61,6 +61,8 @@ def _insert_submission(cursor: Cursor, **changed: object) -> None:
         "targets": "[]",
         "force": 0,
         "umask": 18,
+        "mode": "queue",
+        "captured_tree": REV,
         "submitted_at": 1.0,
     }
     _insert(cursor, "submissions", columns | changed)
@@ -72,6 +74,7 @@ def _insert_entry(cursor: Cursor, state: EntryState = EntryState.QUEUED, **chang
         "submission": 1,
         "git_directory": "/r/.git",
         "baseline_rev": REV,
+        "mode": "queue",
         "name": "x",
         "stash_rev": REV,
         "params": "{}",
@@ -157,6 +160,8 @@ IMPOSSIBLE_ENTRIES = {
     "an unknown kind of outcome": {"state": "done", "outcome_kind": "won", "outcome": LOST, "ended_at": 2.0},
     "an outcome that is no JSON": {"state": "done", "outcome_kind": "lost", "outcome": "gone", "ended_at": 2.0},
     "parameters that are no JSON": {"params": "lr=1"},
+    "a run in place without its place": {"mode": "workspace"},
+    "a place for what is queued": {"workspace": "/r"},
     "a short rev": {"stash_rev": "abc123"},
     "a submission that is not there": {"submission": 7},
     "text where a number belongs": {"ended_at": "soon"},
@@ -178,6 +183,8 @@ IMPOSSIBLE_SUBMISSIONS = {
     "a command that is no JSON": {"request_id": "s" * 8, "command": "sh"},
     "targets that are no JSON": {"request_id": "s" * 8, "targets": "train"},
     "a umask beyond its bits": {"request_id": "s" * 8, "umask": 512},
+    "a mode that is none": {"request_id": "s" * 8, "mode": "later"},
+    "a captured tree that is no rev": {"request_id": "s" * 8, "captured_tree": "HEAD"},
     "half a force": {"request_id": "s" * 8, "force": 2},
 }
 

@@ -42,7 +42,7 @@ class Bench:
         submission = Submission(
             request_id=random.randbytes(16).hex(), git_directory="/repo/.git", workspace="/repo", root=".", directory=".",
             cache="/cache", baseline_rev=BASELINE, message=None, command=("true",), targets=(), force=False, umask=0o22,
-            environment=pack_environment(((b"A", b"\xff"),)), submitted_at=1.0,
+            environment=pack_environment(((b"A", b"\xff"),)), submitted_at=1.0, captured_tree=BASELINE,
         )  # fmt: skip
         return await self.store.accept(
             submission, [NewEntry(name=name, stash_rev=BASELINE, params={}) for name in names]

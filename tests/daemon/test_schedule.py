@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expd.queueing.schedule import PoolState, starts_now, waits_for
+from expd.queueing.schedule import PoolState, Starts, starts_now, waits_for
 
 COUNTS = st.integers(0, 2000)
-POOLS = st.builds(PoolState, jobs=COUNTS, paused=st.booleans(), running=COUNTS, queued=COUNTS)
+POOLS = st.builds(PoolState, jobs=COUNTS, paused=st.booleans(), running=COUNTS, queued=COUNTS, immediate=COUNTS)
 
 
 @given(POOLS)
@@ -15,13 +15,13 @@ def test_slots_and_queue_are_used_up_and_never_exceeded(pool: PoolState) -> None
     starts = starts_now(pool, draining=False)
 
     free = max(0, pool.jobs - pool.running)
-    assert starts == (0 if pool.paused else min(free, pool.queued))
+    assert starts == Starts(immediate=pool.immediate, queued=0 if pool.paused else min(free, pool.queued))
 
 
 @given(POOLS)
 def test_nothing_starts_while_draining(pool: PoolState) -> None:
     """A daemon on its way out claims no entry, however many wait."""
-    assert starts_now(pool, draining=True) == 0
+    assert starts_now(pool, draining=True) == Starts(immediate=0, queued=0)
 
 
 @given(POOLS)
@@ -29,7 +29,7 @@ def test_a_slot_taken_away_stops_nothing(pool: PoolState) -> None:
     """With fewer slots than runs nothing is started, and nothing is asked to end."""
     more_than_slots = PoolState(jobs=pool.jobs, paused=False, running=pool.jobs + 1, queued=pool.queued)
 
-    assert starts_now(more_than_slots, draining=False) == 0
+    assert starts_now(more_than_slots, draining=False).queued == 0
 
 
 def test_what_an_entry_waits_for_is_said_in_words() -> None:

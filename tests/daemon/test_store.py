@@ -345,7 +345,7 @@ async def test_the_pool_is_remembered_and_counted(queue: Queue) -> None:
 
     await queue.ensure_pool(1)
 
-    assert await queue.pool() == PoolState(jobs=7, paused=True, running=1, queued=2)
+    assert await queue.pool() == PoolState(jobs=7, paused=True, running=1, queued=2, active=1)
 
 
 Change = Callable[[Queue], Awaitable[object]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from expproto.messages import MESSAGES, Hello
 from expproto.replies import CaptureRecord, EntryRecord, Event, ExperimentRecord, LeftOutFile, OutputFile, Reply
 from expproto.requests import Declared, FollowTarget, Request
-from expproto.vocabulary import OUTCOMES, EntryState
+from expproto.vocabulary import OUTCOMES
 from expproto.work import Order, Report
 
 PATH = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -60,6 +60,8 @@ def _message_text(message: type[object]) -> str:
 
 
 def _default_text(value: object) -> str:
+    if isinstance(value, StrEnum):
+        return f"`{value}`"
     if isinstance(value, tuple):
         return "empty"
     return {None: "nil", False: "false"}.get(value, repr(value)) if isinstance(value, bool | None) else f"`{value!r}`"
@@ -78,7 +80,7 @@ def _type_text(hint: object) -> str:
     if typing.get_origin(hint) is Mapping:
         return f"map from text to {_type_text(arguments[1])}"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return " or ".join(f"`{word}`" for word in EntryState)
+        return " or ".join(f"`{word}`" for word in hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return f"`{getattr(hint, 'kind', None)}`"
     assert isinstance(hint, type)

@@ -26,7 +26,7 @@ def run(arguments: Arguments, output: Output) -> int:
     try:
         cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
         entries = _chosen(cwd, arguments.entries)
-        view = _view(entries, output, is_raw=arguments.raw)
+        view = view_of(entries, output, is_raw=arguments.raw)
         try:
             return Following(cwd, entries, arguments.lines, view, output).run()
         finally:
@@ -105,7 +105,8 @@ def _chosen(cwd: str, selectors: Sequence[str]) -> list[Entry]:
     return active
 
 
-def _view(entries: Sequence[Entry], output: Output, *, is_raw: bool) -> View:
+def view_of(entries: Sequence[Entry], output: Output, *, is_raw: bool) -> View:
+    """Choose the form in which these are shown."""
     names = {entry.id: entry.name for entry in entries}
     if output.as_json:
         return JsonLines(output, names)

@@ -91,6 +91,7 @@ def entry_document(entry: Entry) -> dict[str, object]:
         "repository": entry.repository,
         "command": entry.command,
         "stage": entry.stage,
+        "mode": entry.mode,
         "waits_for": entry.waits_for,
         "log": entry.log,
     }

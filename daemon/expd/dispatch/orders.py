@@ -7,6 +7,7 @@ from expd.settings import Settings
 from expproto.codec import decode, encode
 from expproto.errors import ProtocolError
 from expproto.messages import message_from_map
+from expproto.vocabulary import Mode
 from expproto.work import Execute, RunEnded
 
 Environment = tuple[tuple[bytes, bytes], ...]
@@ -40,6 +41,8 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         kept_worktrees_max=settings.kept_worktrees_max,
         copies=submission.copies,
         as_stage=submission.as_stage,
+        captured_tree=submission.captured_tree if submission.mode is Mode.WORKSPACE else None,
+        captured_at=submission.submitted_at,
     )
 
 

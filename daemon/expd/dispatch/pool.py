@@ -52,7 +52,7 @@ class Pool:
         self._bell = Bell()
         self._settling = Settling(store, self._bell)
         self._adopting, self._adopted = trio.open_memory_channel[WorkerSlot](_STRAYS_MAX)
-        self._draining = self._hurrying = False
+        self._draining = self._hurrying = self._dismissing = False
         self._trouble: str | None = None
 
     @property
@@ -118,9 +118,10 @@ class Pool:
 
     async def _schedule(self, nursery: trio.Nursery) -> None:
         """Give queued entries to idle workers, and start workers where there are too few."""
-        wanted = starts_now(await insist(self._store.pool), draining=self._draining)
-        for slot in [slot for slot in self._slots.values() if slot.is_idle][:wanted]:
-            if await self._give_entry(slot):
+        starts = starts_now(await insist(self._store.pool), draining=self._draining)
+        wanted = starts.immediate + starts.queued
+        for number, slot in enumerate([slot for slot in self._slots.values() if slot.is_idle][:wanted]):
+            if await self._give_entry(slot, immediate_only=number < starts.immediate):
                 wanted -= 1
         starting = sum(1 for slot in self._slots.values() if slot.orders is None and slot.run is None)
         for _new in range(wanted - starting):
@@ -128,7 +129,7 @@ class Pool:
             self._slots[slot.token] = slot
             nursery.start_soon(self._mind_new, slot)
 
-    async def _give_entry(self, slot: WorkerSlot) -> bool:
+    async def _give_entry(self, slot: WorkerSlot, *, immediate_only: bool) -> bool:
         """Claim the next entry for an idle worker and tell it to run it; False if there was none."""
         assert slot.identity is not None
         claim = Claim(
@@ -138,6 +139,7 @@ class Pool:
             boot_id=slot.identity.boot_id,
             token=secrets.token_hex(16),
             at=time.time(),
+            immediate_only=immediate_only,
         )
         entry = await insist(lambda: self._store.claim(claim))
         if entry is None or entry.run is None:
@@ -217,6 +219,7 @@ class Pool:
 
     async def _dismiss_workers(self) -> None:
         """Let idle workers go, and wait a moment until they have."""
+        self._dismissing = True
         with trio.move_on_after(_LEAVE_SECONDS):
             for slot in list(self._slots.values()):
                 slot.order(Leave())
@@ -234,6 +237,8 @@ class Pool:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send_orders, wire, orders)
                 await self._agree(slot, register)
+                if self._dismissing and slot.run is None:
+                    slot.order(Leave())  # it was on its way up when the others were told
                 self._bell.ring()
                 while (report := await wire.receive()) is not None:
                     await self._hear(slot, report)

@@ -18,6 +18,7 @@ from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
+from expd.execute.user_workspace import UserWorkspace
 from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
@@ -46,7 +47,7 @@ class Run:
         self._memo = memo
         self._scope = trio.CancelScope()
         self._cancel_reason = ""
-        self._place: Place = PrivateWorktree(order)
+        self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
         self._beside: frozenset[str] = frozenset()

@@ -58,7 +58,7 @@ class Worker:
         self._current: _Current | None = None
         self._unheard: dict[RunId, RunEnded] = {}
         self._idle = Bell()
-        self._leaving = False
+        self._dismissed = False
 
     async def work(self) -> None:
         """Serve daemons, one after the other, until there is nothing left to do for any."""
@@ -118,6 +118,11 @@ class Worker:
         for ended in list(self._unheard.values()):
             await self._send(ended)
 
+    @property
+    def _leaving(self) -> bool:
+        """Tell whether this is the end: it was told to leave, and the daemon knows all there is to know."""
+        return self._dismissed and self._current is None and not self._unheard
+
     async def _obey(self, order: Message, nursery: trio.Nursery) -> None:
         match order:
             case Execute() if self._current is None:
@@ -131,7 +136,7 @@ class Worker:
                 self._unheard.pop(run_id, None)
                 self._idle.ring()
             case Leave():
-                self._leaving = self._current is None and not self._unheard
+                self._dismissed = True
             case _:
                 _journal.warning("an order makes no sense now: %s", order.kind)
 

@@ -54,7 +54,7 @@ class Manifest:
     def is_untouched(self, path: str, status: os.stat_result) -> bool:
         """Tell whether a file is for certain still what was checked out."""
         found = self.files.get(path)
-        if found is None or found[1] != _stamp(status):
+        if found is None or found[1] != stamp_of(status):
             return False
         return found[1].ctime_ns < self.stamped_ns - _RACY_NS
 
@@ -104,7 +104,7 @@ def tracked_changes(worktree: Path, manifest: Manifest) -> TrackedChanges:
     for path, (file, _stamp_then) in manifest.files.items():
         if path.endswith(f"/{_GIT}"):
             continue
-        status = _status_at(worktree, path, directories)
+        status = status_at(worktree, path, directories)
         is_directory = status is not None and stat.S_ISDIR(status.st_mode)
         if status is None or (is_directory and file.mode != SUBMODULE):
             deleted.append(path)
@@ -113,11 +113,11 @@ def tracked_changes(worktree: Path, manifest: Manifest) -> TrackedChanges:
     return TrackedChanges(touched=tuple(touched), deleted=tuple(deleted))
 
 
-def _status_at(worktree: Path, path: str, directories: dict[str, bool]) -> os.stat_result | None:
+def status_at(worktree: Path, path: str, directories: dict[str, bool]) -> os.stat_result | None:
     """Look at one path without following a link anywhere in it; `directories` remembers which ones are real."""
     parent = path.rpartition("/")[0]
     if parent not in directories:
-        status = _status_at(worktree, parent, directories)
+        status = status_at(worktree, parent, directories)
         directories[parent] = status is not None and stat.S_ISDIR(status.st_mode)
     if not directories[parent]:
         return None
@@ -271,10 +271,11 @@ def _write(full: Path, file: TreeFile, path: str, read_content: ReadContent) -> 
         descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(read_content(file, path))
-    return _stamp(full.lstat())
+    return stamp_of(full.lstat())
 
 
-def _stamp(status: os.stat_result) -> Stamp:
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Keep what tells whether a file was touched."""
     return Stamp(
         inode=status.st_ino,
         size=status.st_size,

@@ -27,7 +27,7 @@ from expd.prepare.paths import UnusablePath, below_workspace
 from expd.prepare.points import points_of
 from expd.prepare.project import Project
 from expproto.requests import Declared, Submit
-from expproto.vocabulary import Rev
+from expproto.vocabulary import Mode, Rev
 
 
 class ExperimentExists(Exception):
@@ -37,6 +37,14 @@ class ExperimentExists(Exception):
         super().__init__(name)
         self.name = name
         self.baseline_rev = baseline_rev
+
+
+class SweepOutsideQueue(Exception):
+    """A sweep of `count` points was asked to run at once: each point needs a place and an entry of its own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,10 @@ class Prepared:
     """A submission ready for the store."""
 
     baseline_rev: Rev
+    captured_tree: Rev
+    """The workspace without overrides."""
+    captured_at: float
+    """When the capture began."""
     points: tuple[PreparedPoint, ...]
     left_out: tuple[LeftOut, ...]
     copies: str | None
@@ -77,6 +89,8 @@ def prepare(request: Submit, project: Project, circumstances: Circumstances) -> 
     """Prepare a submission; blocks. Every refusal is an exception of the room that found it, and leaves nothing."""
     has_groups = hydra_settings(request, project) is not None
     points = points_of(request, circumstances.points_max, circumstances.rng, has_groups=has_groups)
+    if len(points) > 1 and request.mode is not Mode.QUEUE:
+        raise SweepOutsideQueue(len(points))
     return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
 
 
@@ -118,6 +132,8 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         hold(repository, request.request_id, capture, stash_revs, identity)
     return Prepared(
         baseline_rev=capture.baseline_rev,
+        captured_tree=capture.workspace_tree,
+        captured_at=circumstances.at,
         points=tuple(
             PreparedPoint(name=name, stash_rev=rev, params=_for_display(point.values()))
             for name, rev, point in zip(names, stash_revs, points, strict=True)

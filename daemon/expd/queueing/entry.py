@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expproto.fields import from_map, to_map
-from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Outcome, Rev, RunId, Succeeded
+from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Mode, Outcome, Rev, RunId, Succeeded
 
 LEGAL_CHANGES: Mapping[EntryState, frozenset[EntryState]] = {
     EntryState.HELD: frozenset({EntryState.QUEUED, EntryState.DONE}),
@@ -50,9 +50,13 @@ class Submission:
     umask: int
     environment: bytes
     submitted_at: float
+    """When the capture began."""
+    captured_tree: Rev
+    """The workspace as it was captured, before the overrides."""
     name: str | None = None
     """What was asked for as name: that of the entry, or of the whole sweep."""
     on_hold: bool = False
+    mode: Mode = Mode.QUEUE
     copies: str | None = None
     """The listing of what is copied beside the capture (`pipeline.copies`)."""
     as_stage: bool = False

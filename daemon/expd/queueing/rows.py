@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from expd.queueing.database import Cursor, Row
 from expd.queueing.entry import Entry, Run, Submission, outcome_from_json
-from expproto.vocabulary import EntryId, EntryState, Rev, RunId
+from expproto.vocabulary import EntryId, EntryState, Mode, Rev, RunId
 
 SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.state, entries.outcome,
@@ -13,6 +13,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
        submissions.targets, submissions.force, submissions.umask, submissions.submitted_at, submissions.copies,
        submissions.as_stage,
+       submissions.mode, submissions.captured_tree,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
 FROM entries
@@ -68,6 +69,8 @@ def _submission_from_row(row: Row) -> Submission:
         submitted_at=row["submitted_at"],
         copies=row["copies"],
         as_stage=bool(row["as_stage"]),
+        mode=Mode(row["mode"]),
+        captured_tree=Rev(row["captured_tree"]),
     )
 
 

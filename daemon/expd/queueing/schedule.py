@@ -5,19 +5,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """The pool as it is: how many runs may be active, and how many are."""
+    """The pool as it is: how many runs of the queue may be active, and how many are.
+
+    `immediate` counts the queued entries that wait for no slot, since somebody sits before them; `active` all runs.
+    """
 
     jobs: int
     paused: bool
     running: int
     queued: int
+    immediate: int = 0
+    active: int = 0
 
 
-def starts_now(pool: PoolState, *, draining: bool) -> int:
-    """Tell how many queued entries to start now."""
-    if pool.paused or draining:
-        return 0
-    return max(0, min(pool.jobs - pool.running, pool.queued))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starts:
+    """How many entries to start now: those that wait for no slot, and those of the queue."""
+
+    immediate: int
+    queued: int
+
+
+def starts_now(pool: PoolState, *, draining: bool) -> Starts:
+    """Tell how many entries to start now; a pool that is paused still runs what is asked for at once."""
+    if draining:
+        return Starts(immediate=0, queued=0)
+    free = 0 if pool.paused else max(0, min(pool.jobs - pool.running, pool.queued))
+    return Starts(immediate=pool.immediate, queued=free)
 
 
 def waits_for(pool: PoolState, *, ahead: int) -> str:

@@ -16,6 +16,8 @@ CREATE TABLE submissions (
     force         INTEGER NOT NULL CHECK (force IN (0, 1)),
     umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
     name          TEXT,                                   -- as asked for: the entry's, or the whole sweep's
+    mode          TEXT NOT NULL CHECK (mode IN ('queue', 'temp', 'workspace')),
+    captured_tree TEXT NOT NULL CHECK (length(captured_tree) = 40), -- the workspace before the overrides
     copies        TEXT CHECK (copies IS NULL OR length(copies) = 32), -- the listing of files copied beside the capture
     as_stage      INTEGER NOT NULL DEFAULT 0 CHECK (as_stage = 0 OR (as_stage = 1 AND command IS NOT NULL)),
     submitted_at  REAL NOT NULL
@@ -31,8 +33,10 @@ CREATE TABLE environments (
 CREATE TABLE entries (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     submission    INTEGER NOT NULL REFERENCES submissions (id),
-    git_directory TEXT NOT NULL,                          -- both repeated from the submission for the index below
+    git_directory TEXT NOT NULL,                          -- four repeated from the submission for the indexes below
     baseline_rev  TEXT NOT NULL,
+    mode          TEXT NOT NULL,
+    workspace     TEXT CHECK ((workspace IS NOT NULL) = (mode = 'workspace')), -- where it runs in place
     name          TEXT NOT NULL,
     stash_rev     TEXT NOT NULL CHECK (length(stash_rev) = 40),
     params        TEXT NOT NULL CHECK (json_valid(params)),
@@ -47,7 +51,9 @@ CREATE TABLE entries (
 
 -- A name belongs to one living entry under a baseline; a finished one's name is held by its ref.
 CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name) WHERE state <> 'done';
-CREATE INDEX entries_by_state ON entries (state, id) WHERE state <> 'done';
+-- A workspace is given to one run at once.
+CREATE UNIQUE INDEX one_living_entry_a_workspace ON entries (workspace) WHERE workspace IS NOT NULL AND state <> 'done';
+CREATE INDEX entries_by_state ON entries (state, mode, id) WHERE state <> 'done';
 CREATE INDEX entries_by_submission ON entries (submission);
 CREATE INDEX entries_by_name ON entries (name);
 

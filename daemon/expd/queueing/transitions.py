@@ -9,9 +9,10 @@ from expd.queueing.database import Cursor, IntegrityError
 from expd.queueing.entry import Entry, NewEntry, Submission, outcome_to_json
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
 from expd.queueing.schedule import PoolState
-from expproto.vocabulary import Cancelled, EntryId, EntryState, Outcome, RunId
+from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, Outcome, RunId
 
 ACTIVE = ("preparing", "running", "collecting")
+_NEXT = "SELECT id FROM entries WHERE state = 'queued'"
 
 
 class NameTaken(Exception):
@@ -21,6 +22,16 @@ class NameTaken(Exception):
         super().__init__(name)
         self.name = name
         self.entry = entry
+
+
+class WorkspaceBusy(Exception):
+    """The living entry `entry`, named `name`, has `workspace` for itself."""
+
+    def __init__(self, workspace: str, entry: EntryId, name: str) -> None:
+        super().__init__(workspace)
+        self.workspace = workspace
+        self.entry = entry
+        self.name = name
 
 
 class WrongState(Exception):
@@ -42,6 +53,8 @@ class Claim:
     boot_id: str
     token: str
     at: float
+    immediate_only: bool = False
+    """Take none of the queue's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +66,13 @@ class Accepted:
 
 
 def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) -> Accepted:
-    """Insert a submission with its entries, unless its request id is known; raises NameTaken."""
+    """Insert a submission with its entries, unless its request id is known; raises NameTaken and WorkspaceBusy."""
     if before := entries_of_request(cursor, submission.request_id):
         return Accepted(entries=before, replaced=[])
     submission_id = _insert_submission(cursor, submission)
     accepted = Accepted(entries=[], replaced=[])
+    if submission.mode is Mode.WORKSPACE:
+        _check_workspace(cursor, submission.workspace)
     for entry in entries:
         accepted.replaced.extend(_make_room(cursor, submission, entry.name))
         accepted.entries.append(_insert_entry(cursor, submission_id, submission, entry))
@@ -86,6 +101,8 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "umask": submission.umask,
         "name": submission.name,
         "submitted_at": submission.submitted_at,
+        "mode": submission.mode,
+        "captured_tree": submission.captured_tree,
         "copies": submission.copies,
         "as_stage": int(submission.as_stage),
     }
@@ -100,6 +117,8 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
         "submission": submission_id,
         "git_directory": submission.git_directory,
         "baseline_rev": submission.baseline_rev,
+        "mode": submission.mode,
+        "workspace": submission.workspace if submission.mode is Mode.WORKSPACE else None,
         "name": entry.name,
         "stash_rev": entry.stash_rev,
         "params": json.dumps(entry.params),
@@ -121,6 +140,13 @@ def _make_room(cursor: Cursor, submission: Submission, name: str) -> list[EntryI
     return [holder.id]
 
 
+def _check_workspace(cursor: Cursor, workspace: str) -> None:
+    sql = "SELECT id, name FROM entries WHERE workspace = ? AND state <> 'done'"
+    row = cursor.execute(sql, (workspace,)).fetchone()
+    if row is not None:
+        raise WorkspaceBusy(workspace, EntryId(row["id"]), row["name"])
+
+
 def _living_holder(cursor: Cursor, submission: Submission, name: str) -> Entry | None:
     """Find the entry that is not done and has this name beside a submission's entries."""
     where = "entries.git_directory = ? AND entries.baseline_rev = ? AND entries.name = ? AND entries.state <> 'done'"
@@ -130,8 +156,10 @@ def _living_holder(cursor: Cursor, submission: Submission, name: str) -> Entry |
 
 
 def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | None:
-    """Take the first queued entry for a worker: queued → preparing, with a new run."""
-    row = cursor.execute("SELECT id FROM entries WHERE state = 'queued' ORDER BY id LIMIT 1").fetchone()
+    """Take the first queued entry for a worker, one that waits for no slot before others: queued → preparing, with a new run."""
+    row = cursor.execute(f"{_NEXT} AND mode <> 'queue' ORDER BY id LIMIT 1").fetchone()
+    if row is None and not claim.immediate_only:
+        row = cursor.execute(f"{_NEXT} AND mode = 'queue' ORDER BY id LIMIT 1").fetchone()
     if row is None:
         return None
     entry = _read_back(cursor, EntryId(row["id"]))
@@ -148,7 +176,7 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
             "boot_id": claim.boot_id,
             "log": "",
             "record": "",
-            "worktree": _free_worktree(cursor, entry.submission.git_directory),
+            "worktree": _place_of(cursor, entry.submission),
             "claimed_at": claim.at,
         },
     )
@@ -156,6 +184,13 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
     cursor.execute("UPDATE runs SET log = ?, record = ? WHERE id = ?", files)
     _change_state(cursor, entry, EntryState.PREPARING, claim.at)
     return _read_back(cursor, entry.id)
+
+
+def _place_of(cursor: Cursor, submission: Submission) -> str:
+    """Choose where to run: the workspace itself, or a slot of the repository."""
+    if submission.mode is Mode.WORKSPACE:
+        return submission.workspace
+    return _free_worktree(cursor, submission.git_directory)
 
 
 def _free_worktree(cursor: Cursor, git_directory: str) -> str:
@@ -239,13 +274,17 @@ def rename_entry(cursor: Cursor, entry_id: EntryId, name: str) -> None:
 def read_pool(cursor: Cursor) -> PoolState:
     """Read the pool's settings and count what it works on."""
     settings = cursor.execute("SELECT jobs, paused FROM pool").fetchone()
-    sql = "SELECT state, count(*) AS n FROM entries WHERE state <> 'done' GROUP BY state"
-    counts = {row["state"]: int(row["n"]) for row in cursor.execute(sql)}
+    sql = (
+        "SELECT state, mode = 'queue' AS waits, count(*) AS n FROM entries WHERE state <> 'done' GROUP BY state, waits"
+    )
+    counts = {(row["state"], bool(row["waits"])): int(row["n"]) for row in cursor.execute(sql)}
     return PoolState(
         jobs=settings["jobs"],
         paused=bool(settings["paused"]),
-        running=sum(counts.get(state, 0) for state in ACTIVE),
-        queued=counts.get("queued", 0),
+        running=sum(counts.get((state, True), 0) for state in ACTIVE),
+        queued=counts.get(("queued", True), 0),
+        immediate=counts.get(("queued", False), 0),
+        active=sum(counts.get((state, waits), 0) for state in ACTIVE for waits in (True, False)),
     )
 
 

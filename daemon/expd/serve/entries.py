@@ -14,7 +14,7 @@ from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY
 from expproto.replies import PAGE_ENTRIES, EntryPage, EntryRecord
-from expproto.vocabulary import EntryId, EntryState, exit_code_of
+from expproto.vocabulary import EntryId, EntryState, Mode, exit_code_of
 
 _REV = re.compile(r"[0-9a-f]{4,40}")
 _SUBMISSION = re.compile(r"s([0-9]{1,18})")
@@ -85,6 +85,7 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         exit_code=None if entry.outcome is None else exit_code_of(entry.outcome),
         log=None if run is None else run.log,
         waits_for=_reason_to_wait(entry, pool, ahead, services.pool.trouble),
+        mode=entry.submission.mode,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
     )
 
@@ -94,6 +95,8 @@ def _reason_to_wait(entry: Entry, pool: PoolState, ahead: int, trouble: str | No
         return "its release"
     if entry.state is not EntryState.QUEUED:
         return None
+    if entry.submission.mode is not Mode.QUEUE:
+        return trouble or "its worker"
     return trouble or waits_for(pool, ahead=ahead)
 
 

@@ -12,9 +12,9 @@ from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.paths import UnusablePath
 from expd.prepare.project import NothingToRun
 from expd.prepare.restore import CannotRestore, NewerEdits
-from expd.prepare.submission import ExperimentExists
+from expd.prepare.submission import ExperimentExists, SweepOutsideQueue
 from expd.queueing.database import StoreFailed
-from expd.queueing.transitions import NameTaken, WrongState
+from expd.queueing.transitions import NameTaken, WorkspaceBusy, WrongState
 from expproto import errors
 from expproto.replies import RESTORED_MAX, Refusal
 
@@ -28,11 +28,39 @@ class Refused(Exception):
         self.data = data
 
 
-def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - one line a kind is what makes it readable
+def refusal_for(error: Exception) -> Refusal | None:
     """Give the refusal for an exception that a request may meet, None for one it may not."""
+    return _of_the_request(error) or _of_the_repository(error) or _of_the_queue(error) or _of_the_machine(error)
+
+
+def _of_the_request(error: Exception) -> Refusal | None:
+    """Refuse what was asked for as it was asked."""
     match error:
         case Refused():
             return Refusal(code=error.code, data=error.data)
+        case OverrideError():
+            data = {"override": error.text, "what": error.problem, "hint": error.hint}
+            return Refusal(code=errors.BAD_OVERRIDE, data=data)
+        case UnusableName():
+            return Refusal(code=errors.BAD_NAME, data={"name": error.name, "what": error.problem, "hint": error.hint})
+        case UnusablePath():
+            data = {"what": f"{error.path}: {error.problem}", "hint": error.hint}
+            return Refusal(code=errors.USAGE, data=data)
+        case SweepOutsideQueue():
+            what = f"a sweep of {error.count} points can't run here: each point needs a place of its own"
+            return Refusal(code=errors.USAGE, data={"what": what, "hint": "queue it with `expctl submit`"})
+        case NothingToRun():
+            return Refusal(code=errors.NOTHING_TO_RUN, data={"directory": error.directory})
+        case PipelineError():
+            what = f"expected {error.expected}" + (f"; {error.hint}" if error.hint else "")
+            return Refusal(code=errors.BAD_PIPELINE, data={"what": what, "path": error.path, "line": error.line})
+        case _:
+            return None
+
+
+def _of_the_repository(error: Exception) -> Refusal | None:
+    """Refuse what the repository does not allow now, or can not be captured."""
+    match error:
         case NotARepository():
             return Refusal(code=errors.NOT_A_REPOSITORY, data={"cwd": error.cwd, "what": error.what})
         case NoCommit():
@@ -41,50 +69,53 @@ def refusal_for(error: Exception) -> Refusal | None:  # noqa: C901, PLR0912 - on
             return Refusal(code=errors.UNFINISHED_MERGE, data={"operation": error.operation})
         case CannotCapture():
             return Refusal(code=errors.CANNOT_CAPTURE, data=_at_path(error))
-        case OverrideError():
-            data = {"override": error.text, "what": error.problem, "hint": error.hint}
-            return Refusal(code=errors.BAD_OVERRIDE, data=data)
-        case UnusableName():
-            return Refusal(code=errors.BAD_NAME, data={"name": error.name, "what": error.problem, "hint": error.hint})
-        case ExperimentExists():
-            data = {"name": error.name, "holder": "experiment", "baseline_rev": error.baseline_rev}
-            return Refusal(code=errors.NAME_TAKEN, data=data)
-        case NameTaken():
-            return Refusal(code=errors.NAME_TAKEN, data={"name": error.name, "holder": "entry", "entry": error.entry})
-        case UnusablePath():
-            data = {"what": f"{error.path}: {error.problem}", "hint": error.hint}
-            return Refusal(code=errors.USAGE, data=data)
         case NewFilesTooLarge():
             largest = [list(item) for item in error.largest]
             limit = {"setting": error.setting, "limit": error.limit, "found": error.found, "largest": largest}
             return Refusal(code=errors.TOO_LARGE, data=limit)
-        case NothingToRun():
-            return Refusal(code=errors.NOTHING_TO_RUN, data={"directory": error.directory})
-        case PipelineError():
-            what = f"expected {error.expected}" + (f"; {error.hint}" if error.hint else "")
-            return Refusal(code=errors.BAD_PIPELINE, data={"what": what, "path": error.path, "line": error.line})
-        case WrongState():
-            return Refusal(code=errors.WRONG_STATE, data={"entry": error.entry, "state": error.state})
-        case NoSuchResult():
-            return Refusal(code=errors.NO_RESULT, data={"path": error.path, "what": error.what})
-        case AlreadyThere():
-            return Refusal(code=errors.FILE_EXISTS, data={"path": error.path})
-        case CannotRestore():
-            return Refusal(code=errors.CANNOT_RESTORE, data=_at_path(error))
-        case NewerEdits():
-            return Refusal(code=errors.NEWER_EDITS, data=_newer(error.paths))
+        case ExperimentExists():
+            data = {"name": error.name, "holder": "experiment", "baseline_rev": error.baseline_rev}
+            return Refusal(code=errors.NAME_TAKEN, data=data)
         case RefLocked():
             return Refusal(code=errors.REF_LOCKED, data={"path": error.path, "what": error.what})
         case RefMoved():
             return Refusal(code=errors.REF_LOCKED, data={"path": error.ref, "what": str(error)})
         case GitFailed():
             return Refusal(code=errors.CANNOT_CAPTURE, data={"what": error.what, "path": ""})
+        case _:
+            return None
+
+
+def _of_the_queue(error: Exception) -> Refusal | None:
+    """Refuse what the state of entries, results and the workspace does not allow."""
+    match error:
+        case NameTaken():
+            return Refusal(code=errors.NAME_TAKEN, data={"name": error.name, "holder": "entry", "entry": error.entry})
+        case CannotRestore():
+            return Refusal(code=errors.CANNOT_RESTORE, data=_at_path(error))
+        case NewerEdits():
+            return Refusal(code=errors.NEWER_EDITS, data=_newer(error.paths))
+        case WorkspaceBusy():
+            holder = {"workspace": error.workspace, "entry": error.entry, "name": error.name}
+            return Refusal(code=errors.WORKSPACE_BUSY, data=holder)
+        case WrongState():
+            return Refusal(code=errors.WRONG_STATE, data={"entry": error.entry, "state": error.state})
+        case NoSuchResult():
+            return Refusal(code=errors.NO_RESULT, data={"path": error.path, "what": error.what})
+        case AlreadyThere():
+            return Refusal(code=errors.FILE_EXISTS, data={"path": error.path})
+        case _:
+            return None
+
+
+def _of_the_machine(error: Exception) -> Refusal | None:
+    """Refuse what the disk refuses."""
+    match error:
         case StoreFailed():
             return Refusal(code=errors.STORE_FAILED, data={"what": error.what})
         case OSError():
-            return Refusal(
-                code=errors.DISK_FAILED, data={"path": str(error.filename or ""), "what": str(error.strerror)}
-            )
+            path = str(error.filename or "")
+            return Refusal(code=errors.DISK_FAILED, data={"path": path, "what": str(error.strerror)})
         case _:
             return None
 

@@ -18,7 +18,7 @@ async def handle_ask(_request: AskDaemon, services: Services, _answer: Answer) -
         socket=str(services.socket_path),
         state_directory=str(services.state_directory),
         started_at=services.started_at,
-        running=pool.running,
+        running=pool.active,
         queued=pool.queued,
         jobs=pool.jobs,
         paused=pool.paused,
@@ -27,6 +27,6 @@ async def handle_ask(_request: AskDaemon, services: Services, _answer: Answer) -
 
 async def handle_stop(request: Stop, services: Services, _answer: Answer) -> Stopping:
     """Begin the end; the connection closes when it has come."""
-    running = (await services.store.pool()).running
+    running = (await services.store.pool()).active
     services.stop(request.now)
     return Stopping(running=running)

@@ -31,4 +31,4 @@ async def handle_jobs(request: SetJobs, services: Services, _answer: Answer) -> 
 
 
 def _shown(pool: PoolState) -> PoolShown:
-    return PoolShown(jobs=pool.jobs, paused=pool.paused, running=pool.running, queued=pool.queued)
+    return PoolShown(jobs=pool.jobs, paused=pool.paused, running=pool.active, queued=pool.queued + pool.immediate)

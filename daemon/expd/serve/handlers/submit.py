@@ -24,6 +24,7 @@ from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
 from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
 from expproto.requests import Submit
+from expproto.vocabulary import Mode
 
 _journal = logging.getLogger("expd.serve")
 
@@ -78,6 +79,8 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="there is no command after --")
     if request.declared is not None and request.command is None:
         raise Refused(USAGE, what="what is declared is declared of a command")
+    if request.on_hold and request.mode is not Mode.QUEUE:
+        raise Refused(USAGE, what="what runs at once can't be held")
     if request.sample is not None and request.sample < 1:
         raise Refused(USAGE, what="a sample has at least one point")
 
@@ -150,7 +153,9 @@ def _submission(request: Submit, project: Project, prepared: Prepared) -> Submis
         force=request.force,
         umask=request.umask,
         environment=pack_environment(request.environment),
-        submitted_at=time.time(),
+        submitted_at=prepared.captured_at,
+        captured_tree=prepared.captured_tree,
+        mode=request.mode,
         name=request.name,
         on_hold=request.on_hold,
         copies=prepared.copies,

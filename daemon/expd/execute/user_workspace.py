@@ -1,0 +1,126 @@
+"""The user's workspace as the place of a run: what was captured must still be there, and the overrides are written into it.
+
+HEAD and the index are not touched, before the run or after it. What the run makes stays, as with `dvc exp run`.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from expd.execute.runlog import RunLog
+from expd.execute.worktree import Manifest, new_files, stamp_of, status_at
+from expd.gitio.errors import GitFailed
+from expd.gitio.repository import EXECUTABLE, REGULAR, SUBMODULE, Repository, TreeFile
+from expd.gitio.slot import Slot
+from expproto.work import Execute
+
+_CLOCKS_SECONDS = 2.0
+"""A file stamped so shortly before the capture is read again: the clock that stamps files lags behind the other."""
+
+
+class WorkspaceMoved(GitFailed):
+    """A file is not what was captured: somebody has edited it between the capture and the run."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} was edited after the workspace had been captured: run again to take it along")
+
+
+class UserWorkspace:
+    """The workspace that an order names; a Place."""
+
+    def __init__(self, order: Execute) -> None:
+        assert order.captured_tree is not None
+        self.directory = Path(order.worktree)
+        self._order = order
+        self._captured_tree = order.captured_tree
+        self._user_git = Path(order.git_directory)
+
+    def prepare(self) -> Manifest:
+        """Look that the workspace is what was captured, and write what the overrides change; raises WorkspaceMoved.
+
+        Nothing is written unless all is well. Doing it again finds the overrides already written.
+        """
+        repository = Repository(self._user_git)
+        look = _Look(self.directory, repository, Slot(self.directory, self._user_git), self._order.captured_at)
+        captured = repository.files_of(self._captured_tree)
+        wanted = repository.files_of(repository.tree_of(self._order.stash_rev))
+        edited = [path for path, file in wanted.items() if look.is_to_be_written(path, captured.get(path), file)]
+        for path in edited:
+            self._write(path, look.slot.content_of(wanted[path], path, self._order.stash_rev), wanted[path].mode)
+        return look.manifest(wanted)
+
+    def bring_along(self, manifest: Manifest) -> frozenset[str]:
+        """List the new files that were not captured, for a command whose result is every new file."""
+        if self._order.command is None:
+            return frozenset()
+        return frozenset(new_files(self.directory, manifest, Slot(self.directory, self._user_git).is_ignored))
+
+    def give_up(self, log: RunLog) -> None:
+        """Leave everything as the run left it, as DVC does."""
+        log.note("expd: the workspace is as the run left it")
+
+    def _write(self, path: str, content: bytes, mode: int) -> None:
+        """Replace a file in one step; it keeps its permissions."""
+        full = self.directory / path
+        temporary = full.with_name(f".{full.name}.expd-{self._order.run}")
+        temporary.unlink(missing_ok=True)
+        permissions = stat.S_IMODE(full.lstat().st_mode) if full.exists() else 0o777 if mode == EXECUTABLE else 0o666
+        full.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions
+        )
+        with os.fdopen(descriptor, "wb") as stream:
+            if full.exists():
+                os.fchmod(descriptor, permissions)
+            stream.write(content)
+        temporary.replace(full)
+
+
+class _Look:
+    """One comparison of a workspace with what was captured there at `captured_at`."""
+
+    def __init__(self, workspace: Path, repository: Repository, slot: Slot, captured_at: float) -> None:
+        self.slot = slot
+        self._workspace = workspace
+        self._since_ns = int((captured_at - _CLOCKS_SECONDS) * 1e9)
+        self._is_sparse = repository.setting("core.sparsecheckout") == "true"
+        self._has_modes = repository.setting("core.filemode") != "false"
+        self._directories = {"": True}
+
+    def is_to_be_written(self, path: str, captured: TreeFile | None, wanted: TreeFile) -> bool:
+        """Tell whether an override's file still holds what was captured; raises WorkspaceMoved if anything else does."""
+        if captured == wanted:
+            if not self._holds(path, wanted, may_be_old=True):
+                raise WorkspaceMoved(path)
+            return False
+        if self._holds(path, wanted, may_be_old=False):
+            return False
+        if not self._holds(path, captured, may_be_old=True):
+            raise WorkspaceMoved(path)
+        return True
+
+    def manifest(self, wanted: Mapping[str, TreeFile]) -> Manifest:
+        """Say what is there; a file that a sparse checkout leaves out is not, and is no deletion of the run."""
+        found = {path: (file, self._status(path)) for path, file in wanted.items()}
+        files = {path: (file, stamp_of(status)) for path, (file, status) in found.items() if status is not None}
+        return Manifest(files=files, stamped_ns=time.time_ns())
+
+    def _holds(self, path: str, file: TreeFile | None, *, may_be_old: bool) -> bool:
+        """Compare one path; one that is older than the capture has been compared by it."""
+        status = self._status(path)
+        if file is None or status is None:
+            return (file is None and status is None) or (status is None and self._is_sparse)
+        if file.mode == SUBMODULE or stat.S_ISDIR(status.st_mode):
+            return file.mode == SUBMODULE and stat.S_ISDIR(status.st_mode)
+        if may_be_old and status.st_ctime_ns < self._since_ns:
+            return True
+        found = self.slot.store_file(path)
+        return found is not None and found.rev == file.rev and self._mode(found) == self._mode(file)
+
+    def _mode(self, file: TreeFile) -> int:
+        return REGULAR if file.mode == EXECUTABLE and not self._has_modes else file.mode
+
+    def _status(self, path: str) -> os.stat_result | None:
+        return status_at(self._workspace, path, self._directories)
