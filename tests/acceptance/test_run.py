@@ -195,3 +195,16 @@ def test_a_run_in_the_workspace_survives_the_daemon(daemon: RunningDaemon, repos
 
     assert (running.returncode, output) == (0, b"one\ntwo\n")
     assert daemon.entries(repository, "on")[0]["outcome"] == "succeeded"
+
+
+def test_a_run_in_a_linked_worktree_stays_in_it(daemon: RunningDaemon, repository: Path) -> None:
+    """A workspace that `git worktree` made is a workspace of its own, below the same repository."""
+    linked = repository.parent / "linked"
+    git(repository, "worktree", "add", "--quiet", "--detach", str(linked))
+
+    daemon.expctl(linked, "run", "-S", "train.lr=0.5", "-n", "beside")
+
+    assert (linked / "metrics.json").read_text() == '{"acc": 0.5}\n'
+    assert git(repository, "status", "--porcelain") == ""
+    rev = str(daemon.entries(linked, "beside")[0]["experiment_rev"])
+    assert git(repository, "show", f"{rev}:metrics.json") == '{"acc": 0.5}'
