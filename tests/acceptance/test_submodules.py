@@ -110,3 +110,20 @@ def test_a_stage_may_read_what_a_submodule_holds(daemon: RunningDaemon, project:
 
     assert refused.returncode == 2
     assert b"lib/params.yaml lies in the submodule lib" in refused.stderr
+
+
+def test_a_run_in_the_workspace_has_its_submodules(daemon: RunningDaemon, project: Path) -> None:
+    """What is there runs, what the run does there stays, and both are in the result; the submodules' HEAD and index stay."""
+    before = [git(place, "rev-parse", "HEAD") for place in (project / "lib", project / "lib" / "inner")]
+    staged = git(project / "lib", "ls-files", "--stage")
+
+    ran = daemon.run_expctl(project, "run", "-n", "here", "--", "sh", "-c", "cat lib/s.txt; echo run > lib/inner/i.txt")
+
+    assert (ran.returncode, ran.stdout) == (0, b"edited\n"), ran.stderr
+    assert [git(place, "rev-parse", "HEAD") for place in (project / "lib", project / "lib" / "inner")] == before
+    assert git(project / "lib", "ls-files", "--stage") == staged
+    assert (project / "lib" / "inner" / "i.txt").read_text() == "run\n"
+    lib = git(project, "rev-parse", f"{_experiment(daemon, project, 'here')}:lib")
+    assert git(project / "lib", "show", f"{lib}:s.txt") == "edited"
+    inner = git(project / "lib", "rev-parse", f"{lib}:inner")
+    assert git(project / "lib" / "inner", "show", f"{inner}:i.txt") == "run"

@@ -7,13 +7,15 @@ import os
 import stat
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from expd.execute.runlog import RunLog
 from expd.execute.worktree import Manifest, new_files, stamp_of, status_at
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import EXECUTABLE, REGULAR, SUBMODULE, Repository, TreeFile
-from expd.gitio.slot import Slot
+from expd.gitio.slots import Slots
+from expd.gitio.submodules import Submodule, is_checked_out, submodules_of
 from expproto.work import Execute
 
 _CLOCKS_SECONDS = 2.0
@@ -42,20 +44,32 @@ class UserWorkspace:
 
         Nothing is written unless all is well. Doing it again finds the overrides already written.
         """
-        repository = Repository(self._user_git)
-        look = _Look(self.directory, repository, Slot(self.directory, self._user_git), self._order.captured_at)
-        captured = repository.files_of(self._captured_tree)
-        wanted = repository.files_of(repository.tree_of(self._order.stash_rev))
-        edited = [path for path, file in wanted.items() if look.is_to_be_written(path, captured.get(path), file)]
+        repository, stash_rev = Repository(self._user_git), self._order.stash_rev
+        submodules = self._submodules(repository)
+        slots = Slots(self.directory, self._user_git, submodules)
+        look = _Look(self.directory, repository, slots, self._order.captured_at)
+        wanted = slots.files_of(stash_rev)
+        overridden = repository.changed_paths(self._captured_tree, repository.tree_of(stash_rev))
+        captured = {**wanted, **{path: repository.file_at(self._captured_tree, path) for path in overridden}}
+        edited = [path for path, file in wanted.items() if look.is_to_be_written(path, captured[path], file)]
+        read = slots.reader(stash_rev)
         for path in edited:
-            self._write(path, look.slot.content_of(wanted[path], path, self._order.stash_rev), wanted[path].mode)
-        return look.manifest(wanted)
+            self._write(path, read(wanted[path], path), wanted[path].mode)
+        return replace(look.manifest(wanted), submodules=submodules)
+
+    def _submodules(self, repository: Repository) -> tuple[Submodule, ...]:
+        """Find those that are checked out here; one that is not has no files to look at."""
+        found = submodules_of(repository, repository.tree_of(self._order.stash_rev), self.directory)
+        return tuple(
+            replace(submodule, in_place=True) for submodule in found if is_checked_out(self.directory / submodule.path)
+        )
 
     def bring_along(self, manifest: Manifest) -> frozenset[str]:
         """List the new files that were not captured, for a command whose result is every new file."""
         if self._order.command is None:
             return frozenset()
-        return frozenset(new_files(self.directory, manifest, Slot(self.directory, self._user_git).is_ignored))
+        slots = Slots(self.directory, self._user_git, manifest.submodules)
+        return frozenset(new_files(self.directory, manifest, slots.is_ignored))
 
     def give_up(self, log: RunLog) -> None:
         """Leave everything as the run left it, as DVC does."""
@@ -81,8 +95,8 @@ class UserWorkspace:
 class _Look:
     """One comparison of a workspace with what was captured there at `captured_at`."""
 
-    def __init__(self, workspace: Path, repository: Repository, slot: Slot, captured_at: float) -> None:
-        self.slot = slot
+    def __init__(self, workspace: Path, repository: Repository, slots: Slots, captured_at: float) -> None:
+        self._slots = slots
         self._workspace = workspace
         self._since_ns = int((captured_at - _CLOCKS_SECONDS) * 1e9)
         self._is_sparse = repository.setting("core.sparsecheckout") == "true"
@@ -116,7 +130,7 @@ class _Look:
             return file.mode == SUBMODULE and stat.S_ISDIR(status.st_mode)
         if may_be_old and status.st_ctime_ns < self._since_ns:
             return True
-        found = self.slot.store_file(path)
+        found = self._slots.store_file(path)
         return found is not None and found.rev == file.rev and self._mode(found) == self._mode(file)
 
     def _mode(self, file: TreeFile) -> int:

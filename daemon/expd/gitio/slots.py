@@ -26,6 +26,8 @@ def lay_submodules(worktree: Path, submodules: Sequence[Submodule]) -> None:
 
 def _git_directory(submodule: Submodule, submodules: Sequence[Submodule]) -> str:
     """Give the place of its Git directory relative to the submodule's own, as Git lays it."""
+    if submodule.in_place:
+        return _GIT
     up = "../" * (submodule.path.count("/") + 1)
     return f"{up}{_GIT}/{_module(submodule.path, submodules)}"
 
@@ -58,10 +60,11 @@ class Slots:
         self._listed: dict[str, dict[str, TreeFile]] = {}
 
     def files_of(self, commit: Rev) -> dict[str, TreeFile]:
-        """List every file that a worktree of this commit has, the `.git` files of submodules with them."""
+        """List every file that a worktree of this commit has, the `.git` files that we lay in submodules with them."""
         files = dict(self._listing("", commit))
         for path, submodule in self._submodules.items():
-            files[f"{path}/{_GIT}"] = TreeFile(rev=_name_of(self._link(path)), mode=REGULAR)
+            if not submodule.in_place:
+                files[f"{path}/{_GIT}"] = TreeFile(rev=_name_of(self._link(path)), mode=REGULAR)
             files |= {f"{path}/{name}": file for name, file in self._listing(path, submodule.rev).items()}
         return files
 

@@ -23,11 +23,15 @@ _GIT = ".git"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submodule:
-    """One submodule of a tree: its path from the top, the user's repository of it, and the commit that is meant."""
+    """One submodule of a tree: its path from the top, the user's repository of it, and the commit that is meant.
+
+    One that is `in_place` is the user's own checkout, with the Git directory where the user's Git has it.
+    """
 
     path: str
     git_directory: Path
     rev: Rev
+    in_place: bool = False
 
 
 class SubmoduleLost(GitFailed):
