@@ -245,6 +245,10 @@ VERBS: Mapping[str, Verb] = {
         Positional("experiment", count="?", metavar="ID", help=f"{ENTRIES_HELP}; all of HEAD if not given"),
         Option("--csv", help="comma-separated values with a heading"),
     ),
+    "inspect": Verb(
+        "Show all of one experiment, and in what it took place",
+        Positional("experiment", metavar="ID", help=ENTRIES_HELP),
+    ),
     "get": Verb(
         "Fetch the files of an experiment, beside the workspace",
         Positional("experiment", metavar="ID", help=ENTRIES_HELP),

@@ -252,7 +252,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """All of one experiment. `params` are all of them, `changed` those that differ from the baseline."""
+    """All of one experiment. `params` are all of them, `changed` those that differ from the baseline.
+
+    `context` is the map form of `expproto.context.Context`, of this version or of another; None if none is known.
+    """
 
     kind = "inspected"
     name: str
@@ -263,6 +266,7 @@ class Inspected:
     metrics: Mapping[str, object]
     outputs: tuple[OutputFile, ...]
     entry: EntryRecord | None
+    context: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,9 @@
 """What the daemon and its workers say: orders one way, reports the other, in no fixed turn."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from expproto.context import Context
 from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 
 
@@ -31,6 +33,7 @@ class Execute:
     are copied into the worktree beside what was captured. With `as_stage` the command is the stage that `targets` names,
     in the dvc.yaml of what was captured. A run in the user's workspace has the workspace as its
     `worktree`, and in `captured_tree` what was captured there before the overrides, not earlier than `captured_at`.
+    `attempt`, `overrides` and `daemon_version` are for the context.
     """
 
     kind = "execute"
@@ -60,6 +63,9 @@ class Execute:
     as_stage: bool = False
     captured_tree: Rev | None = None
     captured_at: float = 0.0
+    attempt: int = 1
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    daemon_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +118,8 @@ class Collecting:
 class RunEnded:
     """The run is over. If it succeeded, the outcome's rev is the experiment commit, and the daemon sets its ref.
 
-    The same record, packed, is what a worker leaves on disk before it reports.
+    The same record, packed, is what a worker leaves on disk before it reports. `context` is what the run took place in;
+    None if that could not be told.
     """
 
     kind = "run_ended"
@@ -120,6 +127,7 @@ class RunEnded:
     run_token: str
     outcome: Outcome
     ended_at: float
+    context: Context | None = None
 
 
 Report = Register | StageStarted | Collecting | RunEnded

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from expproto.context import Context, Gpu, Interpreter, Machine, StageContext, Usage
 from expproto.messages import MESSAGES, Hello
 from expproto.replies import CaptureRecord, EntryRecord, Event, ExperimentRecord, LeftOutFile, OutputFile, Reply
 from expproto.requests import Declared, FollowTarget, Request
@@ -25,6 +26,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
     ("Replies", typing.get_args(Reply)),
     ("Outcomes", OUTCOMES),
     ("Records", (EntryRecord, ExperimentRecord, OutputFile, LeftOutFile, CaptureRecord, FollowTarget, Declared)),
+    ("The execution context", (Context, Interpreter, Machine, Gpu, StageContext, Usage)),
     ("Orders, to workers", typing.get_args(Order)),
     ("Reports, from workers", typing.get_args(Report)),
 )

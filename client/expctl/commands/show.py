@@ -33,13 +33,13 @@ def inspect(cwd: str, experiment: str) -> Inspected:
     return reply
 
 
-def show_one(found: Inspected, output: Output) -> None:
-    """Show all of one experiment."""
+def show_one(found: Inspected, output: Output, *, with_context: bool = False) -> None:
+    """Show all of one experiment, and in what it took place."""
     output.show(
         document=lambda: render_one.document(found),
         names=lambda: f"{found.name if found.entry is None else found.entry.id}\n",
-        lines=lambda: render_one.plain(found),
-        table=lambda: render_one.page(found),
+        lines=lambda: render_one.plain(found, with_context=with_context),
+        table=lambda: render_one.page(found, with_context=with_context),
     )
 
 

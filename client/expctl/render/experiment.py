@@ -20,17 +20,18 @@ def document(found: Inspected) -> dict[str, object]:
         "metrics": found.metrics,
         "outputs": [_output_document(output) for output in found.outputs],
         "entry": None if found.entry is None else _entry_document(found.entry),
+        "context": found.context,
     }
 
 
-def plain(found: Inspected) -> str:
+def plain(found: Inspected, *, with_context: bool) -> str:
     """Give a record a fact: what it is, its key, its value."""
-    return lines(_facts(found))
+    return lines(_all_facts(found, with_context=with_context))
 
 
-def page(found: Inspected) -> str:
+def page(found: Inspected, *, with_context: bool) -> str:
     """Give the same facts aligned, for a terminal."""
-    facts = [tuple(map(visible, fact)) for fact in _facts(found)]
+    facts = [tuple(map(visible, fact)) for fact in _all_facts(found, with_context=with_context)]
     widths = [max((len(fact[column]) for fact in facts if len(fact) > column + 1), default=0) for column in (0, 1)]
     return "".join(_aligned(fact, widths) + "\n" for fact in facts)
 
@@ -39,6 +40,14 @@ def _aligned(fact: tuple[str, ...], widths: list[int]) -> str:
     if len(fact) == 2:
         return f"{fact[0]:<{widths[0]}}  {fact[1]}".rstrip()
     return f"{fact[0]:<{widths[0]}}  {fact[1]:<{widths[1]}}  {'  '.join(fact[2:])}".rstrip()
+
+
+def _all_facts(found: Inspected, *, with_context: bool) -> Iterator[tuple[str, ...]]:
+    yield from _facts(found)
+    if with_context and found.context is not None:
+        from expctl.render.context import facts  # noqa: PLC0415 - for `inspect` alone
+
+        yield from facts(found.context)
 
 
 def _facts(found: Inspected) -> Iterator[tuple[str, ...]]:

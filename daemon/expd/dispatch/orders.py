@@ -4,6 +4,7 @@ from pathlib import Path
 
 from expd.queueing.entry import Entry, Run
 from expd.settings import Settings
+from expproto import VERSION
 from expproto.codec import decode, encode
 from expproto.errors import ProtocolError
 from expproto.messages import message_from_map
@@ -43,6 +44,9 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         as_stage=submission.as_stage,
         captured_tree=submission.captured_tree if submission.mode is Mode.WORKSPACE else None,
         captured_at=submission.submitted_at,
+        attempt=run.attempt,
+        overrides=entry.params,
+        daemon_version=VERSION,
     )
 
 

@@ -1,4 +1,4 @@
-"""Ended runs → their end in the store: first the ref, then the row, then the worker's record may go.
+"""Ended runs → their end in the store: first ref and note, then the row, then the worker's record may go.
 
 Each is settled in a task of its own, so that one ref that is locked holds up nobody; and none is given up: a disk that
 is full or a repository that is away is waited for, while the entry shows that it is collecting.
@@ -13,12 +13,15 @@ from typing import TypeVar
 import trio
 
 from expd.bell import Bell
+from expd.collect.annotating import Annotator
 from expd.collect.filing import Result, file_result
 from expd.linux.processes import kill_token
 from expd.queueing.database import StoreFailed
-from expd.queueing.entry import Entry
+from expd.queueing.entry import Entry, Unnoted
 from expd.queueing.store import Store
 from expd.queueing.transitions import NameTaken, WrongState
+from expproto.context import Context
+from expproto.fields import to_map
 from expproto.vocabulary import EntryState, Lost, Outcome, RunId, Succeeded
 from expproto.work import RunEnded
 
@@ -30,6 +33,8 @@ _GIT_THREADS = 4
 """Refs set at once: each waits for the disk, and one repository's refs hardly ever wait for each other."""
 _ENDED_MAX = 10_000
 """Runs that have ended and wait for a task: more than a pool can have."""
+_NOTE_PATIENCE_SECONDS = 2.0
+"""How long a result waits for the ref of notes, which all experiments of a repository share; its note may follow."""
 _STORE_BACKOFF_SECONDS, _STORE_BACKOFF_MAX_SECONDS = 0.1, 5.0
 """Between two tries to write the store when the disk is full."""
 
@@ -46,6 +51,14 @@ async def insist(operation: Callable[[], Awaitable[T]]) -> T:
         backoff = min(2 * backoff, _STORE_BACKOFF_MAX_SECONDS)
 
 
+def _note_of(entry: Entry, ended: RunEnded) -> Unnoted | None:
+    """Give the note on a run's result; None if it has none."""
+    if not isinstance(ended.outcome, Succeeded) or ended.context is None:
+        return None
+    git_directory = entry.submission.git_directory
+    return Unnoted(run=ended.run, git_directory=git_directory, rev=ended.outcome.rev, context=to_map(ended.context))
+
+
 class Settling:
     """`run` settles what `settle` hands it; `settled` rings after each."""
 
@@ -55,6 +68,7 @@ class Settling:
         self._sending, self._receiving = trio.open_memory_channel[RunEnded](_ENDED_MAX)
         self._under_way: set[RunId] = set()
         self._git = trio.CapacityLimiter(_GIT_THREADS)
+        self._annotator = Annotator(self._git)
 
     @property
     def is_idle(self) -> bool:
@@ -70,25 +84,52 @@ class Settling:
     async def run(self) -> None:
         """Settle what is handed over, until cancelled."""
         async with trio.open_nursery() as nursery:
+            for note in await insist(self._store.unnoted):
+                nursery.start_soon(self._annotate_late, note)
             async for ended in self._receiving:
                 nursery.start_soon(self._settle, ended)
 
     async def _settle(self, ended: RunEnded) -> None:
+        late = None
         try:
             entry = await insist(lambda: self._store.entry_of_run(ended.run))
             if entry is not None and entry.state is not EntryState.DONE:
-                await self._end(entry, ended.outcome)
+                late = await self._end(entry, ended)
         finally:
             self._under_way.discard(ended.run)
             self._settled.ring()
+        if late is not None:
+            await self._annotate_late(late)
 
-    async def _end(self, entry: Entry, outcome: Outcome) -> None:
+    async def _end(self, entry: Entry, ended: RunEnded) -> Unnoted | None:
+        """Carry out the steps in order; after a crash between two, all are done again, and change nothing twice.
+
+        Gives the note that is still to be written, if its ref was not free.
+        """
         assert entry.run is not None
-        run = entry.run
-        if isinstance(outcome, Succeeded):
-            await self._file(entry, outcome)
-        await self.finish(entry, outcome)
+        run, note = entry.run, _note_of(entry, ended)
+        is_noted = False
+
+        async def annotate() -> None:
+            nonlocal is_noted
+            with trio.move_on_after(_NOTE_PATIENCE_SECONDS):
+                is_noted = note is not None and await self._annotate(note)
+
+        if isinstance(ended.outcome, Succeeded):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._file, entry, ended.outcome)
+                nursery.start_soon(annotate)
+        await self.finish(entry, ended.outcome, ended.context, is_noted=is_noted)
         await trio.to_thread.run_sync(lambda: Path(run.record).unlink(missing_ok=True))
+        return None if is_noted else note
+
+    async def _annotate(self, note: Unnoted) -> bool:
+        return await self._annotator.annotate(Path(note.git_directory), note.rev, note.context)
+
+    async def _annotate_late(self, note: Unnoted) -> None:
+        """Write a note that a result did not wait for: its ref was locked, or an earlier daemon ended."""
+        if await self._annotate(note):
+            await insist(lambda: self._store.set_noted(note.run))
 
     async def _file(self, entry: Entry, outcome: Succeeded) -> None:
         """Set the experiment's ref; the entry takes the name that the result got."""
@@ -119,12 +160,14 @@ class Settling:
         if entry.state in {EntryState.PREPARING, EntryState.RUNNING}:
             await insist(lambda: self._store.collect(run, time.time()))
 
-    async def finish(self, entry: Entry, outcome: Outcome) -> None:
+    async def finish(
+        self, entry: Entry, outcome: Outcome, context: Context | None = None, *, is_noted: bool = False
+    ) -> None:
         """Record how an entry's run ended; a run that was ended before stays as it is."""
         assert entry.run is not None
         run = entry.run.id
         try:
-            await insist(lambda: self._store.finish(run, outcome, time.time()))
+            await insist(lambda: self._store.finish(run, outcome, time.time(), context, is_noted=is_noted))
         except WrongState as error:
             _journal.warning("run %s was ended before: %s", run, error)
             return

@@ -6,10 +6,12 @@ SIGTERM, grace, SIGKILL, to the whole tree, until nothing is left.
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import trio
@@ -20,18 +22,40 @@ _KILL_ROUNDS_MAX = 50
 """Rounds of SIGKILL against a tree that forks while it dies; each round kills all that exist."""
 
 
-async def run_command(argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int) -> int:
+class Accounts(Protocol):
+    """Who is told which process was started, and what each took that has ended."""
+
+    def started(self, pid: int) -> None:
+        """A process was started."""
+
+    def reaped(self, pid: int, usage: resource.struct_rusage) -> None:
+        """A process has ended: this one, or one that it left to us."""
+
+
+async def run_command(
+    argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int, accounts: Accounts | None = None
+) -> int:
     """Run one command to its end and give its return code, negative for a signal; raises OSError if it can't start."""
-    process = await trio.lowlevel.open_process(
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        cwd=cwd,
-        env=environment,
-        process_group=0,
+    process = await trio.to_thread.run_sync(lambda: _start(argv, cwd, environment, log))
+    if accounts is not None:
+        accounts.started(process.pid)
+    try:
+        await _gone(process.pid)
+        _pid, status, usage = os.wait4(process.pid, 0)  # noqa: ASYNC222 - it has ended
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        if process.returncode is None:  # cancelled: `end_tree` collects it, and subprocess must not
+            process.returncode = -signal.SIGKILL
+    if accounts is not None:
+        accounts.reaped(process.pid, usage)
+    return process.returncode
+
+
+def _start(argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int) -> subprocess.Popen[bytes]:
+    """Start a command; blocks until it has been loaded."""
+    return subprocess.Popen(
+        list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=environment, process_group=0
     )
-    return await process.wait()
 
 
 INTERRUPTED = (signal.SIGINT, signal.SIGTERM)
@@ -40,8 +64,18 @@ LEFT_BEHIND = (signal.SIGTERM,)
 """What processes get that outlive their run: a shell's background jobs ignore SIGINT anyway (sh(1))."""
 
 
-async def end_tree(signals: Sequence[signal.Signals], grace_seconds: float) -> int:
-    """End every process below this one: each signal with a grace after it, then SIGKILL. Gives how many there were."""
+Reaped = Callable[[int, resource.struct_rusage], None]
+
+
+def _uncounted(_pid: int, _usage: resource.struct_rusage) -> None:
+    """Count nothing."""
+
+
+async def end_tree(signals: Sequence[signal.Signals], grace_seconds: float, reaped: Reaped = _uncounted) -> int:
+    """End every process below this one: each signal with a grace after it, then SIGKILL. Gives how many there were.
+
+    `reaped` is told of each child that is collected, those among them that had ended before.
+    """
     living = descendants()
     count = len(living)
     for number in signals:
@@ -55,7 +89,7 @@ async def end_tree(signals: Sequence[signal.Signals], grace_seconds: float) -> i
         _kill_groups()
         signal_all(living, signal.SIGKILL)
         await _all_gone(living)
-        if not _reap():
+        if not _reap(reaped):
             break
         living = descendants()
     return count
@@ -76,15 +110,16 @@ def _kill_groups() -> None:
             os.killpg(group, signal.SIGKILL)
 
 
-def _reap() -> bool:
+def _reap(reaped: Reaped) -> bool:
     """Collect children that have ended, so that no zombie stays; tells whether one still lives, by the kernel's word."""
     while True:
         try:
-            pid, _status = os.waitpid(-1, os.WNOHANG)
+            pid, _status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return False
         if pid == 0:
             return True
+        reaped(pid, usage)
 
 
 async def _all_gone(processes: Sequence[psutil.Process]) -> None:

@@ -18,6 +18,7 @@ from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
+from expd.execute.timings import Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
 from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
@@ -45,6 +46,7 @@ class Run:
         self.order = order
         self._tell = tell
         self._memo = memo
+        self.timings = Timings()
         self._scope = trio.CancelScope()
         self._cancel_reason = ""
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
@@ -62,7 +64,7 @@ class Run:
         """Run to an outcome; afterwards no process of the run is left."""
         os.umask(self.order.umask)
         try:
-            log = RunLog(Path(self.order.log))
+            log = RunLog(Path(self.order.log), self.timings)
         except OSError as error:
             return Refused(reason=f"the run log can't be opened: {error}")
         return await self._execute(log)
@@ -78,7 +80,7 @@ class Run:
         finally:
             with trio.CancelScope(shield=True):
                 signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else INTERRUPTED
-                left = await end_tree(signals, self.order.grace_seconds)
+                left = await end_tree(signals, self.order.grace_seconds, self.timings.reaped)
                 if left and isinstance(outcome, Succeeded):
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):
@@ -158,9 +160,10 @@ class Run:
         await self._tell_stage(COMMAND_STAGE)
         cwd = self._worktree / self.order.directory
         environment = {**run_environment(self.order), "DVC_STAGE": COMMAND_STAGE, "PWD": str(cwd)}
-        code = await run_command(command, cwd, environment, log.descriptor)
-        if code != 0:
-            raise CommandEnded(COMMAND_STAGE, code)
+        with log.running(COMMAND_STAGE, command_hash(command)) as times:
+            times.exit_code = await run_command(command, cwd, environment, log.descriptor, times)
+        if times.exit_code != 0:
+            raise CommandEnded(COMMAND_STAGE, times.exit_code)
 
     async def _tell_stage(self, stage: str) -> None:
         await self._tell(StageStarted(run=self.order.run, run_token=self.order.run_token, stage=stage))

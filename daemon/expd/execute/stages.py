@@ -8,6 +8,7 @@ import trio
 
 from expd.execute.commands import run_command
 from expd.execute.runlog import RunLog
+from expd.execute.timings import command_hash
 from expd.pipeline.changes import Changed, Frozen, Restorable, Unchanged
 from expd.pipeline.commands import shell_commands
 from expd.pipeline.model import Stage
@@ -62,14 +63,14 @@ async def _go_through(project: Project, stage: Stage, surroundings: Surroundings
     verdict = await trio.to_thread.run_sync(lambda: project.examine(stage, force=surroundings.force))
     match verdict:
         case Unchanged():
-            surroundings.log.note(f"Stage '{name}' didn't change, skipping")
+            surroundings.log.skipped(name)
             return _record_as_locked(project, stage), False
         case Restorable(source=source):
-            surroundings.log.note(f"Stage '{name}' is cached ({source}), checking out its outputs")
-            await trio.to_thread.run_sync(project.restore, stage, verdict)
+            with surroundings.log.restored(name, source):
+                await trio.to_thread.run_sync(project.restore, stage, verdict)
             return await trio.to_thread.run_sync(project.record, stage), True
         case Frozen():
-            surroundings.log.note(f"Stage '{name}' is frozen, recording what is there")
+            surroundings.log.frozen(name)
             return await trio.to_thread.run_sync(project.record, stage), False
         case Changed():
             await _run_stage(project, stage, name, surroundings)
@@ -85,8 +86,10 @@ async def _run_stage(project: Project, stage: Stage, name: str, surroundings: Su
     await surroundings.tell_stage(name)
     await trio.to_thread.run_sync(project.clear_outputs, stage)
     environment = {**surroundings.environment, "DVC_STAGE": name, "PWD": stage.wdir}
-    for argv in shell_commands(stage, environment):
-        surroundings.log.note(f"Running stage '{name}':\n> {argv[-1]}")
-        code = await run_command(argv, Path(stage.wdir), environment, surroundings.log.descriptor)
-        if code != 0:
-            raise CommandEnded(name, code)
+    commands = shell_commands(stage, environment)
+    with surroundings.log.running(name, command_hash(argv[-1] for argv in commands)) as times:
+        for argv in commands:
+            surroundings.log.command(name, argv[-1])
+            times.exit_code = await run_command(argv, Path(stage.wdir), environment, surroundings.log.descriptor, times)
+            if times.exit_code != 0:
+                raise CommandEnded(name, times.exit_code)

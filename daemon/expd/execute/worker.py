@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from expd.bell import Bell, wait_first
+from expd.execute.context import Surveyor, context_of
 from expd.execute.run import Run
 from expd.linux.durable import write_durably
 from expd.linux.inotify import Watcher
@@ -54,6 +55,7 @@ class Worker:
         self._token = token
         self._watcher = Watcher()
         self._memo = HashMemo()
+        self._surveyor = Surveyor()
         self._wire: Wire | None = None
         self._current: _Current | None = None
         self._unheard: dict[RunId, RunEnded] = {}
@@ -142,8 +144,15 @@ class Worker:
 
     async def _execute(self, current: _Current) -> None:
         order = current.order
+        found = await trio.to_thread.run_sync(self._surveyor.survey, order)  # first: the end of a run ends all below us
         outcome = await current.run.execute()
-        ended = RunEnded(run=order.run, run_token=order.run_token, outcome=outcome, ended_at=time.time())
+        ended = RunEnded(
+            run=order.run,
+            run_token=order.run_token,
+            outcome=outcome,
+            ended_at=time.time(),
+            context=context_of(order, found, current.run.timings),
+        )
         try:
             await trio.to_thread.run_sync(write_durably, Path(order.record), encode(message_to_map(ended)))
         except OSError as error:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expproto.context import Context
 from expproto.fields import from_map, to_map
 from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Mode, Outcome, Rev, RunId, Succeeded
 
@@ -92,6 +93,16 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unnoted:
+    """The context of a run's result, and the commit on which it is to be noted."""
+
+    run: RunId
+    git_directory: str
+    rev: Rev
+    context: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One line of the queue with its submission and its newest run."""
 
@@ -115,6 +126,11 @@ class Entry:
 def outcome_to_json(outcome: Outcome) -> str:
     """Give the text an outcome is stored as."""
     return json.dumps(to_map(outcome), sort_keys=True)
+
+
+def context_to_json(context: Context) -> str:
+    """Give the text a context is stored as."""
+    return json.dumps(to_map(context))
 
 
 def outcome_from_json(text: str) -> Outcome:

@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 
 from expd.queueing.database import Cursor, Row
-from expd.queueing.entry import Entry, Run, Submission, outcome_from_json
+from expd.queueing.entry import Entry, Run, Submission, Unnoted, outcome_from_json
 from expproto.vocabulary import EntryId, EntryState, Mode, Rev, RunId
+
+_UNNOTED_MAX = 1000
+"""Notes that one start of a daemon makes up for; the next start goes on."""
 
 SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.state, entries.outcome,
@@ -33,6 +36,29 @@ def read_run_entry(cursor: Cursor, run: RunId) -> Entry | None:
     """Read the entry whose newest run this is."""
     row = cursor.execute(f"{SELECT_ENTRY} WHERE runs.id = ?", (run,)).fetchone()
     return None if row is None else entry_from_row(row)
+
+
+def read_context(cursor: Cursor, run: RunId) -> Mapping[str, object] | None:
+    """Read the context of a run, as its map form."""
+    row = cursor.execute("SELECT context FROM runs WHERE id = ?", (run,)).fetchone()
+    return None if row is None or row["context"] is None else _params(row["context"])
+
+
+def read_unnoted(cursor: Cursor) -> list[Unnoted]:
+    """Read the contexts of results that are no notes yet."""
+    sql = """SELECT runs.id, runs.context, json_extract(runs.outcome, '$.rev') AS rev, entries.git_directory
+        FROM runs JOIN entries ON entries.id = runs.entry
+        WHERE runs.noted = 0 AND runs.context IS NOT NULL
+        ORDER BY runs.id LIMIT ?"""
+    return [
+        Unnoted(
+            run=RunId(row["id"]),
+            git_directory=row["git_directory"],
+            rev=Rev(row["rev"]),
+            context=_params(row["context"]),
+        )
+        for row in cursor.execute(sql, (_UNNOTED_MAX,))
+    ]
 
 
 def entry_from_row(row: Row) -> Entry:

@@ -74,10 +74,14 @@ CREATE TABLE runs (
     started_at    REAL,
     ended_at      REAL,
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
+    context       TEXT CHECK (context IS NULL OR json_valid(context)), -- in what it took place; none of a run that was lost
+    noted         INTEGER NOT NULL DEFAULT 0 CHECK (noted IN (0, 1)), -- no note of the context is left to be written
     UNIQUE (entry, attempt),
-    CHECK ((ended_at IS NULL) = (outcome IS NULL))
+    CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+    CHECK (context IS NULL OR ended_at IS NOT NULL)
 ) STRICT;
 
+CREATE INDEX runs_without_note ON runs (id) WHERE noted = 0 AND context IS NOT NULL;
 CREATE UNIQUE INDEX one_living_run_an_entry ON runs (entry) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX one_run_a_worktree ON runs (worktree) WHERE ended_at IS NULL;
 

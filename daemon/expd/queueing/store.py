@@ -4,17 +4,18 @@ A transition names the state it starts from; an entry that is elsewhere makes it
 Bells ring after the commit, never before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
-from expd.queueing.entry import Entry, NewEntry, Submission
-from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
+from expd.queueing.entry import Entry, NewEntry, Submission, Unnoted
+from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_context, read_entry, read_run_entry, read_unnoted
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import (
     Claim,
+    RunEnd,
     accept,
     cancel_entry,
     claim_next,
@@ -26,6 +27,7 @@ from expd.queueing.transitions import (
     rename_entry,
     start_run,
 )
+from expproto.context import Context
 from expproto.vocabulary import EntryId, EntryState, Outcome, Rev, RunId
 
 T = TypeVar("T")
@@ -64,9 +66,12 @@ class Store:
         """Record that the commands are through: preparing or running → collecting."""
         return await self._announced(lambda cursor: move_run(cursor, run, EntryState.COLLECTING, at))
 
-    async def finish(self, run: RunId, outcome: Outcome, at: float) -> Entry:
-        """Record how a run ended: any active state → done."""
-        return await self._announced(lambda cursor: finish_run(cursor, run, outcome, at))
+    async def finish(
+        self, run: RunId, outcome: Outcome, at: float, context: Context | None = None, *, is_noted: bool = False
+    ) -> Entry:
+        """Record how a run ended, in what it took place, and whether its result has a note of that: any active state → done."""
+        end = RunEnd(outcome=outcome, at=at, context=context, is_noted=is_noted)
+        return await self._announced(lambda cursor: finish_run(cursor, run, end))
 
     async def rename(self, entry: EntryId, name: str) -> None:
         """Give an entry another name; raises NameTaken."""
@@ -164,6 +169,18 @@ class Store:
             return None if row is None else bytes(row["variables"])
 
         return await self._database.run(read)
+
+    async def context(self, run: RunId) -> Mapping[str, object] | None:
+        """Read in what a run took place; None if it has not ended, or vanished before it could tell."""
+        return await self._database.run(lambda cursor: read_context(cursor, run))
+
+    async def unnoted(self) -> list[Unnoted]:
+        """List the contexts of results that are no notes yet, oldest first, up to a limit."""
+        return await self._database.run(read_unnoted)
+
+    async def set_noted(self, run: RunId) -> None:
+        """Record that the context of a run's result is a note now."""
+        await self._database.run(lambda cursor: cursor.execute("UPDATE runs SET noted = 1 WHERE id = ?", (run,)))
 
     async def pool(self) -> PoolState:
         """Read the pool's settings and counts."""

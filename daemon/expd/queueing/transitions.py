@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expd.queueing.database import Cursor, IntegrityError
-from expd.queueing.entry import Entry, NewEntry, Submission, outcome_to_json
+from expd.queueing.entry import Entry, NewEntry, Submission, context_to_json, outcome_to_json
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
 from expd.queueing.schedule import PoolState
-from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, Outcome, RunId
+from expproto.context import Context
+from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, Outcome, RunId, Succeeded
 
 ACTIVE = ("preparing", "running", "collecting")
 _NEXT = "SELECT id FROM entries WHERE state = 'queued'"
@@ -55,6 +56,16 @@ class Claim:
     at: float
     immediate_only: bool = False
     """Take none of the queue's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How a run ended, in what it took place, and whether its result has a note of that."""
+
+    outcome: Outcome
+    at: float
+    context: Context | None = None
+    is_noted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,12 +229,14 @@ def move_run(cursor: Cursor, run: RunId, state: EntryState, at: float) -> Entry:
     return _read_back(cursor, entry.id)
 
 
-def finish_run(cursor: Cursor, run: RunId, outcome: Outcome, at: float) -> Entry:
+def finish_run(cursor: Cursor, run: RunId, end: RunEnd) -> Entry:
     """End a run and its entry with one outcome."""
     entry = _entry_of_run(cursor, run)
-    text = outcome_to_json(outcome)
-    cursor.execute("UPDATE runs SET ended_at = ?, outcome = ? WHERE id = ?", (at, text, run))
-    _end(cursor, entry, outcome, at)
+    context = None if end.context is None else context_to_json(end.context)
+    is_noted = end.is_noted or not isinstance(end.outcome, Succeeded)  # what is no commit gets no note
+    values = (end.at, outcome_to_json(end.outcome), context, int(is_noted), run)
+    cursor.execute("UPDATE runs SET ended_at = ?, outcome = ?, context = ?, noted = ? WHERE id = ?", values)
+    _end(cursor, entry, end.outcome, end.at)
     return _read_back(cursor, entry.id)
 
 

@@ -1,7 +1,10 @@
 """Inspect: all of one experiment, from its commit; of an entry without a result, what the queue knows."""
 
+from collections.abc import Mapping
+
 import trio
 
+from expd.collect.annotating import context_in_note
 from expd.collect.results import ResultPath, Results, changed_facts, shown
 from expd.serve.entries import record_of
 from expd.serve.experiments import NamedExperiment, find_experiment
@@ -28,7 +31,21 @@ async def handle(request: Inspect, services: Services, _answer: Answer) -> Inspe
         metrics=shown(results.metrics),
         outputs=tuple(_output(path) for path in results.paths),
         entry=record,
+        context=await _context_of(named, services),
     )
+
+
+async def _context_of(named: NamedExperiment, services: Services) -> Mapping[str, object] | None:
+    """Give in what the newest run took place: as the store has it, or as the commit's note does."""
+    run = None if named.entry is None else named.entry.run
+    context = None if run is None else await services.store.context(run.id)
+    if context is not None:
+        return context
+    return await trio.to_thread.run_sync(_noted, named, services.results, limiter=services.git)
+
+
+def _noted(named: NamedExperiment, memory: ResultMemory) -> Mapping[str, object] | None:
+    return None if named.rev is None else context_in_note(open_project_at(named.cwd, memory).repository, named.rev)
 
 
 def _read(named: NamedExperiment, memory: ResultMemory) -> tuple[Results, Results]:

@@ -1,0 +1,100 @@
+"""The execution context of an experiment → a note on its commit.
+
+All experiments of a repository share one ref of notes: those that end together are written together, one commit of
+notes at a time, by compare-and-swap.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.notes import read_note, write_notes
+from expd.gitio.repository import Repository, again_if_disturbed
+from expproto.codec import decode, encode
+from expproto.context import CONTEXT_BYTES_MAX
+from expproto.errors import ProtocolError
+from expproto.vocabulary import Rev
+
+_journal = logging.getLogger("expd.collect")
+
+_BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.005, 5.0
+"""Git holds a ref's lock for microseconds; what holds one for seconds is stuck, and somebody has to look."""
+_NOTE_BYTES_MAX = 4 * CONTEXT_BYTES_MAX
+"""A context as text: msgpack says it in a quarter, at worst."""
+_PACKED_BYTES_MAX = CONTEXT_BYTES_MAX + 1024
+"""A context that came from elsewhere: what a worker makes, and its wrapping."""
+
+
+def note_text(context: Mapping[str, object]) -> bytes:
+    """Write a context as JSON, a line a field, in ASCII: `git log --notes=expd` shows it, and no byte steers a terminal."""
+    fields = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in context.items()]
+    return ("{\n" + ",\n".join(fields) + "\n}\n").encode("ascii")
+
+
+def context_in_note(repository: Repository, commit: Rev) -> Mapping[str, object] | None:
+    """Read the context noted on a commit; None if there is none, or none that makes sense: notes come from elsewhere too."""
+    try:
+        text = read_note(repository, commit, _NOTE_BYTES_MAX)
+        value: object = None if text is None else json.loads(text)
+        if not isinstance(value, dict) or not isinstance(value.get("version"), int):
+            return None
+        packed = encode({"reply": {"context": value}})
+        decode(packed)
+    except (GitFailed, ProtocolError, ValueError, TypeError, RecursionError):
+        return None
+    return value if len(packed) <= _PACKED_BYTES_MAX else None
+
+
+class Annotator:
+    """Writes notes, those together that wait together."""
+
+    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._waiting: dict[Path, dict[Rev, bytes]] = {}
+        self._writing: dict[Path, trio.Lock] = {}
+
+    async def annotate(self, git_directory: Path, commit: Rev, context: Mapping[str, object]) -> bool:
+        """Note a context on a commit, as soon as the ref of notes is free; doing it again changes nothing.
+
+        False if the repository can't be written at all: it may be gone.
+        """
+        waiting = self._waiting.setdefault(git_directory, {})
+        waiting[commit] = text = note_text(context)
+        try:
+            async with self._writing.setdefault(git_directory, trio.Lock()):
+                if waiting.get(commit) is text:  # else it went along with somebody else's
+                    await self._write(git_directory, waiting)
+        except GitFailed as failed:
+            _journal.warning("the context of %s can't be noted in %s: %s", commit, git_directory, failed.what)
+            return False
+        finally:
+            if waiting.get(commit) is text:
+                del waiting[commit]
+        return True
+
+    async def _write(self, git_directory: Path, waiting: dict[Rev, bytes]) -> None:
+        """Write all that wait, as soon as nobody else writes; raises GitFailed."""
+        backoff = _BACKOFF_FIRST_SECONDS
+        while not await trio.to_thread.run_sync(
+            _try_write, git_directory, notes := dict(waiting), limiter=self._limiter
+        ):
+            await trio.sleep(backoff)
+            backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
+        for commit, text in notes.items():
+            if waiting.get(commit) is text:
+                del waiting[commit]
+
+
+def _try_write(git_directory: Path, notes: Mapping[Rev, bytes]) -> bool:
+    """Write notes; False if somebody else is writing some."""
+    try:
+        again_if_disturbed(lambda: write_notes(Repository(git_directory), notes, time.time()))
+    except (RefLocked, RefMoved) as error:
+        _journal.debug("notes of %s: %s", git_directory, error)
+        return False
+    return True
