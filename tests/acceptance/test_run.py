@@ -153,6 +153,25 @@ def test_a_run_that_fails_passes_its_code_on_and_leaves_what_it_made(daemon: Run
     assert daemon.entries(repository, "bad")[0]["outcome"] == "failed"
 
 
+def test_restore_takes_back_what_a_failed_run_did(daemon: RunningDaemon, repository: Path) -> None:
+    """What the run itself overwrote counts as no edit; what was edited afterwards does, and is not lost."""
+    write_files(repository, {"notes.txt": "mine\n"})
+    script = "echo spoiled > notes.txt; echo spoiled > train.sh; rm dvc.yaml; exit 1"
+    before = git(repository, "status", "--porcelain")
+    daemon.run_expctl(repository, "run", "-n", "bad", "--", "sh", "-c", script)
+    write_files(repository, {"notes.txt": "edited since\n"})
+    refused = daemon.run_expctl(repository, "restore", "bad")
+    write_files(repository, {"notes.txt": "spoiled\n"})
+
+    daemon.expctl(repository, "restore", "bad")
+
+    assert refused.returncode == 5
+    assert b"notes.txt" in refused.stderr
+    assert b"train.sh" not in refused.stderr
+    assert (repository / "notes.txt").read_text() == "mine\n"
+    assert git(repository, "status", "--porcelain") == before
+
+
 def test_a_command_in_the_workspace_keeps_what_was_not_captured_out_of_its_result(
     daemon: RunningDaemon, repository: Path
 ) -> None:

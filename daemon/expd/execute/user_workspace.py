@@ -3,6 +3,7 @@
 HEAD and the index are not touched, before the run or after it. What the run makes stays, as with `dvc exp run`.
 """
 
+import logging
 import os
 import stat
 import time
@@ -10,13 +11,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from expd.collect.leftovers import left_path
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest, new_files, stamp_of, status_at
+from expd.execute.worktree import Manifest, new_files, stamp_of, status_at, tracked_changes
 from expd.gitio.errors import GitFailed
-from expd.gitio.repository import EXECUTABLE, REGULAR, SUBMODULE, Repository, TreeFile
+from expd.gitio.repository import EXECUTABLE, REGULAR, SUBMODULE, Repository, TreeFile, again_if_disturbed
 from expd.gitio.slots import Slots
 from expd.gitio.submodules import Submodule, is_checked_out, submodules_of
+from expproto.vocabulary import Rev
 from expproto.work import Execute
+
+_journal = logging.getLogger("expd.execute")
 
 _CLOCKS_SECONDS = 2.0
 """A file stamped so shortly before the capture is read again: the clock that stamps files lags behind the other."""
@@ -38,6 +43,7 @@ class UserWorkspace:
         self._order = order
         self._captured_tree = order.captured_tree
         self._user_git = Path(order.git_directory)
+        self._manifest: Manifest | None = None
 
     def prepare(self) -> Manifest:
         """Look that the workspace is what was captured, and write what the overrides change; raises WorkspaceMoved.
@@ -55,7 +61,8 @@ class UserWorkspace:
         read = slots.reader(stash_rev)
         for path in edited:
             self._write(path, read(wanted[path], path), wanted[path].mode)
-        return replace(look.manifest(wanted), submodules=submodules)
+        self._manifest = replace(look.manifest(wanted), submodules=submodules)
+        return self._manifest
 
     def _submodules(self, repository: Repository) -> tuple[Submodule, ...]:
         """Find those that are checked out here; one that is not has no files to look at."""
@@ -72,8 +79,31 @@ class UserWorkspace:
         return frozenset(new_files(self.directory, manifest, slots.is_ignored))
 
     def give_up(self, log: RunLog) -> None:
-        """Leave everything as the run left it, as DVC does."""
-        log.note("expd: the workspace is as the run left it")
+        """Leave everything as the run left it, as DVC does, and note what that is: `restore` then knows it from edits."""
+        manifest = self._manifest
+        if manifest is None:
+            return
+        entry = self._order.entry
+        log.note(
+            f"expd: the workspace is as the run left it; `expctl restore {entry}` brings back what was there before"
+        )
+        try:
+            rev = again_if_disturbed(lambda: self._commit_what_is_left(manifest))
+            left_path(Path(self._order.log)).write_text(f"{rev}\n", encoding="ascii")
+        except (GitFailed, OSError) as error:
+            _journal.warning("what run %s left in the workspace can't be noted: %s", self._order.run, error)
+
+    def _commit_what_is_left(self, manifest: Manifest) -> Rev:
+        """Store what the run did to the files it found, as a commit that no ref holds: it is worth a while, no more."""
+        repository = Repository(self._user_git)
+        slots = Slots(self.directory, self._user_git, manifest.submodules)
+        changes = tracked_changes(self.directory, manifest)
+        files: dict[str, TreeFile | None] = dict.fromkeys(changes.deleted)
+        files |= {path: slots.store_file(path) for path in changes.touched}
+        ours = {path: file for path, file in files.items() if slots.is_top(path)}
+        tree = repository.edit_tree(repository.tree_of(self._order.stash_rev), ours)
+        message = f"expd: the workspace as entry {self._order.entry} left it"
+        return repository.write_commit(tree, [self._order.stash_rev], message, repository.identity(time.time()))
 
     def _write(self, path: str, content: bytes, mode: int) -> None:
         """Replace a file in one step; it keeps its permissions."""

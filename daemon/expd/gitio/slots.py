@@ -112,6 +112,10 @@ class Slots:
         owner, name = self._owner_of(path)
         return bool(name) and self._of(owner).is_ignored(name)
 
+    def is_top(self, path: str) -> bool:
+        """Tell whether a path belongs to the repository itself, and to no submodule."""
+        return not self._owner_of(path)[0]
+
     def _owner_of(self, path: str) -> tuple[str, str]:
         """Split a path into the submodule it lies in and its name there."""
         for owner in self._innermost:

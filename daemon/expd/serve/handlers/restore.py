@@ -4,6 +4,7 @@ from pathlib import Path
 
 import trio
 
+from expd.collect.leftovers import left_rev
 from expd.gitio.locate import Location, locate
 from expd.gitio.repository import Repository
 from expd.prepare.capture import captured_by
@@ -73,7 +74,7 @@ def _restore(request: Restore, location: Location, entry: Entry | None) -> Resto
     order = RestoreOrder(
         workspace_rev=captured,
         stash_rev=entry.stash_rev,
-        result_rev=entry.experiment_rev,
+        result_rev=entry.experiment_rev or (None if entry.run is None else left_rev(Path(entry.run.log))),
         umask=request.umask,
         force=request.force,
     )
