@@ -18,6 +18,7 @@ from expd.gitio.errors import GitFailed
 from expd.gitio.repository import EXECUTABLE, REGULAR, SUBMODULE, Repository, TreeFile, again_if_disturbed
 from expd.gitio.slots import Slots
 from expd.gitio.submodules import Submodule, is_checked_out, submodules_of
+from expd.linux.placing import ChangedMeanwhile, Directory, NewFile
 from expproto.vocabulary import Rev
 from expproto.work import Execute
 
@@ -60,7 +61,7 @@ class UserWorkspace:
         edited = [path for path, file in wanted.items() if look.is_to_be_written(path, captured[path], file)]
         read = slots.reader(stash_rev)
         for path in edited:
-            self._write(path, read(wanted[path], path), wanted[path].mode)
+            self._write(path, read(wanted[path], path), wanted[path])
         self._manifest = replace(look.manifest(wanted), submodules=submodules)
         return self._manifest
 
@@ -105,21 +106,16 @@ class UserWorkspace:
         message = f"expd: the workspace as entry {self._order.entry} left it"
         return repository.write_commit(tree, [self._order.stash_rev], message, repository.identity(time.time()))
 
-    def _write(self, path: str, content: bytes, mode: int) -> None:
+    def _write(self, path: str, content: bytes, file: TreeFile) -> None:
         """Replace a file in one step; it keeps its permissions."""
-        full = self.directory / path
-        temporary = full.with_name(f".{full.name}.expd-{self._order.run}")
-        temporary.unlink(missing_ok=True)
-        permissions = stat.S_IMODE(full.lstat().st_mode) if full.exists() else 0o777 if mode == EXECUTABLE else 0o666
-        full.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions
-        )
-        with os.fdopen(descriptor, "wb") as stream:
-            if full.exists():
-                os.fchmod(descriptor, permissions)
-            stream.write(content)
-        temporary.replace(full)
+        directory = Directory(self.directory, self._order.umask)
+        seen = directory.look(path)
+        fresh = (0o777 if file.mode == EXECUTABLE else 0o666) & ~self._order.umask
+        mode = fresh if seen is None else stat.S_IMODE(seen.mode)
+        try:
+            directory.replace(path, NewFile(content=content, mode=mode), seen)
+        except ChangedMeanwhile as error:
+            raise WorkspaceMoved(error.path) from error
 
 
 class _Look:

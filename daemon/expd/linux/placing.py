@@ -16,7 +16,7 @@ from pathlib import Path
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-TEMPORARY_PREFIX = ".expd-restore-"
+TEMPORARY_PREFIX = ".expd-writing-"
 """How the names of files that are being written begin; a crash may leave one, and the next try takes it over."""
 
 
@@ -57,7 +57,7 @@ class NewFile:
     mode: int | None
 
 
-class Place:
+class Directory:
     """The directory `root`; paths are relative to it. `umask` is for the directories that have to be made."""
 
     def __init__(self, root: Path, umask: int) -> None:

@@ -18,7 +18,7 @@ from expd.gitio.present import IndexChanging, Present, UsersWorkspace
 from expd.gitio.refs import RefChange, change_ref
 from expd.gitio.repository import EXECUTABLE, LINK, SUBMODULE, Repository, TreeFile
 from expd.linux.durable import try_lock
-from expd.linux.placing import TEMPORARY_PREFIX, ChangedMeanwhile, NewFile, Place, Seen
+from expd.linux.placing import TEMPORARY_PREFIX, ChangedMeanwhile, Directory, NewFile, Seen
 from expd.prepare.capture import baseline_of
 from expd.prepare.restoring import Captured, Files, left_alone, newer_files, newer_in_index
 from expproto.vocabulary import Rev
@@ -107,7 +107,7 @@ class _Restore:
         self._order = order
         self._repository = Repository(location.git_directory)
         self._workspace = UsersWorkspace(self._repository)
-        self._place = Place(location.workspace, order.umask)
+        self._directory = Directory(location.workspace, order.umask)
         self._seen: dict[str, Seen] = {}
         self._directories: list[str] = []
         self._other_attributes = False
@@ -190,21 +190,21 @@ class _Restore:
     def _look_at_place(self, path: str) -> None:
         """Note what has to go for a file to be written: itself, a parent that is none, what a directory there holds."""
         for parent in reversed([above.as_posix() for above in PurePosixPath(path).parents][:-1]):
-            seen = self._place.look(parent)
+            seen = self._directory.look(parent)
             if seen is None:
                 return
             if not seen.is_directory:
                 self._note(parent, seen)
                 return
-        seen = self._place.look(path)
+        seen = self._directory.look(path)
         if seen is None:
             return
         if not seen.is_directory:
             self._note(path, seen)
             return
         self._directories.append(path)
-        for below in self._place.files_below(path):
-            found = self._place.look(below)
+        for below in self._directory.files_below(path):
+            found = self._directory.look(below)
             assert found is not None
             if ".git" in below.split("/"):
                 raise CannotRestore("a repository stands in the place of a file", path, "move it away, then repeat it")
@@ -212,7 +212,7 @@ class _Restore:
 
     def _look_at_old(self, path: str) -> None:
         """Note a file that was gone when it was captured and is there again."""
-        seen = self._place.look(path)
+        seen = self._directory.look(path)
         if seen is not None and seen.is_file:
             self._note(path, seen)
 
@@ -226,7 +226,7 @@ class _Restore:
         file = captured.files[path]
         if file.mode == LINK or not self._other_attributes:
             return False
-        return self._place.read(path) != self._workspace.content_of(file, path, self._order.workspace_rev)
+        return self._directory.read(path) != self._workspace.content_of(file, path, self._order.workspace_rev)
 
     # --- doing
 
@@ -252,17 +252,17 @@ class _Restore:
     def _remove(self, paths: Iterable[str]) -> list[str]:
         removed = sorted(paths)
         for path in removed:
-            self._place.remove(path, self._seen[path])
+            self._directory.remove(path, self._seen[path])
         for directory in self._directories:
-            if self._place.look(directory) is not None:
-                self._place.remove_directory(directory)
+            if self._directory.look(directory) is not None:
+                self._directory.remove_directory(directory)
         return removed
 
     def _write(self, paths: Sequence[str], captured: Captured) -> None:
         for path in paths:
             file = captured.files[path]
             content = self._workspace.content_of(file, path, self._order.workspace_rev)
-            self._place.replace(path, NewFile(content=content, mode=self._mode_of(file)), self._seen.get(path))
+            self._directory.replace(path, NewFile(content=content, mode=self._mode_of(file)), self._seen.get(path))
 
     def _mode_of(self, file: TreeFile) -> int | None:
         if file.mode == LINK:
