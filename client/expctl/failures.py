@@ -296,7 +296,7 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.WORKSPACE_BUSY: (
         EXIT_REFUSED,
-        lambda data: f"{data['name']} (entry {data['entry']}) runs in {data['workspace']}; nothing was started",
+        lambda data: f"{data['name']} (entry {data['entry']}) runs in {data['workspace']}; nothing was done",
         lambda data: f"watch it: expctl follow {data['entry']}; or run beside it: expctl run --temp, expctl submit",
     ),
     errors.WRONG_STATE: (

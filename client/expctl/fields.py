@@ -114,7 +114,7 @@ class Entry:
     """One line of the queue, as the daemon tells it: the fields of `expproto.replies.EntryRecord`."""
 
     __slots__ = (
-        "baseline_rev", "command", "ended_at", "exit_code", "experiment_rev", "id", "log", "mode", "name", "outcome", "params",
+        "attempt", "baseline_rev", "command", "ended_at", "exit_code", "experiment_rev", "id", "log", "mode", "name", "outcome", "params",
         "repository", "stage", "started_at", "stash_rev", "state", "submission", "submitted_at", "waits_for",
     )  # fmt: skip
 
@@ -139,6 +139,7 @@ class Entry:
         self.waits_for = record.text_or_none("waits_for")
         self.stage = record.text_or_none("stage")
         self.mode = record.text("mode")
+        self.attempt = record.integer("attempt")
 
 
 _ENTRY_FIELDS = frozenset(Entry.__slots__)

@@ -22,6 +22,7 @@ class Arguments:
     entry: str
     env: list[str]
     experiment: str
+    failed: bool
     explain: bool
     force: bool
     help: bool
@@ -235,7 +236,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "follow": Verb(
         "Watch the output of entries until they end",
-        _entries("the one that runs if none is named"),
+        _entries("the one that runs if none is named; ID@1 is its first attempt"),
         Option("-n", "--lines", metavar="LINES", read=count, help="begin so many lines before the end"),
         Option("--raw", help="pass control characters to the terminal as they are"),
     ),
@@ -266,6 +267,12 @@ VERBS: Mapping[str, Verb] = {
     "release": Verb(
         "Let entries run that were submitted with --hold",
         Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP),
+    ),
+    "retry": Verb(
+        "Run entries that are done once more, as they were submitted",
+        _entries("of a sweep those that did not succeed"),
+        Option("--failed", help="all of this repository that did not succeed"),
+        Option("-f", "--force", help="also what succeeded; its result is replaced by the new one"),
     ),
     "rename": Verb(
         "Give an entry, and its experiment, another name",

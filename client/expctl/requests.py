@@ -100,6 +100,20 @@ def release(cwd: str, entries: Sequence[str]) -> dict[str, object]:
     return {"kind": "release", "cwd": cwd, "entries": list(entries)}
 
 
+def retry(
+    cwd: str, entries: Sequence[str], *, failed: bool, force: bool, environment: Sequence[tuple[bytes, bytes]]
+) -> dict[str, object]:
+    """Ask for another attempt."""
+    return {
+        "kind": "retry",
+        "cwd": cwd,
+        "entries": list(entries),
+        "failed": failed,
+        "force": force,
+        "environment": [list(pair) for pair in environment],
+    }
+
+
 def rename(cwd: str, entry: str, name: str) -> dict[str, object]:
     """Ask for another name."""
     return {"kind": "rename", "cwd": cwd, "entry": entry, "name": name}

@@ -51,6 +51,7 @@ ANSWERS = {
     "wait": (_ENTRIES, {"waited"}),
     "cancel": (_ENTRIES, {"cancel_accepted"}),
     "release": (_ENTRIES, {"entries_changed"}),
+    "retry": (_ENTRIES, {"entries_changed"}),
     "rename": (_ENTRIES, {"entries_changed"}),
     "restore": (_NOTHING, {"restored"}),
     "show": (frozenset({"experiment_page"}), {"shown"}),

@@ -48,6 +48,7 @@ from expproto.requests import (
     Request,
     Restore,
     Resume,
+    Retry,
     SetJobs,
     Show,
     Status,
@@ -82,7 +83,7 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Retry, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, Restored, Explained,
     Listed, Shown, Inspected, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,

@@ -21,7 +21,7 @@ OUTPUT_BYTES = 64 * 1024
 class EntryRecord:
     """What is known of one entry. Times are seconds since the epoch, UTC; `params` maps overridden keys to values.
 
-    `waits_for` says why a queued entry does not run; `log` is the path of its newest run's log.
+    `waits_for` says why a queued entry does not run; `log` is the path of the log of its present `attempt`.
     """
 
     kind = "entry"
@@ -44,6 +44,7 @@ class EntryRecord:
     waits_for: str | None
     stage: str | None = None
     mode: Mode = Mode.QUEUE
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,7 @@ class Previewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntriesChanged:
-    """The change is on disk; the pages before show the entries as they are now: answers Release and Rename."""
+    """The change is on disk; the pages before show the entries as they are now: answers Release, Retry and Rename."""
 
     kind = "entries_changed"
     count: int

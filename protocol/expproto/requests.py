@@ -112,7 +112,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowTarget:
-    """One log to follow: from byte `offset`, or from `lines` lines before its end."""
+    """One log to follow: from byte `offset`, or from `lines` lines before its end. `entry@2` is its second attempt."""
 
     kind = "follow_target"
     entry: str
@@ -155,6 +155,22 @@ class Release:
     kind = "release"
     cwd: str
     entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Run entries that are done once more, as they were submitted; of a sweep those that did not succeed.
+
+    With `failed` all of the repository at `cwd` that did not succeed; with `force` also what succeeded. `environment` is
+    for an entry whose own is not kept any more, because it had succeeded.
+    """
+
+    kind = "retry"
+    cwd: str
+    entries: tuple[str, ...] = ()
+    failed: bool = False
+    force: bool = False
+    environment: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +245,7 @@ Request = (
     | Wait
     | Cancel
     | Release
+    | Retry
     | Rename
     | Restore
     | Pause

@@ -1,8 +1,10 @@
 """Restore from the shell: after a run, after more work, in another work tree, and the refusals."""
 
+import os
+import subprocess
 from pathlib import Path
 
-from helpers.daemons import RunningDaemon
+from helpers.daemons import BIN, RunningDaemon
 from helpers.repositories import git, write_files
 
 
@@ -58,3 +60,35 @@ def test_what_is_no_capture_is_refused(daemon: RunningDaemon, repository: Path) 
     codes = [daemon.run_expctl(repository, "restore", what).returncode for what in ("HEAD", "nobody")]
 
     assert codes == [6, 4]
+
+
+def test_a_workspace_with_a_run_in_it_is_not_written(daemon: RunningDaemon, repository: Path) -> None:
+    """While `expctl run` has the workspace for itself, nothing is restored under its feet."""
+    gate = repository.parent / "gate"
+    os.mkfifo(gate)
+    daemon.expctl(repository, "submit", "-n", "x", "--", "true")
+    script = f"echo started > '{gate}'; cat '{gate}'"
+    with subprocess.Popen(
+        [BIN / "expctl", "run", "--", "sh", "-c", script], cwd=repository, env=daemon.environ, stderr=subprocess.PIPE
+    ) as running:
+        gate.read_text()
+        refused = daemon.run_expctl(repository, "restore", "x")
+        gate.write_text("go on\n")
+        running.communicate()
+    allowed = daemon.run_expctl(repository, "restore", "x")
+
+    assert (refused.returncode, b"runs in" in refused.stderr) == (5, True)
+    assert (running.returncode, allowed.returncode) == (0, 0)
+
+
+def test_what_a_run_in_the_workspace_left_is_no_edit(daemon: RunningDaemon, repository: Path) -> None:
+    """After `expctl run -S` the parameter and the metrics it left are kept by its experiment: no force is needed."""
+    write_files(repository, {"metrics.json": "{}\n"})
+    daemon.expctl(repository, "run", "-S", "train.lr=0.7", "-n", "x")
+    left = (repository / "params.yaml").read_text(), (repository / "metrics.json").read_text()
+
+    daemon.expctl(repository, "restore", "x")
+
+    assert left[1] == '{"acc": 0.7}\n'
+    assert "0.7" not in (repository / "params.yaml").read_text()
+    assert (repository / "metrics.json").read_text() == "{}\n"

@@ -25,6 +25,7 @@ from expproto.requests import (
     Request,
     Restore,
     Resume,
+    Retry,
     SetJobs,
     Status,
     Stop,
@@ -80,6 +81,10 @@ SUBMIT = requests.submit(
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),
+        (
+            requests.retry("/w", ["1"], failed=True, force=True, environment=[(b"A", b"1")]),
+            Retry(cwd="/w", entries=("1",), failed=True, force=True, environment=((b"A", b"1"),)),
+        ),
         (requests.rename("/w", "1", "b"), Rename(cwd="/w", entry="1", name="b")),
         (requests.restore("/w", "1", force=True, umask=0o27), Restore(cwd="/w", entry="1", force=True, umask=0o27)),
         (requests.pause(), Pause()),

@@ -108,10 +108,10 @@ def _insert(cursor: Cursor, table: str, columns: dict[str, object]) -> None:
     cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", tuple(columns.values()))
 
 
-def _change_state(cursor: Cursor, after: EntryState) -> None:
+def _change_state(cursor: Cursor, after: EntryState, attempt: int = 1) -> None:
     kind, text, at = ("lost", LOST, 2.0) if after is EntryState.DONE else (None, None, None)
-    sql = "UPDATE entries SET state = ?, outcome_kind = ?, outcome = ?, ended_at = ? WHERE id = 1"
-    cursor.execute(sql, (after, kind, text, at))
+    sql = "UPDATE entries SET state = ?, outcome_kind = ?, outcome = ?, ended_at = ?, attempt = ? WHERE id = 1"
+    cursor.execute(sql, (after, kind, text, at, attempt))
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
@@ -120,7 +120,7 @@ def test_table_and_trigger_agree_on_every_pair(cursor: Cursor, before: EntryStat
     _insert_entry(cursor, before)
 
     try:
-        _change_state(cursor, after)
+        _change_state(cursor, after, attempt=2 if before is EntryState.DONE else 1)
         let_through = True
     except IntegrityError:
         let_through = False
@@ -128,12 +128,20 @@ def test_table_and_trigger_agree_on_every_pair(cursor: Cursor, before: EntryStat
     assert let_through == may_change(before, after)
 
 
-def test_every_state_but_done_may_end_and_done_is_final() -> None:
-    """An entry can be ended from wherever it is, and an ended one goes nowhere, not even to its own state."""
+def test_what_is_done_is_queued_only_as_another_attempt(cursor: Cursor) -> None:
+    """The file lets nobody forget how an attempt ended by letting it run on."""
+    _insert_entry(cursor, EntryState.DONE)
+
+    with pytest.raises(IntegrityError):
+        _change_state(cursor, EntryState.QUEUED, attempt=1)
+
+
+def test_every_state_but_done_may_end_and_done_may_only_begin_anew() -> None:
+    """An entry can be ended from wherever it is, and an ended one goes nowhere but to the queue."""
     enders = {state for state in EntryState if may_change(state, EntryState.DONE)}
 
     assert enders == set(EntryState) - {EntryState.DONE}
-    assert LEGAL_CHANGES[EntryState.DONE] == frozenset()
+    assert LEGAL_CHANGES[EntryState.DONE] == {EntryState.QUEUED}
 
 
 def test_table_knows_every_state() -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ async def test_force_takes_the_name(project: Path) -> None:
 
     assert await file(result_of(project, 3, force=True)) == "tried"
     assert experiments(project) == {"tried": "result 3", "tried-2": "result 2"}
+
+
+async def test_the_results_of_earlier_attempts_are_replaced(project: Path) -> None:
+    """What an entry itself filed under the name gives way to its next result, and nothing else does."""
+    await file(result_of(project, 1))
+    await file(result_of(project, 2, name="theirs"))
+    own = [Rev(git(project, "rev-parse", "result-1"))]
+
+    names = [await file(replace(result_of(project, 3, name=name), replaces=own)) for name in ("tried", "theirs")]
+
+    assert names == ["tried", "theirs-2"]
+    assert experiments(project) == {"tried": "result 3", "theirs": "result 2", "theirs-2": "result 3"}
 
 
 async def test_a_packed_name_is_taken_too(project: Path) -> None:

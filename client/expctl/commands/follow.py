@@ -1,7 +1,7 @@
 """`expctl follow`: the output of entries, as it is written, until they end."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
@@ -18,17 +18,17 @@ from expproto.messages import message_from_map, message_to_map
 from expproto.replies import Ended, Followed
 from expproto.replies import Output as LogOutput
 from expproto.requests import Follow, FollowTarget
-from expproto.vocabulary import ACTIVE_STATES, exit_code_of
+from expproto.vocabulary import ACTIVE_STATES, EntryId, exit_code_of
 
 
 def run(arguments: Arguments, output: Output) -> int:
     """Follow, and give the exit code of how it ended; an interrupt ends the watching, not the experiment."""
     try:
         cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
-        entries = _chosen(cwd, arguments.entries)
+        entries, names = _chosen(cwd, arguments.entries)
         view = view_of(entries, output, is_raw=arguments.raw)
         try:
-            return Following(cwd, entries, arguments.lines, view, output).run()
+            return Following(cwd, names, arguments.lines, view, output).run()
         finally:
             view.close()
     except KeyboardInterrupt:
@@ -39,9 +39,10 @@ def run(arguments: Arguments, output: Output) -> int:
 class Following:
     """What is still followed, and from which byte on: survives its connection."""
 
-    def __init__(self, cwd: str, entries: Sequence[Entry], lines: int | None, view: View, output: Output) -> None:
+    def __init__(self, cwd: str, names: Mapping[int, str], lines: int | None, view: View, output: Output) -> None:
         self._cwd = cwd
-        self._open = {entry.id: FollowTarget(entry=str(entry.id), lines=lines) for entry in entries}
+        self._open = {EntryId(entry): FollowTarget(entry=name, lines=lines) for entry, name in names.items()}
+        self._names = names
         self._codes: list[int] = []
         self._view = view
         self._output = output
@@ -80,7 +81,7 @@ class Following:
         if piece.entry not in self._open:
             raise RemoteProtocolError(BAD_MESSAGE, f"output of entry {piece.entry}, which is not followed")
         end = piece.offset + len(piece.data)
-        self._open[piece.entry] = FollowTarget(entry=str(piece.entry), offset=end)
+        self._open[piece.entry] = FollowTarget(entry=self._names[piece.entry], offset=end)
         self._view.output(piece.entry, piece.offset, piece.data)
 
     def _end(self, ended: Ended) -> None:
@@ -93,11 +94,26 @@ class Following:
         self._output.words(f"expctl: {ended.entry} {visible(ended.name)} {visible(outcome_words(Fields(outcome)))}")
 
 
-def _chosen(cwd: str, selectors: Sequence[str]) -> list[Entry]:
-    """Find the entries: ids survive a reconnect, and their names stand before the lines of several."""
+def _chosen(cwd: str, selectors: Sequence[str]) -> tuple[list[Entry], dict[int, str]]:
+    """Find the entries, and how to ask for each: ids survive a reconnect; `ID@2` is the second attempt."""
+    if any("@" in selector for selector in selectors):
+        return _chosen_attempts(cwd, selectors)
     entries = entries_of(ask(requests.status(cwd, selectors))[0])
-    if selectors:
-        return entries
+    if not selectors:
+        entries = _running(entries)
+    return entries, {entry.id: str(entry.id) for entry in entries}
+
+
+def _chosen_attempts(cwd: str, selectors: Sequence[str]) -> tuple[list[Entry], dict[int, str]]:
+    entries, names = dict[int, Entry](), dict[int, str]()
+    for selector in selectors:
+        name, at, number = selector.partition("@")
+        for entry in entries_of(ask(requests.status(cwd, [name]))[0]):
+            entries[entry.id], names[entry.id] = entry, f"{entry.id}{at}{number}"
+    return list(entries.values()), names
+
+
+def _running(entries: Sequence[Entry]) -> list[Entry]:
     active = [entry for entry in entries if entry.state in ACTIVE_STATES]
     if len(active) != 1:
         candidates = [f"{entry.id} {entry.name} {entry.state}" for entry in active]

@@ -65,7 +65,7 @@ def _watch(entries: list[Entry], output: Output, *, is_raw: bool, attention: "_A
     if attention is not None and before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, attention.interrupted)
     try:
-        return Following(cwd, entries, None, view, output).run()
+        return Following(cwd, {entry.id: str(entry.id) for entry in entries}, None, view, output).run()
     finally:
         signal.signal(signal.SIGINT, before)
         view.close()

@@ -92,6 +92,7 @@ def entry_document(entry: Entry) -> dict[str, object]:
         "command": entry.command,
         "stage": entry.stage,
         "mode": entry.mode,
+        "attempt": entry.attempt,
         "waits_for": entry.waits_for,
         "log": entry.log,
     }
@@ -103,7 +104,8 @@ def entries_document(entries: Sequence[Entry]) -> Mapping[str, object]:
 
 
 def _state_words(entry: Entry) -> str:
-    return f"{entry.state}: {entry.stage}" if entry.stage and entry.state == "running" else entry.state
+    words = f"{entry.state}: {entry.stage}" if entry.stage and entry.state == "running" else entry.state
+    return words if entry.attempt == 1 else f"{words} (attempt {entry.attempt})"
 
 
 def _seconds(value: float | None) -> str:

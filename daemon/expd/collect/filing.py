@@ -5,6 +5,7 @@ name that was taken meanwhile by somebody else is given way to: the result is fi
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,14 @@ _NAMES_MAX = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A commit that waits for its ref. `force` replaces whatever has the name."""
+    """A commit that waits for its ref. `force` replaces whatever has the name; one of `replaces` is always replaced."""
 
     git_directory: Path
     baseline_rev: Rev
     name: str
     rev: Rev
     force: bool
+    replaces: Collection[Rev] = ()
 
 
 async def file_result(result: Result, limiter: trio.CapacityLimiter) -> str:
@@ -69,10 +71,12 @@ def _file_once(result: Result) -> str:
 def _take_name(repository: Repository, result: Result, name: str) -> bool:
     """Set one ref; True if it holds the result, also if it did so before (a crash after the ref, before the row)."""
     ref = experiment_ref(result.baseline_rev, name)
-    if read_ref(repository, ref) == result.rev:
+    held = read_ref(repository, ref)
+    if held == result.rev:
         return True
+    expected = held if held in result.replaces else None
     try:
-        change_ref(repository, RefChange(ref=ref, new=result.rev, force=result.force))
+        change_ref(repository, RefChange(ref=ref, new=result.rev, expected=expected, force=result.force))
     except RefMoved as moved:
         return moved.found == result.rev
     return True

@@ -134,12 +134,14 @@ class Settling:
     async def _file(self, entry: Entry, outcome: Succeeded) -> None:
         """Set the experiment's ref; the entry takes the name that the result got."""
         await self.collect(entry)
+        before = await insist(lambda: self._store.attempts(entry.id)) if entry.attempt > 1 else []
         result = Result(
             git_directory=Path(entry.submission.git_directory),
             baseline_rev=entry.submission.baseline_rev,
             name=entry.name,
             rev=outcome.rev,
             force=entry.submission.force,
+            replaces=[attempt.outcome.rev for attempt in before if isinstance(attempt.outcome, Succeeded)],
         )
         name = await file_result(result, self._git)
         if name != entry.name:

@@ -4,7 +4,7 @@
       │        │          │           │            │          ▲
       └────────┴──────────┴───────────┴────────────┴──────────┘  cancelled, failed, lost …
 
-Preparing may pass to collecting directly: every stage was up to date.
+Preparing may pass to collecting directly: every stage was up to date. Done may pass to queued: that is another attempt.
 """
 
 import json
@@ -21,7 +21,7 @@ LEGAL_CHANGES: Mapping[EntryState, frozenset[EntryState]] = {
     EntryState.PREPARING: frozenset({EntryState.RUNNING, EntryState.COLLECTING, EntryState.DONE}),
     EntryState.RUNNING: frozenset({EntryState.COLLECTING, EntryState.DONE}),
     EntryState.COLLECTING: frozenset({EntryState.DONE}),
-    EntryState.DONE: frozenset(),
+    EntryState.DONE: frozenset({EntryState.QUEUED}),
 }
 
 
@@ -103,14 +103,24 @@ class Unnoted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How one run of an entry went: its log, and how it ended if it has."""
+
+    number: int
+    log: str
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the queue with its submission and its newest run."""
+    """One line of the queue with its submission and the run of its present attempt, once there is one."""
 
     id: EntryId
     submission_id: int
     name: str
     stash_rev: Rev
     params: Mapping[str, object]
+    attempt: int
     state: EntryState
     outcome: Outcome | None
     ended_at: float | None

@@ -4,25 +4,24 @@ import json
 from collections.abc import Mapping
 
 from expd.queueing.database import Cursor, Row
-from expd.queueing.entry import Entry, Run, Submission, Unnoted, outcome_from_json
+from expd.queueing.entry import Attempt, Entry, Run, Submission, Unnoted, outcome_from_json
 from expproto.vocabulary import EntryId, EntryState, Mode, Rev, RunId
 
 _UNNOTED_MAX = 1000
 """Notes that one start of a daemon makes up for; the next start goes on."""
 
 SELECT_ENTRY = """
-SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.state, entries.outcome,
-       entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
+SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.attempt AS entry_attempt,
+       entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
        submissions.targets, submissions.force, submissions.umask, submissions.submitted_at, submissions.copies,
        submissions.as_stage,
-       submissions.mode, submissions.captured_tree,
+       entries.mode, submissions.captured_tree,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
-LEFT JOIN runs ON runs.entry = entries.id
-     AND runs.attempt = (SELECT max(attempt) FROM runs AS newest WHERE newest.entry = entries.id)
+LEFT JOIN runs ON runs.entry = entries.id AND runs.attempt = entries.attempt
 """
 
 
@@ -33,7 +32,7 @@ def read_entry(cursor: Cursor, entry: EntryId) -> Entry | None:
 
 
 def read_run_entry(cursor: Cursor, run: RunId) -> Entry | None:
-    """Read the entry whose newest run this is."""
+    """Read the entry whose present run this is."""
     row = cursor.execute(f"{SELECT_ENTRY} WHERE runs.id = ?", (run,)).fetchone()
     return None if row is None else entry_from_row(row)
 
@@ -69,12 +68,19 @@ def entry_from_row(row: Row) -> Entry:
         name=row["name"],
         stash_rev=Rev(row["stash_rev"]),
         params=_params(row["params"]),
+        attempt=row["entry_attempt"],
         state=EntryState(row["state"]),
         outcome=None if row["outcome"] is None else outcome_from_json(row["outcome"]),
         ended_at=row["ended_at"],
         submission=_submission_from_row(row),
         run=None if row["run_id"] is None else _run_from_row(row),
     )
+
+
+def attempt_from_row(row: Row) -> Attempt:
+    """Turn attempt, log and outcome of a run into an attempt."""
+    outcome = None if row["outcome"] is None else outcome_from_json(row["outcome"])
+    return Attempt(number=row["attempt"], log=row["log"], outcome=outcome)
 
 
 def _submission_from_row(row: Row) -> Submission:

@@ -40,6 +40,7 @@ CREATE TABLE entries (
     name          TEXT NOT NULL,
     stash_rev     TEXT NOT NULL CHECK (length(stash_rev) = 40),
     params        TEXT NOT NULL CHECK (json_valid(params)),
+    attempt       INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1), -- the present one; it has a run once it is claimed
     state         TEXT NOT NULL CHECK (state IN ('held', 'queued', 'preparing', 'running', 'collecting', 'done')),
     outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'cancelled', 'timed_out', 'refused', 'lost')),
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
@@ -108,6 +109,7 @@ WHEN NOT (
     OR (OLD.state = 'preparing'  AND NEW.state IN ('running', 'collecting', 'done'))
     OR (OLD.state = 'running'    AND NEW.state IN ('collecting', 'done'))
     OR (OLD.state = 'collecting' AND NEW.state IN ('done'))
+    OR (OLD.state = 'done'       AND NEW.state IN ('queued') AND NEW.attempt = OLD.attempt + 1)
 )
 BEGIN
     SELECT RAISE(ABORT, 'illegal change of state');

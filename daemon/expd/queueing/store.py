@@ -10,14 +10,23 @@ from typing import TypeVar
 
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
-from expd.queueing.entry import Entry, NewEntry, Submission, Unnoted
-from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_context, read_entry, read_run_entry, read_unnoted
+from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unnoted
+from expd.queueing.rows import (
+    SELECT_ENTRY,
+    attempt_from_row,
+    entry_from_row,
+    read_context,
+    read_entry,
+    read_run_entry,
+    read_unnoted,
+)
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import (
     Claim,
     RunEnd,
     accept,
     cancel_entry,
+    check_workspace,
     claim_next,
     entries_of_request,
     finish_run,
@@ -25,6 +34,7 @@ from expd.queueing.transitions import (
     read_pool,
     release_entry,
     rename_entry,
+    retry_entry,
     start_run,
 )
 from expproto.context import Context
@@ -84,6 +94,14 @@ class Store:
         self.changes.announce(*entries)
         return released
 
+    async def retry(self, entries: Sequence[EntryId], environment: bytes | None, at: float) -> list[Entry]:
+        """Let entries that are done run once more: done → queued, all of them or none; raises NameTaken, WrongState."""
+        retried = await self._database.run(
+            lambda cursor: [retry_entry(cursor, entry, environment, at) for entry in entries]
+        )
+        self.changes.announce(*entries)
+        return retried
+
     async def cancel(self, entries: Sequence[EntryId], reason: str, at: float) -> list[Entry]:
         """End what waits, and note for what is active that its end is wanted; what is done stays as it is."""
         cancelled = await self._database.run(
@@ -97,13 +115,17 @@ class Store:
         return await self._database.run(lambda cursor: read_entry(cursor, entry))
 
     async def entry_of_run(self, run: RunId) -> Entry | None:
-        """Read the entry whose newest run this is."""
+        """Read the entry whose present run this is."""
         return await self._database.run(lambda cursor: read_run_entry(cursor, run))
 
     async def page(self, after: int, limit: int) -> list[Entry]:
         """Read entries in the order of their ids, from the first one above `after`."""
         where = "WHERE entries.id > ? ORDER BY entries.id LIMIT ?"
         return await self._read_all(where, (after, limit))
+
+    async def check_workspace(self, workspace: str) -> None:
+        """Raise WorkspaceBusy while a run has this workspace for itself."""
+        await self._database.run(lambda cursor: check_workspace(cursor, workspace))
 
     async def named(self, name: str, git_directory: str | None) -> list[Entry]:
         """Find entries by name, newest first, in one repository or in all."""
@@ -126,6 +148,18 @@ class Store:
             "WHERE entries.stash_rev GLOB ? OR json_extract(entries.outcome, '$.rev') GLOB ? ORDER BY entries.id DESC"
         )
         return await self._read_all(where, (prefix + "*", prefix + "*"))
+
+    async def unsuccessful(self, git_directory: str) -> list[Entry]:
+        """List what is done in a repository without having succeeded, and has not been submitted anew under its name."""
+        where = """WHERE entries.git_directory = ? AND entries.outcome_kind <> 'succeeded' AND NOT EXISTS (
+            SELECT 1 FROM entries AS newer WHERE newer.git_directory = entries.git_directory AND newer.id > entries.id
+            AND newer.baseline_rev = entries.baseline_rev AND newer.name = entries.name) ORDER BY entries.id"""
+        return await self._read_all(where, (git_directory,))
+
+    async def attempts(self, entry: EntryId) -> list[Attempt]:
+        """Read how the runs of an entry went, first one first."""
+        sql = "SELECT attempt, log, outcome FROM runs WHERE entry = ? ORDER BY attempt"
+        return await self._database.run(lambda cursor: [attempt_from_row(row) for row in cursor.execute(sql, (entry,))])
 
     async def active(self) -> list[Entry]:
         """Read every entry that a run has and has not ended."""

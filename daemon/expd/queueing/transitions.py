@@ -83,7 +83,7 @@ def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) 
     submission_id = _insert_submission(cursor, submission)
     accepted = Accepted(entries=[], replaced=[])
     if submission.mode is Mode.WORKSPACE:
-        _check_workspace(cursor, submission.workspace)
+        check_workspace(cursor, submission.workspace)
     for entry in entries:
         accepted.replaced.extend(_make_room(cursor, submission, entry.name))
         accepted.entries.append(_insert_entry(cursor, submission_id, submission, entry))
@@ -151,7 +151,8 @@ def _make_room(cursor: Cursor, submission: Submission, name: str) -> list[EntryI
     return [holder.id]
 
 
-def _check_workspace(cursor: Cursor, workspace: str) -> None:
+def check_workspace(cursor: Cursor, workspace: str) -> None:
+    """Raise WorkspaceBusy while a run has this workspace for itself."""
     sql = "SELECT id, name FROM entries WHERE workspace = ? AND state <> 'done'"
     row = cursor.execute(sql, (workspace,)).fetchone()
     if row is not None:
@@ -179,7 +180,7 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
         "runs",
         {
             "entry": entry.id,
-            "attempt": 1 if entry.run is None else entry.run.attempt + 1,
+            "attempt": entry.attempt,
             "token": claim.token,
             "worker": claim.worker,
             "pid": claim.pid,
@@ -272,6 +273,28 @@ def release_entry(cursor: Cursor, entry_id: EntryId, at: float) -> Entry:
     if entry.state is not EntryState.HELD:
         raise WrongState(entry.id, entry.state)
     _change_state(cursor, entry, EntryState.QUEUED, at)
+    return _read_back(cursor, entry_id)
+
+
+def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at: float) -> Entry:
+    """done → queued, as another attempt in a worktree; raises NameTaken if a living entry has its name by now.
+
+    A run in the workspace is not repeated there: what it found is there no more.
+    `environment` is what it runs with where its own was wiped, since it had succeeded.
+    """
+    entry = _read_back(cursor, entry_id)
+    if entry.state is not EntryState.DONE:
+        raise WrongState(entry.id, entry.state)
+    holder = _living_holder(cursor, entry.submission, entry.name)
+    if holder is not None:
+        raise NameTaken(entry.name, holder.id)
+    sql = """UPDATE entries SET state = 'queued', mode = 'queue', workspace = NULL, attempt = attempt + 1, outcome_kind = NULL, outcome = NULL, ended_at = NULL
+        WHERE id = ? AND state = ?"""
+    _change_one(cursor, sql, (entry.id, entry.state), entry)
+    _note_transition(cursor, entry.id, entry.state, EntryState.QUEUED, at)
+    if environment is not None:
+        sql = "INSERT OR IGNORE INTO environments (submission, variables) VALUES (?, ?)"
+        cursor.execute(sql, (entry.submission_id, environment))
     return _read_back(cursor, entry_id)
 
 

@@ -86,6 +86,7 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         log=None if run is None else run.log,
         waits_for=_reason_to_wait(entry, pool, ahead, services.pool.trouble),
         mode=entry.submission.mode,
+        attempt=entry.attempt,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
     )
 

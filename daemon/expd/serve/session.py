@@ -23,6 +23,7 @@ from expd.serve.handlers import (
     release,
     rename,
     restore,
+    retry,
     show,
     status,
     submit,
@@ -47,6 +48,7 @@ from expproto.requests import (
     Request,
     Restore,
     Resume,
+    Retry,
     SetJobs,
     Show,
     Status,
@@ -201,6 +203,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await cancel.handle(request, services, answer)
         case Release():
             return await release.handle(request, services, answer)
+        case Retry():
+            return await retry.handle(request, services, answer)
         case Rename():
             return await rename.handle(request, services, answer)
         case Restore():

@@ -10,9 +10,11 @@ from pathlib import Path
 import trio
 
 from expd.bell import Bell, wait_first
-from expd.queueing.entry import Entry
+from expd.queueing.entry import Attempt, Entry
 from expd.serve.entries import find_entries
+from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
+from expproto.errors import UNKNOWN_ENTRY
 from expproto.replies import OUTPUT_BYTES, Ended, Followed, Output
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import EntryId, EntryState
@@ -22,15 +24,37 @@ _TAIL_BLOCK_BYTES = 64 * 1024
 
 async def handle(request: Follow, services: Services, answer: Answer) -> Followed:
     """Stream the logs of all targets side by side; each ends with its Ended."""
-    followed = {
-        entry.id: (entry, target)
-        for target in request.targets
-        for entry in await find_entries(services, [target.entry], request.cwd)
-    }
+    followed: dict[EntryId, tuple[Entry, FollowTarget, Attempt | None]] = {}
+    for target in request.targets:
+        selector, _, number = target.entry.partition("@")
+        for entry in await find_entries(services, [selector], request.cwd):
+            followed[entry.id] = (entry, target, await _find_attempt(entry, number, target, services))
     async with trio.open_nursery() as nursery:
-        for entry, target in followed.values():
-            nursery.start_soon(_follow, entry, target, services, answer)
+        for entry, target, attempt in followed.values():
+            if attempt is None:
+                nursery.start_soon(_follow, entry, target, services, answer)
+            else:
+                nursery.start_soon(_send_attempt, entry, attempt, target, answer)
     return Followed()
+
+
+async def _find_attempt(entry: Entry, number: str, target: FollowTarget, services: Services) -> Attempt | None:
+    """Find the attempt that `ID@N` names, if it is over; None is the present one. Names hold no @."""
+    if not number or number == str(entry.attempt):
+        return None
+    for attempt in await services.store.attempts(entry.id):
+        if str(attempt.number) == number and attempt.outcome is not None:
+            return attempt
+    raise Refused(UNKNOWN_ENTRY, selector=target.entry, candidates=[f"{entry.id}@{entry.attempt}"])
+
+
+async def _send_attempt(entry: Entry, attempt: Attempt, target: FollowTarget, answer: Answer) -> None:
+    """Send the log of an attempt that is over; one that was deleted is empty."""
+    assert attempt.outcome is not None
+    log = Path(attempt.log)
+    offset = await trio.to_thread.run_sync(_first_offset, log, target)
+    await _send_rest(entry.id, log, offset, answer)
+    await answer(Ended(entry=entry.id, name=entry.name, outcome=attempt.outcome))
 
 
 async def _follow(entry: Entry, target: FollowTarget, services: Services, answer: Answer) -> None:

@@ -25,6 +25,7 @@ async def handle(request: Restore, services: Services, _answer: Answer) -> Resto
         raise Refused(USAGE, what="a umask is between 0 and 0o777")
     location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
     entry = await _find_entry(request, services)
+    await services.store.check_workspace(str(location.workspace))
     done = await trio.to_thread.run_sync(_restore, request, location, entry, limiter=services.git)
     return Restored(
         entry=None if entry is None else entry.id,

@@ -1,0 +1,66 @@
+"""Retry: entries that are done are queued once more, from the same stash commit and under the same name."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from expd.dispatch.orders import pack_environment
+from expd.gitio.locate import locate
+from expd.prepare.environment import allowed
+from expd.queueing.entry import Entry
+from expd.serve.entries import find_entries, send_entries
+from expd.serve.refusals import Refused
+from expd.serve.services import Answer, Services
+from expproto.errors import USAGE, WRONG_STATE
+from expproto.replies import EntriesChanged
+from expproto.requests import Retry
+from expproto.vocabulary import EntryId, EntryState, Succeeded
+
+
+async def handle(request: Retry, services: Services, answer: Answer) -> EntriesChanged:
+    """Queue another attempt of each, all of them or none; asked again, it answers the same."""
+    if bool(request.entries) == request.failed:
+        raise Refused(USAGE, what="name the entries to run again, or all that did not succeed")
+    entries = await _failed(request, services) if request.failed else await _named(request, services)
+    again = [entry.id for entry in entries if entry.state is EntryState.DONE]
+    environment = allowed(request.environment, services.settings.env_deny)
+    packed = pack_environment(environment) if environment else None
+    retried = {entry.id: entry for entry in await services.store.retry(again, packed, time.time())}
+    shown = [retried.get(entry.id, entry) for entry in entries]
+    await send_entries(services, shown, answer)
+    return EntriesChanged(count=len(shown))
+
+
+async def _failed(request: Retry, services: Services) -> list[Entry]:
+    location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
+    return await services.store.unsuccessful(str(location.common_directory))
+
+
+async def _named(request: Retry, services: Services) -> list[Entry]:
+    found: dict[EntryId, Entry] = {}
+    for selector in request.entries:
+        entries = await find_entries(services, [selector], request.cwd)
+        chosen = _of_sweep(entries, request) if len(entries) > 1 else entries
+        if not chosen:
+            raise Refused(USAGE, what=f"no entry of {selector} is done without having succeeded")
+        found.update({entry.id: entry for entry in chosen})
+    for entry in found.values():
+        _check(entry, request)
+    return list(found.values())
+
+
+def _of_sweep(entries: Sequence[Entry], request: Retry) -> list[Entry]:
+    """Choose what did not succeed, by force also what did; what waits or runs is passed over."""
+    done = [entry for entry in entries if entry.state is EntryState.DONE or entry.attempt > 1]
+    return [entry for entry in done if request.force or not isinstance(entry.outcome, Succeeded)]
+
+
+def _check(entry: Entry, request: Retry) -> None:
+    """Refuse what can't be tried again; what is being tried again already was asked for before."""
+    if isinstance(entry.outcome, Succeeded) and not request.force:
+        what, hint = "it succeeded, and ran as it was submitted", "--force runs it again and replaces its result"
+        raise Refused(WRONG_STATE, entry=entry.id, state=entry.state, what=what, hint=hint)
+    if entry.state is not EntryState.DONE and entry.attempt == 1:
+        raise Refused(WRONG_STATE, entry=entry.id, state=entry.state, what="it has not ended yet")
