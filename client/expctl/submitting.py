@@ -77,7 +77,11 @@ def accepted(pages: "Sequence[Message]", submitted: Fields, output: Output) -> l
     return entries
 
 
-_WHY = {"secret": "looks like a secret; --include takes it", "repository": "a repository of its own"}
+_WHY = {
+    "secret": "looks like a secret; --include takes it",
+    "repository": "a repository of its own",
+    "pointer": "a Git LFS pointer, here too; `git lfs pull` brings the file",
+}
 
 
 def _tell_left_out(left_out: Sequence[Fields], count: int, output: Output) -> None:

@@ -116,9 +116,9 @@ class PointPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRecord:
-    """What becomes of one path: `changed`, `new`, `deleted` and `data` are captured, `copied` goes along beside it.
+    """What becomes of one path: `changed`, `new`, `deleted`, `data` and `submodule` are captured, `copied` goes along beside it.
 
-    `secret`, `repository` and `ignored` say why it is left out. `size` is in bytes.
+    `secret`, `repository`, `pointer` and `ignored` say why it is left out. `size` is in bytes.
     """
 
     kind = "capture_record"
@@ -160,7 +160,7 @@ Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOutFile:
-    """What was not captured: `reason` is `secret` (its name says so) or `repository` (another one holds it)."""
+    """What was not captured: `reason` is `secret` (its name says so), `repository` (another one holds it) or `pointer` (Git LFS has no content)."""
 
     kind = "left_out_file"
     path: str

@@ -233,3 +233,27 @@ def test_what_dvc_keeps_to_itself_is_never_captured(daemon: RunningDaemon, repos
 
     for rev in (str(entry["stash_rev"]), str(daemon.entries(repository)[0]["experiment_rev"])):
         assert "config.local" not in git(repository, "ls-tree", "-r", "--name-only", rev)
+
+
+def test_lfs_files_are_real_in_the_run_and_pointers_in_its_result(daemon: RunningDaemon, repository: Path) -> None:
+    """A run reads what LFS keeps, also edited and not committed; what it makes of such files is committed as pointers."""
+    write_files(
+        repository, {".gitattributes": "*.bin filter=lfs -text\n*.dat filter=lfs -text\n", "w.dat": "committed\n"}
+    )
+    write_files(
+        repository, {"gone.dat": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 7\n"}
+    )
+    script = (
+        "cat w.dat; head -n1 gone.dat; echo made > made.dat; echo changed > w.dat; head -c 20000000 /dev/zero > big.dat"
+    )
+
+    submitted = daemon.run_expctl(repository, "submit", "-n", "lfs", "--", "sh", "-c", script)
+    followed = daemon.run_expctl(repository, "follow", "lfs")
+
+    rev = _rev(daemon, repository)
+    held = {name: git(repository, "show", f"{rev}:{name}") for name in ("w.dat", "made.dat", "big.dat")}
+    assert b"left out: gone.dat (a Git LFS pointer" in submitted.stderr
+    assert followed.stdout.splitlines()[-2:] == [b"committed", b"version https://git-lfs.github.com/spec/v1"]
+    assert b"1 files are Git LFS pointers" in followed.stdout
+    assert all(text.startswith("version https://git-lfs.github.com/spec/v1\noid sha256:") for text in held.values())
+    assert [text.splitlines()[-1] for text in held.values()] == ["size 8", "size 5", "size 20000000"]

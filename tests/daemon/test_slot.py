@@ -141,6 +141,7 @@ def test_line_endings_are_those_of_the_attributes(user: Path) -> None:
     slot = Slot(worktree, user / ".git")
     content = {name: slot.content_of(file, name, head) for name, file in files.items()}
     for name, data in content.items():
+        assert isinstance(data, bytes)
         (worktree / name).write_bytes(data)
 
     assert content["a.txt"] == b"a\r\nb\r\n"

@@ -65,7 +65,9 @@ def _check_out_as_a_run_does(project: Path, slot: Path) -> tuple[Manifest, Slot]
 
     def read(file: TreeFile, path: str) -> bytes:
         eventually(lambda: path != last or time.time_ns() > start_ns + 60_000_000, "the clock goes on")
-        return lane.content_of(file, path, head) if has_filters else repository.read_blob(file.rev)
+        content = lane.content_of(file, path, head) if has_filters else repository.read_blob(file.rev)
+        assert isinstance(content, bytes)
+        return content
 
     manifest = check_out(slot, files, read)
     lane.write_index(tree)

@@ -108,7 +108,7 @@ def everything_of(repository: Path) -> dict[str, tuple[int, int, int, bytes]]:
     picture = {}
     for directory, subdirectories, names in os.walk(repository):
         if "HEAD" in names and {"objects", "refs"} <= {*subdirectories}:
-            subdirectories[:] = [name for name in subdirectories if name not in {"objects", "expd"}]
+            subdirectories[:] = [name for name in subdirectories if name not in {"objects", "expd", "lfs"}]
         if Path(directory).name == "refs" and Path(directory, "..", "HEAD").exists():
             subdirectories[:] = [name for name in subdirectories if name != "expd"]
         for name in names:

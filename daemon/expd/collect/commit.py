@@ -67,7 +67,7 @@ def commit_experiment(
     changes |= dict.fromkeys(_private_by_capture(repository, order))
     made = _files_below(worktree, harvest.made, slots.is_ignored)
     for path in (path for path in made if path not in harvest.copied):
-        if harvest.cached_by_size and _is_large(worktree / path):
+        if harvest.cached_by_size and _is_large(worktree / path) and not slots.is_kept_by_lfs(path):
             path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
             changes[path] = TreeFile(rev=repository.write_blob(content), mode=REGULAR)
         else:

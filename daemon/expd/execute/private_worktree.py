@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import trio
 
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest, check_out, keep, make_slot, remove_tree
+from expd.execute.worktree import Manifest, check_out, forget, keep, make_slot, remove_tree
 from expd.gitio.repository import Repository
 from expd.gitio.slot import lay_git_directory
 from expd.gitio.slots import Slots, lay_submodules
@@ -42,7 +42,10 @@ class PrivateWorktree:
         manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev))
         slots.write_indexes(stash_rev)
         self._write_local_config()
-        return replace(manifest, submodules=submodules)
+        pointers = slots.missing()
+        if pointers:  # by the next run `git lfs fetch` may have brought what they stand for
+            forget(self.directory)
+        return replace(manifest, submodules=submodules, pointers=pointers)
 
     def _workspace(self) -> Path:
         """Give the user's work tree, in which submodules are checked out."""

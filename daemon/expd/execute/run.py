@@ -37,6 +37,7 @@ from expproto.work import Collecting, Execute, Report, StageStarted
 _journal = logging.getLogger("expd.execute")
 UNDECLARED_SHOWN = 10
 """Files named in the log that a command made and did not declare."""
+_POINTERS_NAMED = 5
 
 
 class Run:
@@ -107,6 +108,11 @@ class Run:
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
         manifest = await trio.to_thread.run_sync(again_if_disturbed, self._place.prepare)
+        if manifest.pointers:
+            names = ", ".join(manifest.pointers[:_POINTERS_NAMED])
+            log.note(
+                f"expd: {len(manifest.pointers)} files are Git LFS pointers (`git lfs fetch` brings them): {names}"
+            )
         cache = await trio.to_thread.run_sync(self._open_cache)
         self._beside = await trio.to_thread.run_sync(self._place.bring_along, manifest)
         if order.command is not None and not order.as_stage:

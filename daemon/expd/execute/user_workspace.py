@@ -61,7 +61,8 @@ class UserWorkspace:
         edited = [path for path, file in wanted.items() if look.is_to_be_written(path, captured[path], file)]
         read = slots.reader(stash_rev)
         for path in edited:
-            self._write(path, read(wanted[path], path), wanted[path])
+            content = read(wanted[path], path)
+            self._write(path, content if isinstance(content, bytes) else content.read_bytes(), wanted[path])
         self._manifest = replace(look.manifest(wanted), submodules=submodules)
         return self._manifest
 

@@ -28,7 +28,9 @@ _RACY_NS = 20_000_000
 _MANIFEST_VERSION = 1
 _GIT = ".git"
 
-ReadContent = Callable[[TreeFile, str], bytes]
+ReadContent = Callable[[TreeFile, str], bytes | Path]
+"""Gives what a file holds, or a file that holds it."""
+_COPY_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Manifest:
     stamped_ns: int
     submodules: tuple[Submodule, ...] = ()
     """Those whose files are among `files`; known for as long as the run, and not stored."""
+    pointers: tuple[str, ...] = ()
+    """Files that are Git LFS pointers, their content being nowhere here; not stored either."""
 
     def is_untouched(self, path: str, status: os.stat_result) -> bool:
         """Tell whether a file is for certain still what was checked out."""
@@ -154,6 +158,11 @@ def _is_known(manifest: Manifest, path: str, is_directory: bool) -> bool:  # noq
     """Tell whether a path was checked out; a directory in place of a file was not."""
     found = manifest.files.get(path)
     return found is not None and (found[0].mode == SUBMODULE or not is_directory)
+
+
+def forget(worktree: Path) -> None:
+    """Let the next checkout believe nothing of what is there."""
+    _manifest_path(worktree).unlink(missing_ok=True)
 
 
 def keep(worktree: Path, destination: Path) -> None:
@@ -265,12 +274,19 @@ def _write(full: Path, file: TreeFile, path: str, read_content: ReadContent) -> 
     if file.mode == SUBMODULE:
         full.mkdir(exist_ok=True)
     elif file.mode == LINK:
-        full.symlink_to(os.fsdecode(read_content(file, path)))
+        target = read_content(file, path)
+        assert isinstance(target, bytes)
+        full.symlink_to(os.fsdecode(target))
     else:
         mode = 0o777 if file.mode == EXECUTABLE else 0o666
         descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(read_content(file, path))
+            content = read_content(file, path)
+            if isinstance(content, bytes):
+                stream.write(content)
+            else:
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, stream, _COPY_BYTES)
     return stamp_of(full.lstat())
 
 

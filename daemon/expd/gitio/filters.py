@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import BlobFilter
+from pygit2.enums import BlobFilter, FilterMode
 
+from expd.gitio.drivers import Drivers
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, TreeFile, git_errors
 from expproto.vocabulary import Rev
 
@@ -15,8 +16,12 @@ def checked_out(handle: pygit2.Repository, file: TreeFile, path: str, commit: Re
     with git_errors(f"{path} can't be read from Git"):
         blob = handle[file.rev]
         assert isinstance(blob, pygit2.Blob)
-        if file.mode == LINK or not _is_text(path):
+        if file.mode == LINK:
             return blob.data
+        if not _is_text(path):
+            # pygit2 hands bytes on as they are, whatever it says, and ends what it gives at the first NUL.
+            filters = handle.load_filter_list(os.fsencode(path), FilterMode.TO_WORKTREE)  # type: ignore[arg-type]
+            return blob.data if filters is None or b"\0" in blob.data else filters.apply_to_blob(blob)
         with pygit2.BlobIO(
             blob,
             as_path=path,
@@ -26,7 +31,7 @@ def checked_out(handle: pygit2.Repository, file: TreeFile, path: str, commit: Re
             return stream.read()
 
 
-def stored(handle: pygit2.Repository, worktree: Path, path: str) -> TreeFile | None:
+def stored(handle: pygit2.Repository, drivers: Drivers, worktree: Path, path: str) -> TreeFile | None:
     """Store one file of the handle's work tree; None if it is neither a regular file nor a link."""
     full = worktree / path
     if full.is_symlink():
@@ -36,10 +41,8 @@ def stored(handle: pygit2.Repository, worktree: Path, path: str) -> TreeFile | N
     else:
         return None
     with git_errors(f"{path} can't be stored"):
-        if _is_text(path):
-            return TreeFile(rev=Rev(str(handle.create_blob_fromworkdir(path))), mode=int(mode))
-        data = os.fsencode(full.readlink()) if mode == LINK else full.read_bytes()
-        return TreeFile(rev=Rev(str(handle.create_blob(data))), mode=int(mode))
+        rev = None if mode == LINK else drivers.clean(handle, worktree, path)
+        return TreeFile(rev=rev or Rev(str(handle.create_blob_fromworkdir(path))), mode=int(mode))
 
 
 def _is_text(path: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pygit2
 
+from expd.gitio.drivers import Drivers
 from expd.gitio.errors import RefLocked
 from expd.gitio.filters import checked_out, stored
 from expd.gitio.repository import Repository, TreeFile, git_errors
@@ -33,6 +34,7 @@ class UsersWorkspace:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self.directory = Path(repository.handle.workdir).resolve()
+        self._drivers = Drivers(repository)
 
     def read(self) -> Present:
         """Store what is tracked as it is now, of new files only their names; raises what capturing raises."""
@@ -46,11 +48,12 @@ class UsersWorkspace:
 
     def store(self, path: str) -> TreeFile | None:
         """Store one file as it is now; None if it is neither a regular file nor a link."""
-        return stored(self._repository.handle, self.directory, path)
+        return stored(self._repository.handle, self._drivers, self.directory, path)
 
     def content_of(self, file: TreeFile, path: str, commit: Rev) -> bytes:
         """Give a file's bytes as a checkout of `commit` writes them."""
-        return checked_out(self._repository.handle, file, path, commit)
+        kept = self._drivers.content_of(self._repository.handle, file, path, commit)
+        return checked_out(self._repository.handle, file, path, commit) if kept is None else kept.read_bytes()
 
     def check_index_is_free(self) -> None:
         """Raise RefLocked while a Git command works on the index."""

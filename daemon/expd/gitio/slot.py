@@ -5,10 +5,13 @@ stays in the slot. What we store of its files goes to the user's objects, throug
 """
 
 import os
+import subprocess
 from pathlib import Path
 
 import pygit2
 
+from expd.gitio.drivers import Drivers
+from expd.gitio.errors import GitFailed
 from expd.gitio.filters import checked_out, stored
 from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, TreeFile, git_errors
@@ -70,6 +73,7 @@ class Slot:
             self._handle = pygit2.Repository(os.path.normpath(worktree / at))
             self._user = Repository(user_git_directory)
             self._handle.set_odb(pygit2.Odb(str(_objects_of(self._user))))
+        self._drivers = Drivers(self._user)
         self._worktree = worktree
 
     def write_index(self, tree: Rev) -> None:
@@ -79,24 +83,53 @@ class Slot:
             index.read_tree(self._handle[tree].peel(pygit2.Tree))
             index.write()
 
-    def content_of(self, file: TreeFile, path: str, commit: Rev) -> bytes:
-        """Give a file's bytes as a checkout of `commit` writes them: line endings as its attributes say."""
-        return checked_out(self._handle, file, path, commit)
+    def content_of(self, file: TreeFile, path: str, commit: Rev) -> bytes | Path:
+        """Give a file's bytes as a checkout of `commit` writes them: line endings as its attributes say.
+
+        What Git LFS keeps is the file that holds it.
+        """
+        return self._drivers.content_of(self._handle, file, path, commit) or checked_out(
+            self._handle, file, path, commit
+        )
 
     def has_filters(self, files: dict[str, TreeFile]) -> bool:
         """Tell whether a checkout may write other bytes than the blobs hold."""
-        return (self._user.setting("core.autocrlf") or "false") != "false" or any(
-            path == ".gitattributes" or path.endswith("/.gitattributes") for path in files
+        return (
+            (self._user.setting("core.autocrlf") or "false") != "false"
+            or any(path == ".gitattributes" or path.endswith("/.gitattributes") for path in files)
+            or (_objects_of(self._user).parent / "info" / "attributes").exists()
         )
 
     def store_file(self, path: str) -> TreeFile | None:
         """Store one file of the worktree in the user's objects; None if it is neither a regular file nor a link."""
-        return stored(self._handle, self._worktree, path)
+        return stored(self._handle, self._drivers, self._worktree, path)
+
+    @property
+    def missing(self) -> list[str]:
+        """Give the paths whose content was read and is a Git LFS pointer, its content being nowhere here."""
+        return self._drivers.missing
+
+    def is_kept_by_lfs(self, path: str) -> bool:
+        """Tell whether a file's content goes to Git LFS."""
+        return self._drivers.is_kept(self._handle, path)
 
     def is_ignored(self, path: str) -> bool:
         """Tell whether the worktree's ignore files exclude a path; directories end in a slash."""
         with git_errors(f"{path} can't be looked up"):
-            return self._handle.path_is_ignored(path)
+            try:
+                return self._handle.path_is_ignored(path)
+            except UnicodeEncodeError:
+                return self._is_ignored_by_git(path)
+
+    def _is_ignored_by_git(self, path: str) -> bool:
+        """Ask Git itself: pygit2 has no way to name such a path."""
+        places = [f"--git-dir={self._handle.path}", f"--work-tree={self._worktree}"]
+        harmless = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+        command = ["git", *places, *harmless, "check-ignore", "--quiet", "--no-index", "--", path]
+        done = subprocess.run(command, cwd=self._worktree, capture_output=True, check=False)
+        if done.returncode > 1:
+            raise GitFailed(f"{path} can't be looked up: {done.stderr.decode('utf-8', 'replace').strip()}")
+        return done.returncode == 0
 
 
 def _objects_of(repository: Repository) -> Path:

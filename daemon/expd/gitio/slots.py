@@ -16,6 +16,9 @@ from expproto.vocabulary import Rev
 
 _GIT = ".git"
 
+ReadContent = Callable[[TreeFile, str], bytes | Path]
+"""Gives what a file holds, or a file that holds it."""
+
 
 def lay_submodules(worktree: Path, submodules: Sequence[Submodule]) -> None:
     """Write the Git directory of each submodule into that of a worktree, which is laid already; HEAD is its commit."""
@@ -68,18 +71,18 @@ class Slots:
             files |= {f"{path}/{name}": file for name, file in self._listing(path, submodule.rev).items()}
         return files
 
-    def reader(self, commit: Rev) -> Callable[[TreeFile, str], bytes]:
+    def reader(self, commit: Rev) -> ReadContent:
         """Give what reads a file's bytes as a checkout of `commit` writes them."""
         revs = {"": commit, **{path: submodule.rev for path, submodule in self._submodules.items()}}
         readers = {owner: self._reader(owner, rev) for owner, rev in revs.items()}
 
-        def read(file: TreeFile, path: str) -> bytes:
+        def read(file: TreeFile, path: str) -> bytes | Path:
             owner, name = self._owner_of(path)
             return self._link(owner) if owner and name == _GIT else readers[owner](file, name)
 
         return read
 
-    def _reader(self, owner: str, commit: Rev) -> Callable[[TreeFile, str], bytes]:
+    def _reader(self, owner: str, commit: Rev) -> ReadContent:
         repository = self._repository(owner)
         if self._slot.has_filters(self._listing(owner, commit)):
             return lambda file, name: self._of(owner).content_of(file, name, commit)
@@ -106,6 +109,16 @@ class Slots:
         """Store one file of the worktree in the objects of the repository it belongs to; see Slot."""
         owner, name = self._owner_of(path)
         return self._of(owner).store_file(name)
+
+    def missing(self) -> tuple[str, ...]:
+        """Give the paths that were read as Git LFS pointers, their content being nowhere here."""
+        prefixes = {owner: f"{owner}/" if owner else "" for owner in self._opened}
+        return tuple(prefixes[owner] + name for owner, slot in self._opened.items() for name in slot.missing)
+
+    def is_kept_by_lfs(self, path: str) -> bool:
+        """Tell whether a file's content goes to Git LFS."""
+        owner, name = self._owner_of(path)
+        return self._of(owner).is_kept_by_lfs(name)
 
     def is_ignored(self, path: str) -> bool:
         """Tell whether ignore files exclude a path; directories end in a slash."""

@@ -14,7 +14,9 @@ from types import MappingProxyType
 
 import pygit2
 from pygit2.enums import DeltaStatus, DiffOption, FileMode, RepositoryState
+from pygit2.ffi import C, ffi
 
+from expd.gitio.drivers import Drivers
 from expd.gitio.errors import CannotCapture, GitFailed
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
@@ -23,6 +25,9 @@ _READS_MAX = 8
 """Readings of a workspace that keeps changing before the capture refuses; the last one finds nothing to do."""
 _PAUSE_SECONDS = 0.001
 """Before reading again, doubled each time: an editor saves a file in milliseconds, and 250 ms in all is patience enough."""
+
+_RACY_NS = 20_000_000
+"""20 ms: twice the coarsest tick with which Linux stamps files (CONFIG_HZ=100)."""
 
 _EVERYTHING = (
     DiffOption.INCLUDE_UNTRACKED
@@ -55,6 +60,8 @@ class WorkspaceTrees:
     """What has a history of its own: nested repositories that Git does not track."""
     unchosen: tuple[str, ...]
     """New files that were not wanted."""
+    attribute_files: tuple[str, ...]
+    """Every .gitattributes among the files."""
     has_same_index: Callable[[], bool]
     """Looks again whether the index still holds this; for as long as the repository is open."""
     has_same_files: Callable[[], bool]
@@ -87,41 +94,126 @@ def read_workspace(
         index_tree = Rev(str(index.write_tree()))
         for path, rev in gitlinks.items():
             index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=rev), FileMode.COMMIT))
-    left_out, unchosen = _take_all_pending(index, choose)
+    reading = _Reading(repository, index)
+    left_out, unchosen = reading.take_all(choose)
 
     def has_same_index() -> bool:
         return _index_stamp(repository) == stamp or _index_tree(Path(repository.handle.path)) == index_tree
 
     def has_same_files() -> bool:
-        return all(delta.new_file.path in unchosen for delta in _pending(index)[0])
+        return all(delta.new_file.path in unchosen for delta in reading.pending()[0])
 
     return WorkspaceTrees(
         index_tree=index_tree,
         files_tree=_write_tree(index),
         left_out=tuple(left_out),
         unchosen=tuple(sorted(unchosen)),
+        attribute_files=_attribute_files(index),
         has_same_index=has_same_index,
         has_same_files=has_same_files,
     )
 
 
-def _take_all_pending(index: pygit2.Index, choose: Choose) -> tuple[list[str], set[str]]:
-    """Bring the index in memory up to the files; gives what other repositories hold, and what was not wanted."""
-    failure: GitFailed | None = None
-    pending: list[pygit2.DiffDelta] = []
-    new: set[str] = set()
-    for reading in range(_READS_MAX):
-        pending, left_out = _pending(index)
-        new.update(delta.new_file.path for delta in pending if delta.status == DeltaStatus.UNTRACKED)
-        unchosen = set(choose(sorted(new)))
-        pending = [delta for delta in pending if delta.new_file.path not in unchosen]
-        if not pending:
-            return left_out, unchosen
-        failures = [_take(index, delta) for delta in pending]
-        failure = next((failed for failed in failures if failed is not None), None)
-        if reading:
-            time.sleep(_PAUSE_SECONDS * 2**reading)
-    raise failure or WorkspaceChanging(pending[0].new_file.path)
+class _Reading:
+    """One index in memory that is brought up to the files."""
+
+    def __init__(self, repository: Repository, index: pygit2.Index) -> None:
+        self._index = index
+        self._handle = repository.handle
+        self._drivers = Drivers(repository)
+        self._worktree = Path(repository.handle.workdir)
+        self._cleaned: dict[str, _Cleaned] = {}
+
+    def take_all(self, choose: Choose) -> tuple[list[str], set[str]]:
+        """Take until nothing is left to take; gives what other repositories hold, and what was not wanted."""
+        failure: GitFailed | None = None
+        pending: list[pygit2.DiffDelta] = []
+        new: set[str] = set()
+        for reading in range(_READS_MAX):
+            pending, left_out = self.pending()
+            new.update(delta.new_file.path for delta in pending if delta.status == DeltaStatus.UNTRACKED)
+            unchosen = set(choose(sorted(new)))
+            pending = [delta for delta in pending if delta.new_file.path not in unchosen]
+            if not pending:
+                return left_out, unchosen
+            failures = [self._take(delta) for delta in pending]
+            failure = next((failed for failed in failures if failed is not None), None)
+            if reading:
+                time.sleep(_PAUSE_SECONDS * 2**reading)
+        raise failure or WorkspaceChanging(pending[0].new_file.path)
+
+    def pending(self) -> tuple[list[pygit2.DiffDelta], list[str]]:
+        """Compare the index in memory with the files: what is to be taken, and what other repositories hold."""
+        with git_errors("the workspace can't be read"):
+            deltas = list(self._index.diff_to_workdir(_EVERYTHING).deltas)
+        left_out = [delta.new_file.path for delta in deltas if _has_own_history(delta)]
+        return [delta for delta in deltas if not (_has_own_history(delta) or self._is_cleaned(delta))], left_out
+
+    def _take(self, delta: pygit2.DiffDelta) -> GitFailed | None:
+        """Bring one file's present content into the index; a file that has vanished since is a deletion.
+
+        Gives what went wrong, if anything did: a file that is written at this moment is read again with the next reading.
+        """
+        path = delta.new_file.path
+        try:
+            if delta.status == DeltaStatus.DELETED:
+                self._index.remove(path)
+            elif not self._clean(delta):
+                self._index.add(path)
+        except (KeyError, FileNotFoundError):
+            if path in self._index:
+                self._index.remove(path)
+        except GitFailed as failed:
+            return failed
+        except (pygit2.GitError, OSError, ValueError) as error:
+            return GitFailed(f"{path} can't be read: {error}")
+        return None
+
+    def _clean(self, delta: pygit2.DiffDelta) -> bool:
+        """Take a file that has a filter driver; False if it has none."""
+        path = delta.new_file.path
+        if delta.new_file.mode not in {FileMode.BLOB, FileMode.BLOB_EXECUTABLE}:
+            return False
+        now, stamp = time.time_ns(), _file_stamp(self._worktree / path)
+        rev = self._drivers.clean(self._handle, self._worktree, path)
+        if rev is None:
+            return False
+        known = self._cleaned.get(path)
+        is_certain = now - max(stamp[2:]) > _RACY_NS or (known is not None and (known.stamp, known.rev) == (stamp, rev))
+        self._cleaned[path] = _Cleaned(stamp=stamp, rev=rev, is_certain=is_certain)
+        self._index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=rev), delta.new_file.mode))
+        return True
+
+    def _is_cleaned(self, delta: pygit2.DiffDelta) -> bool:
+        """Tell whether a file is what was taken of it: libgit2 compares its bytes with those that its driver made."""
+        known = self._cleaned.get(delta.new_file.path)
+        if known is None or not known.is_certain or delta.status == DeltaStatus.DELETED:
+            return False
+        try:
+            return known.stamp == _file_stamp(self._worktree / delta.new_file.path)
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cleaned:
+    """What a driver made of a file that had this stamp; certain once an edit would have changed the stamp."""
+
+    stamp: tuple[int, int, int, int]
+    rev: Rev
+    is_certain: bool
+
+
+def _file_stamp(path: Path) -> tuple[int, int, int, int]:
+    status = path.lstat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _attribute_files(index: pygit2.Index) -> tuple[str, ...]:
+    """Find the files that give attributes, without an object for each of ten thousand entries."""
+    raw = index._index  # noqa: SLF001 - see gitio.submodules
+    paths = (bytes(ffi.string(C.git_index_get_byindex(raw, number).path)) for number in range(len(index)))
+    return tuple(os.fsdecode(path) for path in paths if path.endswith(b".gitattributes"))
 
 
 def _index_stamp(repository: Repository) -> tuple[int, int, int] | None:
@@ -148,36 +240,9 @@ def ignored_paths(repository: Repository) -> list[str]:
         return sorted(os.fsdecode(delta.new_file.raw_path) for delta in deltas if delta.status == DeltaStatus.IGNORED)
 
 
-def _pending(index: pygit2.Index) -> tuple[list[pygit2.DiffDelta], list[str]]:
-    """Compare the index in memory with the files: what is to be taken, and what other repositories hold."""
-    with git_errors("the workspace can't be read"):
-        deltas = list(index.diff_to_workdir(_EVERYTHING).deltas)
-    left_out = [delta.new_file.path for delta in deltas if _has_own_history(delta)]
-    return [delta for delta in deltas if not _has_own_history(delta)], left_out
-
-
 def _has_own_history(delta: pygit2.DiffDelta) -> bool:
     """Tell whether a new path is another repository, which no tree of this one can hold."""
     return delta.status == DeltaStatus.UNTRACKED and delta.new_file.path.endswith("/")
-
-
-def _take(index: pygit2.Index, delta: pygit2.DiffDelta) -> GitFailed | None:
-    """Bring one file's present content into the index in memory; a file that has vanished since is a deletion.
-
-    Gives what went wrong, if anything did: a file that is written at this moment is read again with the next reading.
-    """
-    path = delta.new_file.path
-    try:
-        if delta.status == DeltaStatus.DELETED:
-            index.remove(path)
-        else:
-            index.add(path)
-    except KeyError:
-        if path in index:
-            index.remove(path)
-    except (pygit2.GitError, OSError, ValueError) as error:
-        return GitFailed(f"{path} can't be read: {error}")
-    return None
 
 
 def _write_tree(index: pygit2.Index) -> Rev:

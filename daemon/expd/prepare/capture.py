@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from expd.gitio.drivers import Drivers
 from expd.gitio.errors import CannotCapture, GitDisturbed, GitFailed, LeavesTree
 from expd.gitio.links import follow_links
 from expd.gitio.refs import ENTRIES, RefChange, change_ref, read_ref
@@ -72,6 +73,8 @@ class Capture:
     """What other repositories hold."""
     unchosen: tuple[str, ...] = ()
     """New files that were not wanted."""
+    pointers: tuple[str, ...] = ()
+    """What is a Git LFS pointer in the workspace too, its content being nowhere here."""
     submodules: tuple[CapturedSubmodule, ...] = ()
     """Those that are checked out, inner ones before the one they are in."""
 
@@ -128,6 +131,7 @@ class _Taking:
         self._checks.append(lambda: _has_same_head(repository, baseline) and trees.has_same_index())
         if prefix:  # the superproject's files were looked at last, and nothing was left to do
             self._checks.append(trees.has_same_files)
+        pointers = Drivers(repository).check(trees.files_tree, trees.attribute_files, workspace)
         return Capture(
             baseline_rev=baseline,
             index_tree=trees.index_tree,
@@ -135,6 +139,7 @@ class _Taking:
             files_tree=trees.files_tree,
             left_out=(*_prefixed(prefix, trees.left_out), *(path for each in inner for path in each.left_out)),
             unchosen=(*_prefixed(prefix, trees.unchosen), *(path for each in inner for path in each.unchosen)),
+            pointers=(*_prefixed(prefix, pointers), *(path for each in inner for path in each.pointers)),
             submodules=tuple(submodules),
         )
 

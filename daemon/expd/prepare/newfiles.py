@@ -26,8 +26,8 @@ SECRETS = (
 NO_SECRETS = (".env.example", ".env.sample", ".env.template", ".env.dist")
 """Templates, which are there to be shared."""
 
-Reason = Literal["secret", "repository"]
-"""Why a file was left out: its name says so; another repository holds it."""
+Reason = Literal["secret", "repository", "pointer"]
+"""Why a file was left out: its name says so; another repository holds it; Git LFS has its pointer here and nothing more."""
 Setting = Literal["new_file_bytes_max", "new_files_bytes_max", "new_files_max"]
 
 

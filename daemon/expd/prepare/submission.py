@@ -230,6 +230,7 @@ def left_out_of(capture: Capture, copied: Sequence[str]) -> tuple[LeftOut, ...]:
     """Name what was neither captured nor is copied, and why."""
     found = [LeftOut(path=path, reason="secret") for path in capture.unchosen]
     found += [LeftOut(path=path, reason="repository") for path in capture.left_out]
+    found += [LeftOut(path=path, reason="pointer") for path in capture.pointers]
     return tuple(file for file in found if not is_named(file.path.rstrip("/"), copied))
 
 
