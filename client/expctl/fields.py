@@ -77,6 +77,13 @@ class Fields:
             return value
         raise self._wrong(name)
 
+    def texts(self, name: str) -> list[str]:
+        """Give an array of strings."""
+        found = self.texts_or_none(name)
+        if found is None:
+            raise self._wrong(name)
+        return found
+
     def texts_or_none(self, name: str) -> list[str] | None:
         """Give an array of strings, or None."""
         if self._fields.get(name) is None:

@@ -18,6 +18,7 @@ class Arguments:
     copy_paths: list[str]
     csv: bool
     deps: list[str]
+    done: bool
     entries: list[str]
     entry: str
     env: list[str]
@@ -273,6 +274,11 @@ VERBS: Mapping[str, Verb] = {
         _entries("of a sweep those that did not succeed"),
         Option("--failed", help="all of this repository that did not succeed"),
         Option("-f", "--force", help="also what succeeded; its result is replaced by the new one"),
+    ),
+    "remove": Verb(
+        "Take entries that are done off the queue, logs and all; experiments stay",
+        Positional("entries", count="*", metavar="ID", help=ENTRIES_HELP),
+        Option("--done", help="all of this repository that are done"),
     ),
     "rename": Verb(
         "Give an entry, and its experiment, another name",

@@ -114,6 +114,11 @@ def retry(
     }
 
 
+def remove(cwd: str, entries: Sequence[str], *, done: bool) -> dict[str, object]:
+    """Ask that these leave the queue, or all that are done."""
+    return {"kind": "remove", "cwd": cwd, "entries": list(entries), "done": done}
+
+
 def rename(cwd: str, entry: str, name: str) -> dict[str, object]:
     """Ask for another name."""
     return {"kind": "rename", "cwd": cwd, "entry": entry, "name": name}

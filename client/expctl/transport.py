@@ -52,6 +52,7 @@ ANSWERS = {
     "cancel": (_ENTRIES, {"cancel_accepted"}),
     "release": (_ENTRIES, {"entries_changed"}),
     "retry": (_ENTRIES, {"entries_changed"}),
+    "remove": (_ENTRIES, {"entries_removed"}),
     "rename": (_ENTRIES, {"entries_changed"}),
     "restore": (_NOTHING, {"restored"}),
     "show": (frozenset({"experiment_page"}), {"shown"}),

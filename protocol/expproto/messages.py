@@ -15,6 +15,7 @@ from expproto.replies import (
     DaemonShown,
     Ended,
     EntriesChanged,
+    EntriesRemoved,
     EntryPage,
     Event,
     ExperimentPage,
@@ -44,6 +45,7 @@ from expproto.requests import (
     Inspect,
     Pause,
     Release,
+    Remove,
     Rename,
     Request,
     Restore,
@@ -83,8 +85,8 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Retry, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, Restored, Explained,
+    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Explained,
     Listed, Shown, Inspected, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,

@@ -191,6 +191,15 @@ class Previewed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EntriesRemoved:
+    """The entries of the pages before are in the queue no more: answers Remove. `problems` says what could not be deleted."""
+
+    kind = "entries_removed"
+    count: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntriesChanged:
     """The change is on disk; the pages before show the entries as they are now: answers Release, Retry and Rename."""
 
@@ -350,6 +359,7 @@ class Refusal:
 Reply = (
     Submitted
     | Previewed
+    | EntriesRemoved
     | EntriesChanged
     | Restored
     | Explained

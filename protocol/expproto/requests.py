@@ -174,6 +174,19 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    """Take entries that are done off the queue, with logs, environment and captured state; or all such at `cwd` (`done`).
+
+    Experiments stay.
+    """
+
+    kind = "remove"
+    cwd: str
+    entries: tuple[str, ...] = ()
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rename:
     """Give an entry, and its experiment if it has one, another name."""
 
@@ -246,6 +259,7 @@ Request = (
     | Cancel
     | Release
     | Retry
+    | Remove
     | Rename
     | Restore
     | Pause

@@ -21,6 +21,7 @@ from expproto.requests import (
     Declared,
     Pause,
     Release,
+    Remove,
     Rename,
     Request,
     Restore,
@@ -81,6 +82,10 @@ SUBMIT = requests.submit(
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),
+        (
+            requests.remove("/w", ["1"], done=True),
+            Remove(cwd="/w", entries=("1",), done=True),
+        ),
         (
             requests.retry("/w", ["1"], failed=True, force=True, environment=[(b"A", b"1")]),
             Retry(cwd="/w", entries=("1",), failed=True, force=True, environment=((b"A", b"1"),)),

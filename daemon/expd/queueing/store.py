@@ -11,6 +11,7 @@ from typing import TypeVar
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unnoted
+from expd.queueing.removal import Removed, remove_entry
 from expd.queueing.rows import (
     SELECT_ENTRY,
     attempt_from_row,
@@ -101,6 +102,17 @@ class Store:
         )
         self.changes.announce(*entries)
         return retried
+
+    async def remove(self, entries: Sequence[EntryId]) -> list[Removed]:
+        """Take entries that are done off the queue, all of them or none; one that is not there is passed over."""
+        found = await self._database.run(lambda cursor: [remove_entry(cursor, entry) for entry in entries])
+        self.changes.announce()
+        return [removed for removed in found if removed is not None]
+
+    async def done_in(self, git_directory: str) -> list[Entry]:
+        """Read the entries of a repository that are done."""
+        where = "WHERE entries.git_directory = ? AND entries.state = 'done' ORDER BY entries.id"
+        return await self._read_all(where, (git_directory,))
 
     async def cancel(self, entries: Sequence[EntryId], reason: str, at: float) -> list[Entry]:
         """End what waits, and note for what is active that its end is wanted; what is done stays as it is."""

@@ -21,6 +21,7 @@ from expd.serve.handlers import (
     inspect,
     pool,
     release,
+    remove,
     rename,
     restore,
     retry,
@@ -44,6 +45,7 @@ from expproto.requests import (
     Inspect,
     Pause,
     Release,
+    Remove,
     Rename,
     Request,
     Restore,
@@ -205,6 +207,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await release.handle(request, services, answer)
         case Retry():
             return await retry.handle(request, services, answer)
+        case Remove():
+            return await remove.handle(request, services, answer)
         case Rename():
             return await rename.handle(request, services, answer)
         case Restore():

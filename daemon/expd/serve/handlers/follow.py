@@ -102,7 +102,8 @@ def _first_offset(log: Path, target: FollowTarget) -> int:
 
 async def _read(entry_id: EntryId, services: Services) -> Entry:
     entry = await services.store.entry(entry_id)
-    assert entry is not None
+    if entry is None:  # it ended, and was removed, while nobody looked
+        raise Refused(UNKNOWN_ENTRY, selector=str(entry_id), candidates=[])
     return entry
 
 

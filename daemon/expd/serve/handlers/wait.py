@@ -2,7 +2,9 @@
 
 from expd.queueing.entry import Entry
 from expd.serve.entries import find_entries, send_entries
+from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
+from expproto.errors import UNKNOWN_ENTRY
 from expproto.replies import Waited
 from expproto.requests import Wait
 from expproto.vocabulary import EntryId, EntryState
@@ -25,7 +27,8 @@ async def wait_done(services: Services, entry_id: EntryId) -> Entry:
     while True:
         changed = bell.next_ring
         entry = await services.store.entry(entry_id)
-        assert entry is not None
+        if entry is None:  # it ended, and was removed, while nobody looked
+            raise Refused(UNKNOWN_ENTRY, selector=str(entry_id), candidates=[])
         if entry.state is EntryState.DONE:
             return entry
         await changed.wait()
