@@ -14,11 +14,15 @@ class Arguments:
 
     action: str
     all: bool
+    all_pipelines: bool
+    allow_missing: bool
     command: list[str] | None
     copy_paths: list[str]
     csv: bool
     deps: list[str]
     done: bool
+    downstream: bool
+    dry: bool
     entries: list[str]
     entry: str
     env: list[str]
@@ -26,11 +30,14 @@ class Arguments:
     failed: bool
     explain: bool
     force: bool
+    force_downstream: bool
     help: bool
     hold: bool
+    ignore_errors: bool
     include: list[str]
     jobs: int | None
     json: bool
+    keep_going: bool
     lines: int | None
     message: str | None
     metrics: list[str]
@@ -46,14 +53,18 @@ class Arguments:
     paths: list[str]
     plots: list[str]
     plots_no_cache: list[str]
+    pipeline: bool
     points: str | None
     preview: bool
+    pull: bool
     quiet: bool
     raw: bool
+    recursive: bool
     run_all: bool
     sample: int | None
     seed: int | None
     set_param: list[str]
+    single_item: bool
     targets: list[str]
     temp: bool
     timeout: float | None
@@ -183,6 +194,21 @@ SHARED = (
 )
 """Options of every verb."""
 
+STAGE_OPTIONS = (
+    Option("-s", "--single-item", help="only the stages named, not what they need"),
+    Option("-p", "--pipeline", help="the whole pipelines that the stages named belong to"),
+    Option("-P", "--all-pipelines", help="all pipelines of the project"),
+    Option("-R", "--recursive", help="every stage below the directories named"),
+    Option("--downstream", help="the stages named and everything that needs them"),
+    Option("--force-downstream", help="when a stage ran, run what reads from it as well"),
+    Option("-k", "--keep-going", help="when a stage fails, skip what needs it and go on with the others"),
+    Option("--ignore-errors", help="when a stage fails, go on with everything, and commit what was made"),
+    Option("--pull", help="bring missing data from the DVC remote, by the dvc of this environment"),
+    Option("--allow-missing", help="missing data counts as unchanged"),
+    Option("--dry", help="refused: there is no dry run"),
+)
+"""How a run goes through a pipeline, as `dvc exp run` has it; `expctl.stage_options` reads them."""
+
 _TARGETS = Positional(
     "targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"
 )
@@ -209,6 +235,7 @@ PREPARATION = (
         help="capture this new file although it looks like a secret (can be repeated)",
     ),
     *_declarations(),
+    *STAGE_OPTIONS,
 )  # fmt: skip
 """Options of what is prepared: the same in every mode."""
 

@@ -41,6 +41,7 @@ def submit(
     targets: Sequence[str],
     environment: Sequence[tuple[bytes, bytes]],
     umask: int,
+    stages: Mapping[str, object],
     points: str | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -77,6 +78,7 @@ def submit(
         if declared is None
         else {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}},
         "mode": mode,
+        "stage_options": dict(stages),
     }
 
 

@@ -7,6 +7,7 @@ from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
 from expctl.options import Arguments
 from expctl.output import Output
+from expctl.stage_options import stage_options
 from expctl.transport import ask
 from expctl.trouble import Trouble
 from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
@@ -41,6 +42,7 @@ def submission(arguments: Arguments, mode: str) -> "Message":
         no_hydra=arguments.no_hydra,
         declared=_declared(arguments),
         mode=mode,
+        stages=stage_options(arguments),
     )
 
 

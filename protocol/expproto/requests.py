@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import Mode
 
 
@@ -32,7 +33,8 @@ class Submit:
     is what the run's commands get, as the bytes of environ(7); `umask` likewise. `include` names new files that are captured
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
     relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
-    the command a stage. A sweep needs the `mode` "queue".
+    the command a stage. A sweep needs the `mode` "queue". `stage_options` say how the run goes through a pipeline; a
+    `command` that is no stage has none.
     """
 
     kind = "submit"
@@ -56,6 +58,7 @@ class Submit:
     no_hydra: bool = False
     declared: Declared | None = None
     mode: Mode = Mode.QUEUE
+    stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from expproto.context import Context
+from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 
 
@@ -66,6 +67,7 @@ class Execute:
     attempt: int = 1
     overrides: Mapping[str, object] = field(default_factory=dict)
     daemon_version: str = ""
+    stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

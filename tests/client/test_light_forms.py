@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from client.scripted import RESULT, an_entry
 from expctl import requests, transport
 from expctl.fields import Entry, Fields, entries_of
+from expctl.options import VERBS, Arguments, quick
+from expctl.stage_options import stage_options
 from expproto import PROTOCOL_VERSION, VERSION
 from expproto.codec import decode, encode
 from expproto.errors import RemoteProtocolError
@@ -33,8 +35,17 @@ from expproto.requests import (
     Submit,
     Wait,
 )
+from expproto.stage_options import OnFailure, Reach, StageOptions
 from expproto.vocabulary import EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
+
+
+def _typed(*words: str) -> Arguments:
+    """Read arguments of `submit`."""
+    arguments = quick(VERBS["submit"], words)
+    assert arguments is not None
+    return arguments
+
 
 SUBMIT = requests.submit(
     cwd="/w",
@@ -46,6 +57,7 @@ SUBMIT = requests.submit(
     targets=["t"],
     environment=[(b"A", b"\xff")],
     umask=0o27,
+    stages=stage_options(_typed("-s", "--force-downstream", "-k", "--pull", "--allow-missing")),
     include=["i"],
     copy_paths=["p"],
     no_hydra=True,
@@ -71,6 +83,13 @@ SUBMIT = requests.submit(
                 targets=("t",),
                 environment=((b"A", b"\xff"),),
                 umask=0o27,
+                stage_options=StageOptions(
+                    reach=Reach.SINGLE,
+                    force_downstream=True,
+                    on_failure=OnFailure.KEEP_GOING,
+                    pull=True,
+                    allow_missing=True,
+                ),
                 include=("i",),
                 copy_paths=("p",),
                 no_hydra=True,

@@ -9,17 +9,18 @@ from expd.pipeline.model import GraphError, PipelineError, TargetError
 from expd.prepare.capture import capture_workspace
 from expd.prepare.checks import check_pipeline
 from expd.prepare.project import find_project
+from expproto.stage_options import DEFAULT_STAGE_OPTIONS, OnFailure, Reach, StageOptions, names_pipelines
 from helpers.repositories import a_repository, git, write_files
 
 READS = "stages:\n  train: {{cmd: make it, deps: [{dep}]}}\n"
 NO_OBJECT = "outs:\n- md5: 0123456789abcdef0123456789abcdef\n  size: 4\n  hash: md5\n  path: raw.csv\n"
 
 
-def check(cwd: Path, *targets: str) -> None:
+def check(cwd: Path, *targets: str, options: StageOptions = DEFAULT_STAGE_OPTIONS) -> None:
     """Capture the workspace and check its pipeline, as a submission from `cwd` would."""
-    project = find_project(cwd, command=None)
+    project = find_project(cwd, command=None, is_pipeline_named=names_pipelines(options, targets))
     repository = Repository(project.location.git_directory)
-    check_pipeline(repository, capture_workspace(repository).files_tree, project, targets)
+    check_pipeline(repository, capture_workspace(repository).files_tree, project, targets, options=options)
 
 
 def a_project(path: Path, files: dict[str, str]) -> Path:
@@ -197,3 +198,43 @@ def test_project_below_the_repository_reads_beside_itself(tmp_path: Path) -> Non
     git(repository, "rm", "--quiet", "common.py")
     with pytest.raises(PipelineError, match=r"\.\./common\.py of stage train"):
         check(repository / "sub")
+
+
+def test_stages_are_checked_as_far_as_the_run_reaches(tmp_path: Path) -> None:
+    """A single stage is checked alone, everything with what lies in other directories, also without a dvc.yaml here."""
+    files = {
+        "one/dvc.yaml": "stages:\n  a: {cmd: make it, outs: [a]}\n  b: {cmd: make it, deps: [a]}\n",
+        "two/dvc.yaml": "stages:\n  c: {cmd: make it, deps: [nope]}\n",
+    }
+    project = a_project(tmp_path, files)
+
+    check(project, "one/dvc.yaml:b", options=StageOptions(reach=Reach.SINGLE))
+    check(project, "one", options=StageOptions(recursive=True))
+    with pytest.raises(PipelineError, match="nope of stage c"):
+        check(project, options=StageOptions(reach=Reach.EVERYTHING))
+    with pytest.raises(PipelineError, match="nope of stage c"):
+        check(project, "two", options=StageOptions(recursive=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "dependency"),
+    [
+        (StageOptions(pull=True), True, False),
+        (StageOptions(allow_missing=True), True, True),
+        (StageOptions(on_failure=OnFailure.IGNORE), True, True),
+        (StageOptions(on_failure=OnFailure.KEEP_GOING), False, False),
+    ],
+)
+def test_what_is_missing_may_be_where_the_options_say_so(
+    tmp_path: Path, options: StageOptions, *, data: bool, dependency: bool
+) -> None:
+    """Data may be in the remote with --pull; with --allow-missing and --ignore-errors anything may be missing."""
+    of_data = a_project(tmp_path / "data", {"dvc.yaml": READS.format(dep="raw.csv"), "raw.csv.dvc": NO_OBJECT})
+    of_files = a_project(tmp_path / "files", {"dvc.yaml": READS.format(dep="nope.csv")})
+
+    for project, may_be_missing in ((of_data, data), (of_files, dependency)):
+        if may_be_missing:
+            check(project, options=options)
+        else:
+            with pytest.raises(PipelineError):
+                check(project, options=options)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order, record_of
+from expproto.stage_options import OnFailure, StageOptions
 from expproto.vocabulary import Failed, Killed, Refused, Rev, RunId, Succeeded
 from expproto.work import RunEnded
 from helpers.repositories import SHELL_PIPELINE, a_repository, git, write_files
@@ -47,6 +48,55 @@ def test_a_stage_that_fails_is_named(scripted: ScriptedDaemon, tmp_path: Path, r
 
     assert scripted.run(order) == Failed(stage="train", exit_code=7)
     assert "last" not in Path(order.log).read_text()
+
+
+BRANCHES = """\
+stages:
+  bad: {cmd: echo half > bad.txt; exit 3, outs: [bad.txt]}
+  after: {cmd: echo after, deps: [bad.txt]}
+  behind: {cmd: echo behind, deps: [bad.txt]}
+  good: {cmd: echo good > good.txt, outs: [good.txt]}
+"""
+
+
+def test_a_failed_branch_leaves_the_others_going(scripted: ScriptedDaemon, tmp_path: Path) -> None:
+    """With --keep-going the outcome is the first failure's, after all that does not need it; the log says what was not."""
+    repository = a_repository(tmp_path / "branches", {"dvc.yaml": BRANCHES, ".gitignore": "/*.txt\n"})
+    order = an_order(tmp_path, repository, stage_options=StageOptions(on_failure=OnFailure.KEEP_GOING))
+
+    outcome = scripted.run(order)
+
+    said = Path(order.log).read_text()
+    assert outcome == Failed(stage="bad", exit_code=3)
+    assert "Stage 'bad' failed: a command of stage 'bad' exited with 3\n" in said
+    assert "Stage 'after' is skipped, because 'bad' failed\n" in said
+    assert "Stage 'behind' is skipped, because 'bad' failed\n" in said
+    assert "> echo good > good.txt\n" in said
+
+
+def test_ignored_errors_give_an_experiment(scripted: ScriptedDaemon, tmp_path: Path) -> None:
+    """With --ignore-errors what was made is committed, and dvc.lock knows nothing of what failed."""
+    repository = a_repository(tmp_path / "branches", {"dvc.yaml": BRANCHES, ".gitignore": "/*.txt\n"})
+    order = an_order(tmp_path, repository, stage_options=StageOptions(on_failure=OnFailure.IGNORE))
+
+    outcome = scripted.run(order)
+
+    assert isinstance(outcome, Succeeded)
+    locked = git(repository, "show", f"{outcome.rev}:dvc.lock")
+    names = [line.strip() for line in locked.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert names == ["after:", "behind:", "good:"]
+
+
+def test_pulling_without_dvc_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:
+    """Where the submitter has no dvc, --pull is refused, and the reason names what is missing where."""
+    order = an_order(
+        tmp_path, repository, stage_options=StageOptions(pull=True), environment=((b"PATH", b"/nonexistent"),)
+    )
+
+    outcome = scripted.run(order)
+
+    assert isinstance(outcome, Refused)
+    assert "the program dvc on the PATH of the submitting shell" in outcome.reason
 
 
 def test_a_program_that_is_not_there_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:

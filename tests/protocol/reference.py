@@ -11,6 +11,7 @@ from expproto.context import Context, Gpu, Interpreter, Machine, StageContext, U
 from expproto.messages import MESSAGES, Hello
 from expproto.replies import CaptureRecord, EntryRecord, Event, ExperimentRecord, LeftOutFile, OutputFile, Reply
 from expproto.requests import Declared, FollowTarget, Request
+from expproto.stage_options import StageOptions
 from expproto.vocabulary import OUTCOMES
 from expproto.work import Order, Report
 
@@ -25,7 +26,10 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
     ("Events", typing.get_args(Event)),
     ("Replies", typing.get_args(Reply)),
     ("Outcomes", OUTCOMES),
-    ("Records", (EntryRecord, ExperimentRecord, OutputFile, LeftOutFile, CaptureRecord, FollowTarget, Declared)),
+    (
+        "Records",
+        (EntryRecord, ExperimentRecord, OutputFile, LeftOutFile, CaptureRecord, FollowTarget, Declared, StageOptions),
+    ),
     ("The execution context", (Context, Interpreter, Machine, Gpu, StageContext, Usage)),
     ("Orders, to workers", typing.get_args(Order)),
     ("Reports, from workers", typing.get_args(Report)),
@@ -66,6 +70,8 @@ def _default_text(value: object) -> str:
         return f"`{value}`"
     if isinstance(value, tuple):
         return "empty"
+    if dataclasses.is_dataclass(value):
+        return "its defaults"
     return {None: "nil", False: "false"}.get(value, repr(value)) if isinstance(value, bool | None) else f"`{value!r}`"
 
 

@@ -47,6 +47,7 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         attempt=run.attempt,
         overrides=entry.params,
         daemon_version=VERSION,
+        stage_options=submission.stage_options,
     )
 
 

@@ -123,7 +123,11 @@ class Run:
             return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
         project = await trio.to_thread.run_sync(self._open_project, cache)
         surroundings = Surroundings(
-            environment=run_environment(order), log=log, tell_stage=self._tell_stage, force=order.force
+            environment=run_environment(order),
+            log=log,
+            tell_stage=self._tell_stage,
+            force=order.force,
+            options=order.stage_options,
         )
         done = await run_stages(project, order.targets, surroundings)
         await self._tell(Collecting(run=order.run, run_token=order.run_token))

@@ -47,6 +47,16 @@ class DataLinks:
             if fingerprint is not None and out.cache and not posixpath.lexists(out.location):
                 yield from self._bring(data_file, out, fingerprint, is_required=False)
 
+    def is_lacking(self, data_file: DataFile) -> bool:
+        """Whether something that one file tracks is neither in place nor in the cache."""
+        for out in data_file.outs:
+            fingerprint = data_file.recorded.get(out.path)
+            if fingerprint is not None and out.cache and not self._holds(out, fingerprint):
+                self._restore_listing(data_file, out)
+                if not self._cache.has(fingerprint):
+                    return True
+        return False
+
     def _holds(self, out: Output, fingerprint: Fingerprint) -> bool:
         content = self._hasher.content(out.location, legacy=fingerprint.legacy)
         return content is not None and content.fingerprint.same_content(fingerprint)

@@ -7,7 +7,7 @@ blocks, and long work calls the checkpoint.
 
 import hashlib
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,24 @@ from expd.pipeline.contents import Contents, read_contents
 from expd.pipeline.datalinks import DataLinks, MissingData
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.gitignore import GitIgnore, find_git_root
-from expd.pipeline.graph import build_graph, is_tracked
+from expd.pipeline.graph import Node, build_graph, is_tracked
 from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
 from expd.pipeline.links import LinkType, remove
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.lockfile import LockFile
 from expd.pipeline.memo import HashMemo
-from expd.pipeline.model import LOCK_FILE, PIPELINE_FILES, DataFile, Fingerprint, Output, Pipeline, PipelineError, Stage
+from expd.pipeline.model import (
+    LOCK_FILE,
+    PIPELINE_FILES,
+    DataFile,
+    Fingerprint,
+    MissingDependencyError,
+    Output,
+    Pipeline,
+    PipelineError,
+    Stage,
+)
 from expd.pipeline.observation import Inputs, Observer
 from expd.pipeline.results import ResultFiles, collect_results
 from expd.pipeline.runcache import RunCache, canonical_json, is_eligible, keeps_entries
@@ -138,18 +148,21 @@ class Project:
 
     # Before
 
-    def link_data_sources(self, stages: Sequence[Stage] | None = None) -> tuple[MissingData, ...]:
+    def link_data_sources(
+        self, stages: Sequence[Stage] | None = None, *, allow_missing: bool = False
+    ) -> tuple[MissingData, ...]:
         """Put tracked data in place: that of every `.dvc` file, and outputs of stages that are not in the plan.
 
-        With `stages`, the plan, MissingObjectError only for what one of them reads; the rest of what is missing is
-        returned. Without, everything is required. What already holds what is recorded is left as it is.
+        With `stages`, the plan, MissingObjectError only for what one of them reads, and not at all with `allow_missing`;
+        the rest of what is missing is returned. Without, everything is required. What already holds what is recorded is left as it is.
         """
         planned = {stage.address for stage in stages or () if not stage.frozen}
         read = {producer for address in planned for producer in self.graph.producers[address]}
         missing: list[MissingData] = []
         for address, node in self.graph.nodes.items():
             if isinstance(node, DataFile):
-                missing.extend(self._data.link(node, is_required=stages is None or address in read))
+                is_required = (stages is None or address in read) and not allow_missing
+                missing.extend(self._data.link(node, is_required=is_required))
             elif address in read and address not in planned:
                 self._link_outputs(node, node.outs)
         return tuple(missing)
@@ -162,6 +175,44 @@ class Project:
             is_wanted = fingerprint is not None and out.cache and not Path(out.location).exists()
             if fingerprint is not None and is_wanted and self._cache.has(fingerprint):
                 self._cache.check_out(fingerprint, Path(out.location))
+
+    def bring_back(self, stage: Stage, *, everything: bool) -> None:
+        """Put recorded outputs in place that are not there and that no restoring brings: what persists, or all of it."""
+        self._link_outputs(stage, [out for out in stage.outs if out.persist or everything])
+
+    def lacking(self, stages: Sequence[Stage]) -> list[str]:
+        """Addresses of `.dvc` files, and of stages outside the plan, whose data a planned stage reads and nobody has."""
+        planned = {stage.address for stage in stages if not stage.frozen}
+        read = {producer for address in planned for producer in self.graph.producers[address]}
+        return [address for address in self.graph.nodes if address in read - planned and self._lacks_data(address)]
+
+    def _lacks_data(self, address: str) -> bool:
+        node = self.graph.nodes[address]
+        if isinstance(node, DataFile):
+            return self._data.is_lacking(node)
+        for out in node.outs:
+            recorded = self._recorded(node).get(out.path) if out.cache else None
+            if recorded is not None and not Path(out.location).exists() and not self._cache.has(recorded):
+                return True
+        return False
+
+    def lacking_only_data(self, stages: Sequence[Stage]) -> list[str]:
+        """Addresses of planned stages that are up to date but for outputs which nobody has."""
+        found = []
+        suspects: set[str] = set()
+        for stage in stages:
+            is_below = any(producer in suspects for producer in self.graph.producers[stage.address])
+            if is_below or not self._is_current_but_for_data(stage):
+                suspects.add(stage.address)
+            elif self._lacks_data(stage.address):
+                found.append(stage.address)
+        return found
+
+    def _is_current_but_for_data(self, stage: Stage) -> bool:
+        try:
+            return isinstance(self.examine(stage, allow_missing=True), Unchanged)
+        except MissingDependencyError:
+            return False
 
     # Deciding
 
@@ -205,13 +256,15 @@ class Project:
         found: dict[str, Fingerprint] = {}
         for address in self.graph.producers[stage.address]:
             node = self.graph.nodes[address]
-            if isinstance(node, DataFile):
-                recorded = node.recorded
-            else:
-                entry = self.lock_entry(node)
-                recorded = {} if entry is None else entry.outs
+            recorded = self._recorded(node)
             found.update({out.location: recorded[out.path] for out in node.outs if out.path in recorded})
         return found
+
+    def _recorded(self, node: Node) -> Mapping[str, Fingerprint]:
+        if isinstance(node, DataFile):
+            return node.recorded
+        entry = self.lock_entry(node)
+        return {} if entry is None else entry.outs
 
     def _examine_frozen(self, stage: Stage, entry: LockEntry | None, reasons: tuple[Reason, ...]) -> Verdict:
         if not reasons:

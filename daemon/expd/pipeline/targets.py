@@ -7,25 +7,20 @@ Promise: pure. A target is a stage or a group of generated stages of the dvc.yam
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from expd.pipeline.contents import Contents
 from expd.pipeline.graph import Graph
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.model import DATA_FILE_SUFFIX, LOCK_FILE, PROJECT_FILE, TOML_FILE, Stage, TargetError
 from expd.pipeline.projectfile import is_pipeline_file
-
-Reach: TypeAlias = Literal["upstream", "single", "downstream", "pipeline", "everything"]
+from expproto.stage_options import Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """How far to go from the targets, and whether a target may be a directory.
+    """How far to go from the targets, and whether a target may be a directory."""
 
-    `upstream` is what DVC does unasked; the others are --single-item, --downstream, --pipeline and --all-pipelines.
-    """
-
-    reach: Reach = "upstream"
+    reach: Reach = Reach.UPSTREAM
     recursive: bool = False
 
 
@@ -33,15 +28,15 @@ def plan(
     contents: Contents, graph: Graph, targets: Sequence[str], scope: Scope, *, root: str, directory: str
 ) -> list[str]:
     """The addresses to go through, in order; those of `.dvc` files are among them."""
-    if scope.reach == "everything":
+    if scope.reach is Reach.EVERYTHING:
         return graph.order()
     finder = _Finder(contents, root, directory, recursive=scope.recursive)
     found = list(dict.fromkeys(address for target in targets or (finder.here(),) for address in finder.find(target)))
-    if scope.reach == "single":
+    if scope.reach is Reach.SINGLE:
         return found
-    if scope.reach == "downstream":
+    if scope.reach is Reach.DOWNSTREAM:
         return graph.downstream(found)
-    return graph.connected(found) if scope.reach == "pipeline" else graph.order(found)
+    return graph.connected(found) if scope.reach is Reach.PIPELINE else graph.order(found)
 
 
 class _Finder:

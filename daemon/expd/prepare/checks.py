@@ -31,6 +31,7 @@ from expd.pipeline.targets import Scope, plan
 from expd.prepare.capture import CapturedSubmodule
 from expd.prepare.declared import ANYWHERE, CapturedTree, read_declared
 from expd.prepare.project import Project
+from expproto.stage_options import DEFAULT_STAGE_OPTIONS, OnFailure, StageOptions
 from expproto.vocabulary import Rev
 
 
@@ -47,12 +48,14 @@ def check_pipeline(
     tree: Rev,
     project: Project,
     targets: Sequence[str],
-    beside: Beside | None = None,
     *,
+    options: StageOptions = DEFAULT_STAGE_OPTIONS,
+    beside: Beside | None = None,
     submodules: Sequence[CapturedSubmodule] = (),
 ) -> None:
     """Read the pipeline as it would run; raises PipelineError for its form, its graph, a target it does not have,
-    and what a planned stage reads and would not find.
+    and what a planned stage reads and would not find. With --pull data may be in the remote alone; with --allow-missing
+    what is missing may belong to a stage that is skipped, with --ignore-errors to one that may fail.
     """
     workspace = project.location.workspace
     captured = CapturedTree(repository, tree, workspace, submodules)
@@ -60,14 +63,16 @@ def check_pipeline(
     _check_captured(captured, directory, root)
     contents = read_declared(captured, project, read_config(workspace / project.root).parsing)
     graph = build_graph(contents.nodes, root)
-    addresses = plan(contents, graph, targets, Scope(), root=root, directory=directory)
-    _Check(captured, project, contents, graph, beside or Beside()).run(addresses)
+    scope = Scope(reach=options.reach, recursive=options.recursive)
+    addresses = plan(contents, graph, targets, scope, root=root, directory=directory)
+    if not options.allow_missing and options.on_failure is not OnFailure.IGNORE:
+        _Check(captured, project, contents, graph, beside or Beside(), may_pull=options.pull).run(addresses)
 
 
 def _check_captured(tree: CapturedTree, directory: str, root: str) -> None:
     locations = [posixpath.join(directory, name) for name in PIPELINE_FILES]
-    if all(tree.read(location) is None for location in locations):
-        here = [place for place in locations if (tree.workspace / relative(place, ANYWHERE)).is_file()]
+    here = [place for place in locations if (tree.workspace / relative(place, ANYWHERE)).is_file()]
+    if here and all(tree.read(location) is None for location in locations):
         raise PipelineError(
             path=relative((here or locations)[0], root),
             expected="a file that Git does not ignore",
@@ -84,6 +89,7 @@ class _Check:
     contents: Contents
     graph: Graph
     beside: Beside
+    may_pull: bool
 
     def run(self, addresses: Sequence[str]) -> None:
         """Check each stage that would run if everything had changed; a frozen one never does."""
@@ -96,7 +102,7 @@ class _Check:
             for read in stage.reads:
                 if not (is_tracked(read.location, made) or read.location in around or self._is_copied(read.location)):
                     self._check_read(stage, read)
-            for data_file, out in self._tracked_data(stage):
+            for data_file, out in () if self.may_pull else self._tracked_data(stage):
                 self._check_data(stage, data_file, out)
 
     def _is_copied(self, location: str) -> bool:
@@ -152,6 +158,6 @@ class _Check:
         raise MissingObjectError(
             path=data_file.path,
             expected=f"its data ({relative(out.location, locate(ANYWHERE, self.project.root))}) for stage {stage.name}",
-            hint=f"it is neither in the cache nor in the workspace; `dvc pull {data_file.path}` brings it",
+            hint=f"it is neither in the cache nor in the workspace; `dvc pull {data_file.path}` brings it, or --pull",
             stages=(stage.address,),
         )

@@ -32,17 +32,19 @@ class Project:
     cache: Path
 
 
-def find_project(cwd: Path, *, command: tuple[str, ...] | None) -> Project:
+def find_project(cwd: Path, *, command: tuple[str, ...] | None, is_pipeline_named: bool = False) -> Project:
     """Find the project of a directory; raises NotARepository, or NothingToRun without pipeline and command.
 
     The pipeline is the dvc.yaml or expd.toml of the directory itself, as DVC has it, or else the nearest one above inside the
-    project: typed in `src/`, the project's experiment is meant.
+    project: typed in `src/`, the project's experiment is meant. Where it `is_pipeline_named`, by a path or as all of
+    them, it is the directory itself.
     """
     location = locate(cwd)
     here = cwd.resolve()
     above = [here, *(parent for parent in here.parents if parent.is_relative_to(location.workspace))]
     root = next((place for place in above if (place / ".dvc").is_dir()), location.workspace)
-    directory = here if command is not None else _pipeline_directory(above, root)
+    is_here = command is not None or is_pipeline_named
+    directory = here if is_here else _pipeline_directory(above, root)
     return Project(
         location=location,
         root=root.relative_to(location.workspace).as_posix(),

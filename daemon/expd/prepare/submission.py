@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.pipeline.model import COMMAND_STAGE, DEFAULT_PARAMS_FILE
+from expd.pipeline.remotes import find_dvc
 from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, point_tree, stash_points
 from expd.prepare.checks import Beside, check_pipeline
 from expd.prepare.copied import check_copied, store_copied
@@ -110,6 +111,8 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     identity = repository.identity(circumstances.at)
     directory = cwd.relative_to(workspace).as_posix()
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in request.environment}
+    if request.stage_options.pull:
+        find_dvc(environment.get("PATH", ""))
     composed = _composed(request, repository, capture, project, points=points, environment=environment)
     trees = [
         (name, point_tree(repository, capture, point, directory, environment, composed=params))
@@ -120,7 +123,15 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     if request.command is None or staged is not None:
         checked = trees if staged is None else staged
         beside = Beside(copied=copied, secrets=secrets)
-        check_pipeline(repository, checked[0][1], project, targets, beside, submodules=capture.submodules)
+        check_pipeline(
+            repository,
+            checked[0][1],
+            project,
+            targets,
+            options=request.stage_options,
+            beside=beside,
+            submodules=capture.submodules,
+        )
     as_stage = staged is not None and makes_something(request.declared)
     trees = staged if staged is not None and as_stage else trees
     copies = None

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from expd.queueing.database import Cursor, Row
 from expd.queueing.entry import Attempt, Entry, Run, Submission, Unnoted, outcome_from_json
+from expproto.fields import from_map
+from expproto.stage_options import StageOptions
 from expproto.vocabulary import EntryId, EntryState, Mode, Rev, RunId
 
 _UNNOTED_MAX = 1000
@@ -14,9 +16,8 @@ SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.attempt AS entry_attempt,
        entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
-       submissions.targets, submissions.force, submissions.umask, submissions.submitted_at, submissions.copies,
-       submissions.as_stage,
-       entries.mode, submissions.captured_tree,
+       submissions.targets, submissions.force, submissions.stage_options, submissions.umask, submissions.submitted_at,
+       submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
 FROM entries
@@ -96,6 +97,7 @@ def _submission_from_row(row: Row) -> Submission:
         command=None if row["command"] is None else tuple(json.loads(row["command"])),
         targets=tuple(json.loads(row["targets"])),
         force=bool(row["force"]),
+        stage_options=from_map(StageOptions, json.loads(row["stage_options"])),
         umask=row["umask"],
         environment=b"",
         submitted_at=row["submitted_at"],

@@ -10,6 +10,7 @@ from expd.queueing.entry import Entry, NewEntry, Submission, context_to_json, ou
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
 from expd.queueing.schedule import PoolState
 from expproto.context import Context
+from expproto.fields import to_map
 from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, Outcome, RunId, Succeeded
 
 ACTIVE = ("preparing", "running", "collecting")
@@ -109,6 +110,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "command": None if submission.command is None else json.dumps(submission.command),
         "targets": json.dumps(submission.targets),
         "force": int(submission.force),
+        "stage_options": json.dumps(to_map(submission.stage_options)),
         "umask": submission.umask,
         "name": submission.name,
         "submitted_at": submission.submitted_at,

@@ -12,13 +12,14 @@ from expd.pipeline.commands import shell_commands
 from expd.pipeline.config import cache_directory, read_config
 from expd.pipeline.model import PipelineError, Stage
 from expd.pipeline.project import Project, StageRecord, open_project
-from expd.pipeline.targets import Reach, Scope
+from expd.pipeline.targets import Scope
+from expproto.stage_options import Reach
 
 _REACH: Mapping[str, Reach] = {
-    "-s": "single",
-    "-p": "pipeline",
-    "-P": "everything",
-    "--downstream": "downstream",
+    "-s": Reach.SINGLE,
+    "-p": Reach.PIPELINE,
+    "-P": Reach.EVERYTHING,
+    "--downstream": Reach.DOWNSTREAM,
 }
 _WORDS = {Unchanged: "unchanged", Restorable: "restored", Frozen: "frozen", Changed: "ran"}
 
@@ -49,7 +50,7 @@ def reproduce(root: Path, arguments: Sequence[str] = (), directory: Path | None 
     try:
         project = a_project(root, directory)
         targets = [argument for argument in arguments if not argument.startswith("-")]
-        reach: Reach = next((_REACH[argument] for argument in arguments if argument in _REACH), "upstream")
+        reach = next((_REACH[argument] for argument in arguments if argument in _REACH), Reach.UPSTREAM)
         stages = project.order(targets, Scope(reach=reach, recursive="-R" in arguments))
         project.link_data_sources(stages)
         for stage in stages:

@@ -24,6 +24,7 @@ from expd.pipeline.model import (
     TargetError,
 )
 from expd.pipeline.targets import Scope
+from expproto.stage_options import Reach
 
 COPY = "stages:\n  copy:\n    cmd: cp {0} out\n    deps: [{0}]\n    outs: [out]\n"
 
@@ -276,10 +277,10 @@ TARGETS: dict[str, tuple[tuple[str, ...], Scope, list[str]]] = {
     "stage of a file": (("../other/dvc.yaml:lone",), Scope(), ["other/dvc.yaml:lone"]),
     "data": (("raw.dvc",), Scope(), []),
     "directory": (("../other",), Scope(recursive=True), ["other/dvc.yaml:o", "other/dvc.yaml:lone"]),
-    "single": (("t",), Scope(reach="single"), ["t"]),
-    "downstream": (("g@1",), Scope(reach="downstream"), ["g@1", "t"]),
-    "pipeline": (("g@1",), Scope(reach="pipeline"), ["other/dvc.yaml:o", "g@1", "t"]),
-    "everything": ((), Scope(reach="everything"), ["other/dvc.yaml:o", "other/dvc.yaml:lone", "g@1", "g@2", "t"]),
+    "single": (("t",), Scope(reach=Reach.SINGLE), ["t"]),
+    "downstream": (("g@1",), Scope(reach=Reach.DOWNSTREAM), ["g@1", "t"]),
+    "pipeline": (("g@1",), Scope(reach=Reach.PIPELINE), ["other/dvc.yaml:o", "g@1", "t"]),
+    "everything": ((), Scope(reach=Reach.EVERYTHING), ["other/dvc.yaml:o", "other/dvc.yaml:lone", "g@1", "g@2", "t"]),
 }
 
 
@@ -315,7 +316,7 @@ def test_a_target_that_names_nothing_is_an_error(nested: Path, target: str) -> N
 def test_a_stage_has_the_address_that_dvc_gives_it_here(nested: Path) -> None:
     """DVC_STAGE names a stage from where the submitter stands."""
     project = a_project(nested, nested / "sub")
-    addresses = {project.address(stage) for stage in project.order(scope=Scope(reach="everything"))}
+    addresses = {project.address(stage) for stage in project.order(scope=Scope(reach=Reach.EVERYTHING))}
     assert addresses == {"t", "g@1", "g@2", "../other/dvc.yaml:o", "../other/dvc.yaml:lone"}
 
 

@@ -24,6 +24,7 @@ from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
 from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
 from expproto.requests import Submit
+from expproto.stage_options import contradiction, names_pipelines
 from expproto.vocabulary import Mode
 
 _journal = logging.getLogger("expd.serve")
@@ -83,6 +84,13 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="what runs at once can't be held")
     if request.sample is not None and request.sample < 1:
         raise Refused(USAGE, what="a sample has at least one point")
+    _check_stage_options(request)
+
+
+def _check_stage_options(request: Submit) -> None:
+    alone = request.command if request.declared is None else None  # what is declared makes it a stage
+    if problem := contradiction(request.stage_options, request.targets, alone):
+        raise Refused(USAGE, what=problem)
 
 
 async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tuple[LeftOut, ...]]:
@@ -102,8 +110,10 @@ async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tup
 
 
 async def _find_project(request: Submit, services: Services) -> Project:
+    is_named = names_pipelines(request.stage_options, request.targets)
     return await trio.to_thread.run_sync(
-        lambda: find_project(Path(request.cwd), command=request.command), limiter=services.git
+        lambda: find_project(Path(request.cwd), command=request.command, is_pipeline_named=is_named),
+        limiter=services.git,
     )
 
 
@@ -160,6 +170,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared) -> Submis
         on_hold=request.on_hold,
         copies=prepared.copies,
         as_stage=prepared.as_stage,
+        stage_options=request.stage_options,
     )
 
 

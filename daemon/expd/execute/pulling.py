@@ -1,0 +1,77 @@
+"""Data that only a remote has, brought by the `dvc` of the submitter's environment (--pull).
+
+DVC alone knows its remotes and their credentials. It runs in the worktree, whose cache is the user's, and fetches into
+that; putting things in place stays our own business. What can't be brought is missing, and dealt with as such.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import trio
+
+from expd.execute.commands import run_command
+from expd.execute.runlog import RunLog
+from expd.pipeline.changes import Restorable, Unchanged, Verdict
+from expd.pipeline.model import MissingDependencyError, Stage
+from expd.pipeline.project import Project
+from expd.pipeline.remotes import fetch_arguments, find_dvc
+
+
+class Puller:
+    """Pulls for one run."""
+
+    def __init__(self, project: Project, environment: Mapping[str, str], log: RunLog) -> None:
+        self._project = project
+        self._log = log
+        self._environment = {
+            **environment,
+            "DVC_NO_ANALYTICS": "1",  # it would leave a process behind
+            "PWD": project.root,
+        }
+        self._dvc = find_dvc(environment.get("PATH", ""))
+
+    async def pull_ahead(self, order: Sequence[Stage], *, allow_missing: bool, is_forced: bool) -> None:
+        """Bring in one go what can be known to be needed before anything has run."""
+        if allow_missing:
+            return
+        targets = await trio.to_thread.run_sync(self._project.lacking, order)
+        if not is_forced:
+            targets += await trio.to_thread.run_sync(self._project.lacking_only_data, order)
+        await self._fetch(targets)
+
+    async def examine(self, stage: Stage, examine: Callable[[], Verdict]) -> Verdict:
+        """Examine a stage; if all it lacks is data, or it can't run for want of data, bring that and look again."""
+        verdict = await trio.to_thread.run_sync(_verdict_or_lack, examine)
+        if isinstance(verdict, MissingDependencyError):
+            await self._pull_inputs(stage, verdict)
+            verdict = await trio.to_thread.run_sync(examine)
+        if isinstance(verdict, Unchanged | Restorable):
+            return verdict
+        targets = await trio.to_thread.run_sync(self._project.lacking_only_data, [stage])
+        if not targets:
+            return verdict
+        await self._fetch(targets)
+        return await trio.to_thread.run_sync(examine)
+
+    async def _pull_inputs(self, stage: Stage, missing: MissingDependencyError) -> None:
+        lacking = await trio.to_thread.run_sync(self._project.lacking, [stage])
+        if not lacking:
+            raise missing
+        await self._fetch(lacking)
+        await trio.to_thread.run_sync(lambda: self._project.link_data_sources([stage], allow_missing=True))
+
+    async def _fetch(self, targets: Sequence[str]) -> None:
+        if not targets:
+            return
+        self._log.note(f"Pulling {', '.join(targets)}")
+        argv = [self._dvc, *fetch_arguments(targets)]
+        code = await run_command(argv, Path(self._project.root), self._environment, self._log.descriptor)
+        if code != 0:
+            self._log.note(f"expd: `dvc fetch` ended with {code}; going on with what is there")
+
+
+def _verdict_or_lack(examine: Callable[[], Verdict]) -> Verdict | MissingDependencyError:
+    try:
+        return examine()
+    except MissingDependencyError as error:
+        return error
