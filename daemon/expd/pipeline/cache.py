@@ -7,12 +7,12 @@ again before it is trusted, as DVC does, and removed if it is not what its name 
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from expd.pipeline.durability import sync_file_system, sync_paths
 from expd.pipeline.hashing import (
-    Checkpoint,
     Content,
     Manifest,
     hash_file,
@@ -22,6 +22,7 @@ from expd.pipeline.hashing import (
 )
 from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, clone, place, remove, temporary_beside
 from expd.pipeline.model import ChangedWhileReadError, Fingerprint, MissingObjectError, PipelineError
+from expd.pipeline.sidebyside import LARGE_BYTES, Checkpoint, side_by_side
 
 OBJECT_MODE = 0o444
 _SYNCED_SINGLY = 16  # beyond that one sync of the file system is quicker than 2 ms a file
@@ -147,24 +148,29 @@ class Cache:
 
     def _store_batch(self, files: Sequence[tuple[Fingerprint, Path]]) -> None:
         made: list[tuple[Path, Path]] = []
+        large: list[Callable[[Checkpoint], None]] = []
         try:
             for fingerprint, source in files:
                 target = self._target(fingerprint)
                 made.append((temporary_beside(target), target))
-                self._take(source, made[-1][0], fingerprint)
-                self.checkpoint()
+                if (fingerprint.size or 0) >= LARGE_BYTES:
+                    large.append(partial(self._take, source, made[-1][0], fingerprint))
+                else:
+                    self._take(source, made[-1][0], fingerprint, self.checkpoint)
+                    self.checkpoint()
+            side_by_side(large, self.checkpoint)
             self._publish(made)
         finally:
             for temporary, _ in made:
                 temporary.unlink(missing_ok=True)
 
-    def _take(self, source: Path, temporary: Path, fingerprint: Fingerprint) -> None:
+    def _take(self, source: Path, temporary: Path, fingerprint: Fingerprint, checkpoint: Checkpoint) -> None:
         """Make the temporary file hold what was hashed. With hard links it is the output itself: nothing is copied."""
         _check_unchanged(source, fingerprint)
         adopts = self.types[0] == "hardlink" and not source.is_symlink() and fingerprint.size != 0
         if adopts and _link(source, temporary):
             return
-        clone(source, temporary, self.checkpoint)
+        clone(source, temporary, checkpoint)
         _check_unchanged(source, fingerprint)
 
     def _publish(self, made: Sequence[tuple[Path, Path]]) -> None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from expd.pipeline.cache import Cache
-from expd.pipeline.hashing import Checkpoint, Hasher, no_checkpoint
+from expd.pipeline.hashing import Hasher, no_checkpoint
 from expd.pipeline.links import DEFAULT_LINK_TYPES
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import Fingerprint, PipelineError
+from expd.pipeline.sidebyside import Checkpoint
 
 COPIED_FILES_MAX = 100_000
 """Files of one submission: a virtual environment has ten thousand, and each is copied for each run."""

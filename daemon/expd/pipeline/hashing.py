@@ -10,20 +10,19 @@ import json
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from expd.pipeline.dvcignore import IGNORE_FILE, DvcIgnore
 from expd.pipeline.memo import HashMemo, key_of
 from expd.pipeline.model import Fingerprint, PipelineError
+from expd.pipeline.sidebyside import LARGE_BYTES, Checkpoint, side_by_side
 
 CHUNK_BYTES = 1 << 20  # what DVC reads at a time; more does not make md5 faster
 _TEXT_PROBE_BYTES = 512  # DVC 2 decided by the first 512 bytes of a chunk whether it is text
 _TEXT_CHARACTERS = bytes(range(32, 127)) + b"\n\r\t\f\b"
-
-Checkpoint: TypeAlias = Callable[[], None]
 
 
 def no_checkpoint() -> None:
@@ -91,11 +90,14 @@ class Hasher:
             return Content(manifest.fingerprint(), manifest)
         return Content(self.file(location, status, legacy=legacy))
 
-    def file(self, location: str, status: os.stat_result, *, legacy: bool = False) -> Fingerprint:
+    def file(
+        self, location: str, status: os.stat_result, *, legacy: bool = False, checkpoint: Checkpoint | None = None
+    ) -> Fingerprint:
         """The fingerprint of the regular file at `location`, whose status has just been read."""
+        checkpoint = checkpoint or self.checkpoint
         if not stat.S_ISREG(status.st_mode):
             raise PipelineError(path=location, expected="a regular file or a directory")
-        md5 = hash_legacy_file(location, self.checkpoint) if legacy else self._md5(location, status)
+        md5 = hash_legacy_file(location, checkpoint) if legacy else self._md5(location, status, checkpoint)
         return Fingerprint(
             md5=md5,
             size=status.st_size,
@@ -104,23 +106,32 @@ class Hasher:
             stamp=status.st_ctime_ns,
         )
 
-    def _md5(self, location: str, status: os.stat_result) -> str:
+    def _md5(self, location: str, status: os.stat_result, checkpoint: Checkpoint) -> str:
         key = key_of(location, status)
         known = self._memo.get(key)
         if known is not None:
             return known
         began_ns = self._memo.now_ns()
-        md5 = hash_file(location, self.checkpoint)
+        md5 = hash_file(location, checkpoint)
         self._memo.put(key, md5, began_ns)
         return md5
 
     def manifest(self, location: str, *, legacy: bool = False) -> Manifest:
-        """The manifest of the directory at `location`."""
-        entries = []
+        """The manifest of the directory at `location`; its large files are hashed several at once."""
+        found: dict[str, Fingerprint] = {}
+        large: list[tuple[str, os.stat_result]] = []
         for file in self._files(location):
-            fingerprint = self.file(file, _status(file), legacy=legacy)
-            entries.append(ManifestEntry(file[len(location) + 1 :], fingerprint))
-        return Manifest(tuple(sorted(entries, key=lambda entry: entry.relpath)))
+            status = _status(file)
+            if status.st_size >= LARGE_BYTES:
+                large.append((file, status))
+            else:
+                found[file] = self.file(file, status, legacy=legacy)
+        tasks = [partial(self._task, file, status, legacy) for file, status in large]
+        found.update(zip((file for file, _ in large), side_by_side(tasks, self.checkpoint), strict=True))
+        return Manifest(tuple(ManifestEntry(file[len(location) + 1 :], found[file]) for file in sorted(found)))
+
+    def _task(self, location: str, status: os.stat_result, legacy: bool, checkpoint: Checkpoint) -> Fingerprint:  # noqa: FBT001 - for partial
+        return self.file(location, status, legacy=legacy, checkpoint=checkpoint)
 
     def _files(self, location: str) -> Iterator[str]:
         """Every file below `location` that counts; links to files count, links to directories do not."""

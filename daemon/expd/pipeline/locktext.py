@@ -20,6 +20,8 @@ SCHEMA = "2.0"
 HEADER = f"schema: '{SCHEMA}'\nstages:\n"
 BLOCKS_REMEMBERED = 1 << 14  # of about 500 bytes each: several pipelines of a thousand stages
 _START = re.compile(r"  [^ \-#?&*!|>%@`].*\Z")
+_PLAIN_NAME = re.compile(r"  (?!(?:null|true|false):)([A-Za-z_][A-Za-z0-9_@-]*):\n\Z", re.IGNORECASE)
+"""What needs no YAML parser to be seen for a text."""
 _ANCHOR = re.compile(r"[:-] [&*]id\d", re.MULTILINE)
 
 
@@ -57,6 +59,9 @@ def split_blocks(text: str) -> dict[str, str] | None:
 
 def _name_of(line: str) -> str | None:
     """The key of a block's first line, or None if there is more on it than a key."""
+    plain = _PLAIN_NAME.match(line)
+    if plain is not None:
+        return plain[1]
     try:
         value = parse_yaml(line, "")
     except PipelineError:
@@ -104,6 +109,7 @@ class LockText:
     def __init__(self, text: str) -> None:
         self._text = text
         self._blocks = split_blocks(text or HEADER)
+        self._unstable: set[str] | None = None
 
     @property
     def text(self) -> str:
@@ -122,9 +128,16 @@ class LockText:
         if blocks is None or _ANCHOR.search(block) or not self._others_are_stable(name, blocks):
             self._text = whole_text(self._text, name, entry)
             self._blocks = split_blocks(self._text)
+            self._unstable = None
             return
         blocks[name] = block
+        if self._unstable is not None and not is_stable(block):
+            self._unstable.add(name)
         self._text = HEADER + "".join(blocks.values())
 
     def _others_are_stable(self, name: str, blocks: dict[str, str]) -> bool:
-        return all(is_stable(block) for other, block in blocks.items() if other != name)
+        """Asked of each block once: for every stage that is set, it would be asked a thousand times."""
+        if self._unstable is None:
+            self._unstable = {other for other, block in blocks.items() if not is_stable(block)}
+        self._unstable.discard(name)
+        return not self._unstable

@@ -19,7 +19,7 @@ from expd.pipeline.datalinks import DataLinks, MissingData
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.gitignore import GitIgnore, find_git_root
 from expd.pipeline.graph import Node, build_graph, is_tracked
-from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
+from expd.pipeline.hashing import Content, Hasher, no_checkpoint
 from expd.pipeline.links import LinkType, remove
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
@@ -39,6 +39,7 @@ from expd.pipeline.model import (
 from expd.pipeline.observation import Inputs, Observer
 from expd.pipeline.results import ResultFiles, collect_results
 from expd.pipeline.runcache import RunCache, canonical_json, is_eligible, keeps_entries
+from expd.pipeline.sidebyside import Checkpoint
 from expd.pipeline.targets import Scope, plan
 
 # What Git tracks must look like any file, whatever kind of link the cache uses.

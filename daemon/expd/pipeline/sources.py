@@ -15,11 +15,12 @@ from expd.pipeline.config import ParsingSettings
 from expd.pipeline.contents import read_contents
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.gitignore import GitIgnore, find_git_root
-from expd.pipeline.hashing import Checkpoint, Content, Hasher, no_checkpoint
+from expd.pipeline.hashing import Content, Hasher, no_checkpoint
 from expd.pipeline.links import DEFAULT_LINK_TYPES
 from expd.pipeline.locktext import dumped
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import DataFile, Fingerprint, Output, PipelineError
+from expd.pipeline.sidebyside import Checkpoint
 from expd.pipeline.textfiles import read_text
 
 
