@@ -20,7 +20,7 @@ def table(rows: Sequence[Measured]) -> str:
     lines = [_HEADING, *(_line(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADING))]
     aligned = ("  ".join(_aligned(line, widths)).rstrip() for line in lines)
-    titles = (f"{row.row.name}: {row.row.title}" for row in rows)
+    titles = (f"{row.row.name}: {row.row.title}" + (f"; {row.remark}" if row.remark else "") for row in rows)
     return "\n".join([*aligned, "", *titles])
 
 
@@ -71,7 +71,13 @@ def _line(row: Measured) -> tuple[str, ...]:
 def _row(row: Measured) -> dict[str, object]:
     sides = {"ours": row.ours, "peer": row.peer, "floor": row.floor}
     seconds = {name: [round(value, 6) for value in values] for name, values in sides.items()}
-    return {"name": row.row.name, "title": row.row.title, "ratio": round(row.ratio, 3), "seconds": seconds}
+    return {
+        "name": row.row.name,
+        "title": row.row.title,
+        "ratio": round(row.ratio, 3),
+        "seconds": seconds,
+        "remark": row.remark,
+    }
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:

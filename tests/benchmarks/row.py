@@ -21,6 +21,8 @@ class Row:
     peer: Side
     floor: Side | None = None
     """What nothing of the kind can be faster than, such as the start of the interpreter."""
+    remark: Callable[[Arena], str] | None = None
+    """What else is to be said of our side when all rounds are done, such as its memory."""
     warm_up_rounds: int = 1
     """Rounds that are done and checked like any other, and not counted: caches fill, bytecode is written."""
 
@@ -33,6 +35,7 @@ class Measured:
     ours: Sequence[float]
     peer: Sequence[float]
     floor: Sequence[float]
+    remark: str = ""
 
     @property
     def ratio(self) -> float:
@@ -53,4 +56,6 @@ def measure(row: Row, arena: Arena) -> Measured:
         peer.append(seen[1])
         if seen[2] is not None:
             floor.append(seen[2])
-    return Measured(row=row, ours=ours, peer=peer, floor=floor)
+    return Measured(
+        row=row, ours=ours, peer=peer, floor=floor, remark=row.remark(arena) if row.remark is not None else ""
+    )
