@@ -275,6 +275,11 @@ SENTENCES: Mapping[str, Sentence] = {
         lambda data: f"-S {data['override']}: {data['what']}; nothing was queued",
         _hint_or("the form is -S [FILE:]KEY=VALUE, as `dvc exp run` has it"),
     ),
+    errors.BAD_SOURCE: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"{data['source']} can't be run: {data['what']}; nothing was queued",
+        _hint_or("name a stash commit, an experiment or a commit of this repository"),
+    ),
     errors.BAD_NAME: (
         EXIT_USAGE,
         lambda data: f"{data['name']} can't be an experiment's name: {data['what']}; nothing was queued",

@@ -65,6 +65,7 @@ class Arguments:
     seed: int | None
     set_param: list[str]
     single_item: bool
+    source: str | None
     targets: list[str]
     temp: bool
     timeout: float | None
@@ -82,9 +83,10 @@ class Option:
         metavar: str | None = None,
         read: Callable[[str], object] | None = None,
         is_list: bool = False,
+        name: str | None = None,
     ) -> None:
         self.flags = flags
-        self.name = flags[-1].removeprefix("--").replace("-", "_")
+        self.name = name or flags[-1].removeprefix("--").replace("-", "_")
         self.help = help
         self.metavar = metavar
         self.read = read
@@ -257,6 +259,10 @@ VERBS: Mapping[str, Verb] = {
         Option("--points", metavar="FILE", help="one run a row: CSV with [FILE:]KEY as heading, or JSON lines"),
         Option("--sample", metavar="N", read=count, help="only so many points of the sweep, chosen by --seed"),
         Option("--seed", metavar="N", read=count, help="which sample; the same seed gives the same one (default 0)"),
+        Option(
+            "--from", name="source", metavar="REV",
+            help="run this commit instead of the workspace: a stash commit, an experiment's or entry's name or id, or any other",
+        ),
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),

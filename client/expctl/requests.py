@@ -52,6 +52,7 @@ def submit(
     no_hydra: bool = False,
     declared: Mapping[str, Sequence[str]] | None = None,
     mode: str = "queue",
+    source: str | None = None,
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -79,6 +80,7 @@ def submit(
         else {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}},
         "mode": mode,
         "stage_options": dict(stages),
+        "source": source,
     }
 
 

@@ -43,6 +43,7 @@ def submission(arguments: Arguments, mode: str) -> "Message":
         declared=_declared(arguments),
         mode=mode,
         stages=stage_options(arguments),
+        source=arguments.source if is_queued else None,
     )
 
 

@@ -63,6 +63,7 @@ SUBMIT = requests.submit(
     no_hydra=True,
     declared={**dict.fromkeys(requests.DECLARED, ()), "outs": ["o"], "deps": ["d", "e"]},
     mode="temp",
+    source="r",
 )
 
 
@@ -95,6 +96,7 @@ SUBMIT = requests.submit(
                 no_hydra=True,
                 declared=Declared(outs=("o",), deps=("d", "e")),
                 mode=Mode.TEMP,
+                source="r",
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),

@@ -27,6 +27,7 @@ from expd.prepare.overrides.sweeps import Point
 from expd.prepare.paths import UnusablePath, below_workspace
 from expd.prepare.points import points_of
 from expd.prepare.project import Project
+from expd.prepare.source import capture_commit
 from expproto.requests import Declared, Submit
 from expproto.vocabulary import Mode, Rev
 
@@ -84,6 +85,8 @@ class Circumstances:
     points_max: int
     new_files: NewFileLimits
     living_names: Collection[str]
+    source: Rev | None = None
+    """The commit to run instead of the workspace."""
 
 
 def prepare(request: Submit, project: Project, circumstances: Circumstances) -> Prepared:
@@ -97,15 +100,10 @@ def prepare(request: Submit, project: Project, circumstances: Circumstances) -> 
 
 def _prepare_once(request: Submit, circumstances: Circumstances, project: Project, points: list[Point]) -> Prepared:
     repository = Repository(project.location.git_directory)
-    baseline = baseline_of(repository)
-    names = _choose_names(request, circumstances, repository, baseline, points)
     cwd, workspace = Path(request.cwd).resolve(), project.location.workspace
     copied = check_copied(request.copy_paths, cwd, workspace)
     wishes = Wishes(cwd, request.include, copied, _made(request, cwd, workspace))
-    capture = capture_files(repository, project, wishes, circumstances.new_files)
-    if capture.baseline_rev != baseline:  # HEAD has moved since
-        names = _choose_names(request, circumstances, repository, capture.baseline_rev, points)
-    capture = replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
+    names, capture = _take(request, circumstances, repository, project, points=points, wishes=wishes)
     left_out = left_out_of(capture, wishes.beside)
     secrets = [file.path for file in left_out if file.reason == "secret"]
     identity = repository.identity(circumstances.at)
@@ -154,6 +152,27 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         targets=targets if as_stage else request.targets,
         as_stage=as_stage,
     )
+
+
+def _take(
+    request: Submit,
+    circumstances: Circumstances,
+    repository: Repository,
+    project: Project,
+    *,
+    points: list[Point],
+    wishes: "Wishes",
+) -> tuple[list[str], Capture]:
+    """Choose names, and capture the workspace with its data, or take the commit that stands for it."""
+    if circumstances.source is not None:
+        capture = capture_commit(repository, circumstances.source)
+        return _choose_names(request, circumstances, repository, capture.baseline_rev, points), capture
+    baseline = baseline_of(repository)
+    names = _choose_names(request, circumstances, repository, baseline, points)
+    capture = capture_files(repository, project, wishes, circumstances.new_files)
+    if capture.baseline_rev != baseline:  # HEAD has moved since
+        names = _choose_names(request, circumstances, repository, capture.baseline_rev, points)
+    return names, replace(capture, files_tree=capture_data(repository, capture.files_tree, project))
 
 
 def _captured_files(repository: Repository, capture: Capture) -> Collection[str]:

@@ -12,6 +12,7 @@ from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.paths import UnusablePath
 from expd.prepare.project import NothingToRun
 from expd.prepare.restore import CannotRestore, NewerEdits
+from expd.prepare.source import UnusableSource
 from expd.prepare.submission import ExperimentExists, SweepOutsideQueue
 from expd.queueing.database import StoreFailed
 from expd.queueing.transitions import NameTaken, WorkspaceBusy, WrongState
@@ -43,6 +44,9 @@ def _of_the_request(error: Exception) -> Refusal | None:
             return Refusal(code=errors.BAD_OVERRIDE, data=data)
         case UnusableName():
             return Refusal(code=errors.BAD_NAME, data={"name": error.name, "what": error.problem, "hint": error.hint})
+        case UnusableSource():
+            data = {"source": error.source, "what": error.what, "hint": error.hint}
+            return Refusal(code=errors.BAD_SOURCE, data=data)
         case UnusablePath():
             data = {"what": f"{error.path}: {error.problem}", "hint": error.hint}
             return Refusal(code=errors.USAGE, data=data)

@@ -3,21 +3,25 @@
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from expd.dispatch.orders import pack_environment
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.locate import locate
 from expd.gitio.repository import Repository
 from expd.prepare.capture import let_go
 from expd.prepare.environment import allowed
 from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
+from expd.prepare.source import UnusableSource, find_project_in
 from expd.prepare.submission import Circumstances, Prepared, prepare
 from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.queueing.transitions import NameTaken
 from expd.serve.entries import send_entries
+from expd.serve.experiments import find_experiment
 from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
@@ -25,7 +29,7 @@ from expproto.errors import STOPPING, USAGE
 from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
 from expproto.requests import Submit
 from expproto.stage_options import contradiction, names_pipelines
-from expproto.vocabulary import Mode
+from expproto.vocabulary import Mode, Rev
 
 _journal = logging.getLogger("expd.serve")
 
@@ -37,6 +41,7 @@ _REQUEST_ID_CHARS = range(8, 65)
 async def handle(request: Submit, services: Services, answer: Answer) -> Submitted | Previewed:
     """Queue a submission; the same request id again gives the entries of the first time."""
     _check(request)
+    _check_source(request)
     request = replace(request, environment=allowed(request.environment, services.settings.env_deny))
     if request.preview:
         return await _preview(request, services, answer)
@@ -57,8 +62,9 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
 
 async def _preview(request: Submit, services: Services, answer: Answer) -> Previewed:
     """Say what would be queued, after everything that could refuse it has been asked."""
-    project = await _find_project(request, services)
-    prepared = await _prepare(request, project, services)
+    source = await _find_source(request, services)
+    project = await _find_project(request, source, services)
+    prepared = await _prepare(request, project, source, services)
     points = [PointRecord(name=point.name, params=point.params) for point in prepared.points]
     for start in range(0, len(points), PAGE_ENTRIES):
         await answer(PointPage(points=tuple(points[start : start + PAGE_ENTRIES])))
@@ -93,10 +99,20 @@ def _check_stage_options(request: Submit) -> None:
         raise Refused(USAGE, what=problem)
 
 
+def _check_source(request: Submit) -> None:
+    if request.source is None:
+        return
+    if request.include or request.copy_paths:
+        raise Refused(USAGE, what="--from reads nothing of the workspace, so that there is nothing to include or copy")
+    if request.mode is Mode.WORKSPACE:
+        raise Refused(USAGE, what="a commit is not run in the workspace", hint="expctl submit --from REV")
+
+
 async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tuple[LeftOut, ...]]:
-    project = await _find_project(request, services)
+    source = await _find_source(request, services)
+    project = await _find_project(request, source, services)
     for attempt in range(_NAMINGS_MAX):
-        prepared = await _prepare(request, project, services)
+        prepared = await _prepare(request, project, source, services)
         try:
             accepted = await services.store.accept(_submission(request, project, prepared), _entries(prepared))
         except NameTaken as error:
@@ -109,12 +125,25 @@ async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tup
     raise AssertionError("the last naming either succeeds or raises")
 
 
-async def _find_project(request: Submit, services: Services) -> Project:
-    is_named = names_pipelines(request.stage_options, request.targets)
-    return await trio.to_thread.run_sync(
-        lambda: find_project(Path(request.cwd), command=request.command, is_pipeline_named=is_named),
-        limiter=services.git,
-    )
+async def _find_source(request: Submit, services: Services) -> Rev | None:
+    """Find the commit that is to be run instead of the workspace: an entry's result, or else its stash commit."""
+    if request.source is None:
+        return None
+    named = await find_experiment(services, request.source, request.cwd)
+    location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
+    if named.entry is not None and named.entry.submission.git_directory != str(location.common_directory):
+        what = f"it is entry {named.entry.id} of {named.entry.submission.workspace}, another repository than this"
+        raise UnusableSource(request.source, what, "push its rev here with git, or `expctl export` it")
+    return named.rev or (None if named.entry is None else named.entry.stash_rev)
+
+
+async def _find_project(request: Submit, source: Rev | None, services: Services) -> Project:
+    cwd, is_named = Path(request.cwd), names_pipelines(request.stage_options, request.targets)
+    if source is not None:
+        find = partial(find_project_in, cwd, source, command=request.command, is_pipeline_named=is_named)
+    else:
+        find = partial(find_project, cwd, command=request.command, is_pipeline_named=is_named)
+    return await trio.to_thread.run_sync(find, limiter=services.git)
 
 
 async def _let_go(request: Submit, project: Project, services: Services) -> None:
@@ -128,13 +157,14 @@ async def _let_go(request: Submit, project: Project, services: Services) -> None
         _journal.warning("the ref of refused submission %s stays: %s", request.request_id, error)
 
 
-async def _prepare(request: Submit, project: Project, services: Services) -> Prepared:
+async def _prepare(request: Submit, project: Project, source: Rev | None, services: Services) -> Prepared:
     circumstances = Circumstances(
         at=time.time(),
         rng=services.rng,
         points_max=services.settings.sweep_points_max,
         new_files=new_file_limits(services.settings),
         living_names=await services.store.living_names(str(project.location.common_directory)),
+        source=source,
     )
     return await trio.to_thread.run_sync(prepare, request, project, circumstances, limiter=services.git)
 
