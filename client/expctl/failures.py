@@ -144,6 +144,21 @@ def _hint_or(text: str) -> Callable[[Data], str]:
     return lambda data: data["hint"] or text
 
 
+def _not_a_repository(data: Data) -> str:
+    """Say whether there is none, or what is wrong with the one there."""
+    if data["what"].startswith("no Git repository") or not data["what"]:
+        return f"there is no Git repository at or above {data['cwd']}"
+    return f"the Git repository at {data['cwd']} can't be used: {data['what']}"
+
+
+def _not_a_repository_hint(data: Data) -> str:
+    if "is not owned by" in data["what"]:
+        return f"if you trust it: git config --global --add safe.directory {data['cwd']}"
+    if "sha256" in data["what"] or "refstorage" in data["what"]:
+        return "objects are SHA-1 and refs are files here: `git clone` it into a repository of that kind"
+    return "go to the project's directory, or make it a repository: git init && git add . && git commit"
+
+
 def _usage(data: Data) -> str:
     return data["usage"] or data["hint"] or "`expctl --help` shows how"
 
@@ -252,8 +267,8 @@ SENTENCES: Mapping[str, Sentence] = {
     errors.USAGE: (EXIT_USAGE, lambda data: data["what"] or "the arguments make no sense together", _usage),
     errors.NOT_A_REPOSITORY: (
         EXIT_CANNOT_CAPTURE,
-        lambda data: f"there is no Git repository at or above {data['cwd']}",
-        _fixed("go to the project's directory, or make it a repository: git init && git add . && git commit"),
+        _not_a_repository,
+        _not_a_repository_hint,
     ),
     errors.NO_COMMIT: (
         EXIT_CANNOT_CAPTURE,

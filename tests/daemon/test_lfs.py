@@ -4,9 +4,12 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import pygit2
 import pytest
+from pygit2.enums import ConfigLevel
 
 from expd.gitio.errors import CannotCapture
 from expd.gitio.lfs import LfsStore, Pointer, parse_pointer
@@ -117,9 +120,20 @@ def test_only_pointers_are_pointers(data: bytes, pointer: Pointer | None) -> Non
     assert parse_pointer(data) == pointer
 
 
-def test_another_filters_clean_command_is_run_by_git(path: Path) -> None:
-    """A filter with a clean command alone (nbstripout is one) makes of a file what `git add` would."""
-    git(path, "config", "filter.upper.clean", "tr a-z A-Z")
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Give a home directory whose Git configuration is the user's."""
+    paths = pygit2.settings.search_path
+    before = paths[ConfigLevel.GLOBAL]
+    (tmp_path / "home").mkdir()
+    paths[ConfigLevel.GLOBAL] = str(tmp_path / "home")
+    yield tmp_path / "home"
+    paths[ConfigLevel.GLOBAL] = before
+
+
+def test_a_users_clean_command_is_run_by_git(path: Path, home: Path) -> None:
+    """A filter of the user's own configuration with a clean command alone makes of a file what `git add` would."""
+    (home / ".gitconfig").write_text('[filter "upper"]\n\tclean = tr a-z A-Z\n')
     write_files(path, {".gitattributes": ATTRIBUTES + "*.up filter=upper\n", "a.up": "shout\n", "b.up": "loud\n"})
 
     capture = _capture(path)
@@ -127,14 +141,15 @@ def test_another_filters_clean_command_is_run_by_git(path: Path) -> None:
     assert (_content(path, capture, "a.up"), _content(path, capture, "b.up")) == ("SHOUT\n", "LOUD\n")
 
 
-@pytest.mark.parametrize("key", ["smudge", "process"])
-def test_a_filter_that_worktrees_would_need_is_refused_by_name(path: Path, key: str) -> None:
-    """A run would find other files than the user had: that is said before it is queued."""
-    git(path, "config", f"filter.crypt.{key}", "crypt --decrypt")
+@pytest.mark.parametrize("key", ["clean", "smudge", "process"])
+def test_a_filter_that_can_not_be_run_is_refused_by_name(path: Path, key: str) -> None:
+    """A command of the repository's own is not run, and a worktree can have no smudge: that is said before it is queued."""
+    git(path, "config", f"filter.crypt.{key}", f"touch {path.parent}/PWNED; cat")
     write_files(path, {".gitattributes": "secret.txt filter=crypt\n", "secret.txt": "x\n"})
 
     with pytest.raises(CannotCapture, match="filter crypt"):
         _capture(path)
+    assert not (path.parent / "PWNED").exists()
 
 
 def test_a_filter_that_is_not_set_up_does_nothing(path: Path) -> None:

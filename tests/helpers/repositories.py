@@ -114,7 +114,9 @@ def everything_of(repository: Path) -> dict[str, tuple[int, int, int, bytes]]:
         for name in names:
             file = Path(directory, name)
             status = file.lstat()
-            content = str(file.readlink()).encode() if stat.S_ISLNK(status.st_mode) else file.read_bytes()
+            content = os.fsencode(file.readlink()) if stat.S_ISLNK(status.st_mode) else b""
+            if stat.S_ISREG(status.st_mode):
+                content = file.read_bytes()
             key = file.relative_to(repository).as_posix()
             picture[key] = (status.st_mode, status.st_mtime_ns, status.st_ino, content)
     return picture

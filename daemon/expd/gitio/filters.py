@@ -7,6 +7,7 @@ import pygit2
 from pygit2.enums import BlobFilter, FilterMode
 
 from expd.gitio.drivers import Drivers
+from expd.gitio.errors import CannotCapture, GitFailed
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, TreeFile, git_errors
 from expproto.vocabulary import Rev
 
@@ -41,7 +42,10 @@ def stored(handle: pygit2.Repository, drivers: Drivers, worktree: Path, path: st
     else:
         return None
     with git_errors(f"{path} can't be stored"):
-        rev = None if mode == LINK else drivers.clean(handle, worktree, path)
+        try:
+            rev = None if mode == LINK else drivers.clean(handle, worktree, path)
+        except CannotCapture as error:
+            raise GitFailed(f"{path} can't be stored: {error.what}") from None
         return TreeFile(rev=rev or Rev(str(handle.create_blob_fromworkdir(path))), mode=int(mode))
 
 

@@ -17,6 +17,15 @@ class Location:
     common_directory: Path
 
     @property
+    def opened_at(self) -> Path:
+        """Give the path that opens the repository with this work tree.
+
+        A Git directory that lies elsewhere (`git init --separate-git-dir`) does not know where its work tree is.
+        """
+        link = self.workspace / ".git"
+        return link if link.exists() else self.git_directory
+
+    @property
     def private_directory(self) -> Path:
         """Give the place for our own files: in no user's way, on the same file system as the objects."""
         return self.common_directory / "expd"
@@ -26,7 +35,7 @@ def locate(cwd: Path) -> Location:
     """Find the repository in whose work tree `cwd` is; raises NotARepository."""
     try:
         found = pygit2.discover_repository(str(cwd))
-        repository = pygit2.Repository(found) if found else None
+        repository = _opened(cwd, found) if found else None
     except (pygit2.GitError, KeyError, OSError, ValueError) as error:
         raise NotARepository(str(cwd), str(error)) from None
     if repository is None:
@@ -41,6 +50,19 @@ def locate(cwd: Path) -> Location:
         git_directory=git_directory,
         common_directory=common_directory_of(git_directory),
     )
+
+
+def _opened(cwd: Path, found: str) -> pygit2.Repository:
+    """Open what was found by the `.git` file that leads there, if one does: it alone may know where the work tree is."""
+    repository = pygit2.Repository(found)
+    for place in (cwd.resolve(), *cwd.resolve().parents):
+        link = place / ".git"
+        if link.is_file():
+            linked = pygit2.Repository(str(link))
+            return linked if linked.path == repository.path else repository
+        if link.is_dir():
+            break
+    return repository
 
 
 def common_directory_of(git_directory: Path) -> Path:

@@ -4,6 +4,8 @@ Listing is never trusted for a decision: libgit2 skips a damaged ref silently. A
 RefLocked; callers try again until their own deadline.
 """
 
+import os
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +16,14 @@ import pygit2
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, git_errors
+from expd.linux.durable import sync_directory
 from expproto.vocabulary import Rev
 
 ENTRIES = "refs/expd/entries/"
 """One ref a submission keeps its stash commits from the garbage collector."""
 RESULTS = "refs/expd/results/"
 """In a submodule's repository: one ref a commit, named by it, keeps what an experiment's gitlink names."""
+_RENAMES_MAX = 10
 _LOCKED_MAX, _LOCKED_SECONDS = 200, 0.05
 """Ten seconds for a lock that Git holds for microseconds; another run that keeps the same commit holds it no longer."""
 
@@ -73,6 +77,40 @@ def change_ref(repository: Repository, change: RefChange) -> None:
     except (pygit2.GitError, OSError, ValueError, KeyError) as error:
         raise RefLocked(change.ref, str(_lock_path(repository, change.ref)), str(error)) from error
     _read_back(repository, change)
+
+
+def put_ref(repository: Repository, ref: str, rev: Rev) -> None:
+    """Set a ref whose name is known to nobody else, and put it on the disk: no lock is taken that a kill could leave.
+
+    Raises GitFailed.
+    """
+    common = common_directory_of(Path(repository.handle.path))
+    temporary = common / "expd" / f"ref-{secrets.token_hex(8)}"
+    with git_errors(f"{ref} can't be written"):
+        try:
+            temporary.parent.mkdir(exist_ok=True)
+            with temporary.open("xb") as file:
+                file.write(f"{rev}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+            _rename_to(temporary, common / ref)
+        finally:
+            temporary.unlink(missing_ok=True)
+    _read_back(repository, RefChange(ref=ref, new=rev))
+
+
+def _rename_to(temporary: Path, place: Path) -> None:
+    """Put a file where a ref belongs; Git removes directories of refs that are empty, also between two steps of ours."""
+    for attempt in range(_RENAMES_MAX):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.rename(place)
+        except FileNotFoundError:
+            if attempt == _RENAMES_MAX - 1:
+                raise
+        else:
+            sync_directory(place.parent)
+            return
 
 
 def keep_commit(repository: Repository, rev: Rev) -> None:

@@ -29,6 +29,9 @@ _PAUSE_SECONDS = 0.001
 _RACY_NS = 20_000_000
 """20 ms: twice the coarsest tick with which Linux stamps files (CONFIG_HZ=100)."""
 
+_SKIP_WORKTREE = 1 << 14
+"""GIT_INDEX_ENTRY_SKIP_WORKTREE of an entry's extended flags."""
+
 _EVERYTHING = (
     DiffOption.INCLUDE_UNTRACKED
     | DiffOption.RECURSE_UNTRACKED_DIRS
@@ -147,7 +150,18 @@ class _Reading:
         with git_errors("the workspace can't be read"):
             deltas = list(self._index.diff_to_workdir(_EVERYTHING).deltas)
         left_out = [delta.new_file.path for delta in deltas if _has_own_history(delta)]
-        return [delta for delta in deltas if not (_has_own_history(delta) or self._is_cleaned(delta))], left_out
+        return [delta for delta in deltas if not self._is_settled(delta)], left_out
+
+    def _is_settled(self, delta: pygit2.DiffDelta) -> bool:
+        """Tell whether there is nothing to take, though libgit2 finds a difference."""
+        if delta.status == DeltaStatus.DELETED:
+            return self._is_skipped(delta.new_file.raw_path)
+        return _has_own_history(delta) or self._is_cleaned(delta)
+
+    def _is_skipped(self, path: bytes) -> bool:
+        """Tell whether a file is not checked out on purpose (`git sparse-checkout`): libgit2 calls it deleted."""
+        entry = C.git_index_get_bypath(self._index._index, path, 0)  # noqa: SLF001 - pygit2 gives no flags
+        return entry != ffi.NULL and bool(entry.flags_extended & _SKIP_WORKTREE)
 
     def _take(self, delta: pygit2.DiffDelta) -> GitFailed | None:
         """Bring one file's present content into the index; a file that has vanished since is a deletion.
@@ -187,7 +201,7 @@ class _Reading:
     def _is_cleaned(self, delta: pygit2.DiffDelta) -> bool:
         """Tell whether a file is what was taken of it: libgit2 compares its bytes with those that its driver made."""
         known = self._cleaned.get(delta.new_file.path)
-        if known is None or not known.is_certain or delta.status == DeltaStatus.DELETED:
+        if known is None or not known.is_certain:
             return False
         try:
             return known.stamp == _file_stamp(self._worktree / delta.new_file.path)

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from expd.gitio.drivers import Drivers
 from expd.gitio.errors import CannotCapture, GitDisturbed, GitFailed, LeavesTree
 from expd.gitio.links import follow_links
-from expd.gitio.refs import ENTRIES, RefChange, change_ref, read_ref
+from expd.gitio.promised import check_promised
+from expd.gitio.refs import ENTRIES, RefChange, change_ref, put_ref, read_ref
 from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, TreeFile
 from expd.gitio.submodules import gitlinks_of_index, is_checked_out, open_checked_out, submodules_of
 from expd.gitio.workspace import (
@@ -131,6 +132,7 @@ class _Taking:
         self._checks.append(lambda: _has_same_head(repository, baseline) and trees.has_same_index())
         if prefix:  # the superproject's files were looked at last, and nothing was left to do
             self._checks.append(trees.has_same_files)
+        check_promised(repository, trees.files_tree)
         pointers = Drivers(repository).check(trees.files_tree, trees.attribute_files, workspace)
         return Capture(
             baseline_rev=baseline,
@@ -265,7 +267,7 @@ def hold(
     if len(stash_revs) > 1 or repository.tree_of(keeper) != capture.workspace_tree:
         message = f"expd: keeps {len(stash_revs)} stash commits and the workspace"
         keeper = repository.write_commit(capture.workspace_tree, stash_revs, message, identity)
-    change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=keeper, force=True))
+    put_ref(repository, f"{ENTRIES}{request_id}", keeper)
     repository.check_present(capture.baseline_rev, [keeper, *stash_revs])
 
 
@@ -292,7 +294,7 @@ def _hold_submodules(capture: Capture, request_id: str) -> None:
     """Keep what was captured of each submodule in its own repository; raises ObjectMissing."""
     for submodule in capture.submodules:
         repository = Repository(submodule.git_directory)
-        change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=submodule.rev, force=True))
+        put_ref(repository, f"{ENTRIES}{request_id}", submodule.rev)
         repository.check_present(submodule.head_rev, [submodule.rev])
 
 

@@ -33,7 +33,7 @@ def explain(request: Explain, project: Project, limits: NewFileLimits) -> list[E
 
 
 def _explain_once(project: Project, wishes: Wishes, limits: NewFileLimits) -> list[ExplainedFile]:
-    repository = Repository(project.location.git_directory)
+    repository = Repository(project.location.opened_at)
     capture = capture_files(repository, project, wishes, limits)
     fates = _taken(repository, capture, project)
     fates += [(path, "copied") for path in wishes.copied]

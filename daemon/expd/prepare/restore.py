@@ -105,7 +105,7 @@ class _Restore:
 
     def __init__(self, location: Location, order: RestoreOrder) -> None:
         self._order = order
-        self._repository = Repository(location.git_directory)
+        self._repository = Repository(location.opened_at)
         self._workspace = UsersWorkspace(self._repository)
         self._directory = Directory(location.workspace, order.umask)
         self._seen: dict[str, Seen] = {}

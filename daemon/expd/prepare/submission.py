@@ -99,7 +99,7 @@ def prepare(request: Submit, project: Project, circumstances: Circumstances) -> 
 
 
 def _prepare_once(request: Submit, circumstances: Circumstances, project: Project, points: list[Point]) -> Prepared:
-    repository = Repository(project.location.git_directory)
+    repository = Repository(project.location.opened_at)
     cwd, workspace = Path(request.cwd).resolve(), project.location.workspace
     copied = check_copied(request.copy_paths, cwd, workspace)
     wishes = Wishes(cwd, request.include, copied, _made(request, cwd, workspace))
