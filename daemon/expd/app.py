@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from expd.dispatch.pool import Pool
+from expd.dispatch.sweeping import sweep
 from expd.linux.durable import private_directory
 from expd.linux.inotify import Watcher
 from expd.linux.processes import become_subreaper
@@ -70,6 +71,7 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(services.watcher.run)
             nursery.start_soon(serve, listening, lambda stream: serve_connection(stream, services))
+            nursery.start_soon(sweep, store, services.capturing)
             nursery.start_soon(self._heed_signals)
             nursery.start_soon(self._heed_stop, pool)
             self._say_ready()

@@ -51,6 +51,7 @@ def a_submission(request_id: str, **changed: object) -> Submission:
     """Make a submission of a pipeline."""
     fields: dict[str, object] = {
         "request_id": request_id,
+        "held_as": f"store/{request_id}",
         "git_directory": "/r/.git",
         "workspace": "/r",
         "root": ".",

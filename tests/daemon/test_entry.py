@@ -52,6 +52,7 @@ def cursor(tmp_path: Path) -> Iterator[Cursor]:
 def _insert_submission(cursor: Cursor, **changed: object) -> None:
     columns: dict[str, object] = {
         "request_id": "r" * 8,
+        "held_as": f"store/{changed.get('request_id', 'r' * 8)}",
         "git_directory": "/r/.git",
         "workspace": "/r",
         "root": ".",

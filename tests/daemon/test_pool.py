@@ -40,7 +40,7 @@ class Bench:
     async def queue(self, *names: str) -> list[Entry]:
         """Queue entries without waking any worker of the real kind: scripted ones are there before."""
         submission = Submission(
-            request_id=random.randbytes(16).hex(), git_directory="/repo/.git", workspace="/repo", root=".", directory=".",
+            request_id=random.randbytes(16).hex(), held_as=random.randbytes(4).hex(), git_directory="/repo/.git", workspace="/repo", root=".", directory=".",
             cache="/cache", baseline_rev=BASELINE, message=None, command=("true",), targets=(), force=False, umask=0o22,
             environment=pack_environment(((b"A", b"\xff"),)), submitted_at=1.0, captured_tree=BASELINE,
         )  # fmt: skip

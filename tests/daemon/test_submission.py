@@ -43,7 +43,9 @@ def _submit(path: Path, *overrides: str, **changed: object) -> Prepared:
     living, rng = changed.pop("living", ()), changed.pop("rng", random.Random(7))
     assert isinstance(living, Collection)
     assert isinstance(rng, random.Random)
-    circumstances = Circumstances(at=time.time(), rng=rng, points_max=20, new_files=ROOMY, living_names=living)
+    circumstances = Circumstances(
+        at=time.time(), rng=rng, points_max=20, new_files=ROOMY, living_names=living, held_as="request1"
+    )
     fields: dict[str, object] = {"request_id": "request1", "cwd": str(cwd), "command": ("sh",), "overrides": overrides}
     request = Submit(**(fields | changed))  # type: ignore[arg-type]  # the names are its fields
     return prepare(request, find_project(cwd, command=request.command), circumstances)

@@ -20,8 +20,8 @@ def clear_away(removed: Removed, runs_directory: Path) -> list[str]:
     problems = []
     git_directory = Path(removed.git_directory)
     try:
-        if removed.request_id is not None:
-            let_go(Repository(git_directory), removed.request_id)
+        if removed.held_as is not None:
+            let_go(Repository(git_directory), removed.held_as)
     except (GitFailed, RefLocked, RefMoved) as error:
         problems.append(f"the captured commits of entry {removed.entry} are kept: {error}")
     try:

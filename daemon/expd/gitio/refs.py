@@ -61,6 +61,12 @@ def experiments_of(repository: Repository, baseline: Rev) -> Mapping[str, Rev]:
     return {name: rev for name, rev in found.items() if rev is not None}
 
 
+def names_below(repository: Repository, prefix: str, base: str) -> list[str]:
+    """List the refs that begin with a prefix, without what they have in common (`base`)."""
+    with git_errors("refs can't be listed"):
+        return sorted(ref[len(base) :] for ref in repository.handle.references if ref.startswith(prefix))
+
+
 def change_ref(repository: Repository, change: RefChange) -> None:
     """Carry out one change and read it back; raises RefLocked, or RefMoved with nothing changed."""
     found: Rev | None = None

@@ -13,7 +13,7 @@ from expd.gitio.drivers import Drivers
 from expd.gitio.errors import CannotCapture, GitDisturbed, GitFailed, LeavesTree
 from expd.gitio.links import follow_links
 from expd.gitio.promised import check_promised
-from expd.gitio.refs import ENTRIES, RefChange, change_ref, put_ref, read_ref
+from expd.gitio.refs import ENTRIES, RefChange, change_ref, names_below, put_ref, read_ref
 from expd.gitio.repository import EXECUTABLE, REGULAR, Identity, Repository, TreeFile
 from expd.gitio.submodules import gitlinks_of_index, is_checked_out, open_checked_out, submodules_of
 from expd.gitio.workspace import (
@@ -253,48 +253,52 @@ def stash_points(
     ]
 
 
-def hold(
-    repository: Repository, request_id: str, capture: Capture, stash_revs: Sequence[Rev], identity: Identity
-) -> None:
+def hold(repository: Repository, held_as: str, capture: Capture, stash_revs: Sequence[Rev], identity: Identity) -> None:
     """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectMissing.
 
     Where they are several, or hold overrides and so not what the workspace held, a keeper commit has them as parents
-    and the workspace as its tree. What submodules held is kept by a ref of the same name in theirs. Objects are looked for once more after the ref stands: a `git gc --prune=now`
-    between the two may have taken them.
+    and the workspace as its tree. What submodules held is kept by a ref of the same name in theirs. Objects are looked
+    for once more after the ref stands: a `git gc --prune=now` between the two may have taken them.
     """
-    _hold_submodules(capture, request_id)
+    _hold_submodules(capture, held_as)
     keeper = stash_revs[0]
     if len(stash_revs) > 1 or repository.tree_of(keeper) != capture.workspace_tree:
         message = f"expd: keeps {len(stash_revs)} stash commits and the workspace"
         keeper = repository.write_commit(capture.workspace_tree, stash_revs, message, identity)
-    put_ref(repository, f"{ENTRIES}{request_id}", keeper)
+    put_ref(repository, f"{ENTRIES}{held_as}", keeper)
     repository.check_present(capture.baseline_rev, [keeper, *stash_revs])
 
 
-def captured_by(repository: Repository, request_id: str, stash_rev: Rev) -> Rev | None:
+def captured_by(repository: Repository, held_as: str, stash_rev: Rev) -> Rev | None:
     """Give the commit whose tree is the workspace as it was submitted; None where `hold` holds it no more."""
-    keeper = read_ref(repository, f"{ENTRIES}{request_id}")
+    keeper = read_ref(repository, f"{ENTRIES}{held_as}")
     if keeper is None or not (keeper == stash_rev or stash_rev in repository.parents_of(keeper)):
         return None
     return keeper
 
 
-def let_go(repository: Repository, request_id: str) -> None:
-    """Give up what `hold` held: the submission was refused after all."""
-    ref = f"{ENTRIES}{request_id}"
+def let_go(repository: Repository, held_as: str) -> None:
+    """Give up what `hold` held, if it holds anything."""
+    ref = f"{ENTRIES}{held_as}"
     held = read_ref(repository, ref)
-    if held is not None:
-        workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
-        for submodule in submodules_of(repository, repository.tree_of(held), workspace):
-            change_ref(Repository(submodule.git_directory), RefChange(ref=ref, new=None, force=True))
+    if held is None:
+        return
+    workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
+    for submodule in submodules_of(repository, repository.tree_of(held), workspace):
+        change_ref(Repository(submodule.git_directory), RefChange(ref=ref, new=None, force=True))
     change_ref(repository, RefChange(ref=ref, new=None, force=True))
 
 
-def _hold_submodules(capture: Capture, request_id: str) -> None:
+def held_below(repository: Repository, prefix: str) -> list[str]:
+    """List under which names commits are held that begin with a prefix."""
+    return names_below(repository, f"{ENTRIES}{prefix}", ENTRIES)
+
+
+def _hold_submodules(capture: Capture, held_as: str) -> None:
     """Keep what was captured of each submodule in its own repository; raises ObjectMissing."""
     for submodule in capture.submodules:
         repository = Repository(submodule.git_directory)
-        put_ref(repository, f"{ENTRIES}{request_id}", submodule.rev)
+        put_ref(repository, f"{ENTRIES}{held_as}", submodule.rev)
         repository.check_present(submodule.head_rev, [submodule.rev])
 
 

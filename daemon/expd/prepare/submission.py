@@ -85,6 +85,8 @@ class Circumstances:
     points_max: int
     new_files: NewFileLimits
     living_names: Collection[str]
+    held_as: str
+    """The name under which the commits are held."""
     source: Rev | None = None
     """The commit to run instead of the workspace."""
 
@@ -138,7 +140,7 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     else:
         copies = store_copied(copied, _captured_files(repository, capture) if copied else (), project)
         stash_revs = stash_points(repository, capture, trees, identity)
-        hold(repository, request.request_id, capture, stash_revs, identity)
+        hold(repository, circumstances.held_as, capture, stash_revs, identity)
     return Prepared(
         baseline_rev=capture.baseline_rev,
         captured_tree=capture.workspace_tree,

@@ -39,6 +39,8 @@ class Submission:
     """
 
     request_id: str
+    held_as: str
+    """The ref that holds what was captured, below refs/expd/entries/."""
     git_directory: str
     workspace: str
     root: str

@@ -12,12 +12,12 @@ from expproto.vocabulary import EntryId, EntryState, RunId
 class Removed:
     """What is left of an entry that is in the queue no more: the files of its runs, and what held its commits.
 
-    `request_id` names the submission's ref; None while other entries of the submission are there.
+    `held_as` names the submission's ref; None while other entries of the submission are there.
     """
 
     entry: EntryId
     git_directory: str
-    request_id: str | None
+    held_as: str | None
     runs: tuple[RunId, ...]
 
 
@@ -41,6 +41,6 @@ def remove_entry(cursor: Cursor, entry_id: EntryId) -> Removed | None:
     return Removed(
         entry=entry_id,
         git_directory=entry.submission.git_directory,
-        request_id=entry.submission.request_id if rest is None else None,
+        held_as=entry.submission.held_as if rest is None else None,
         runs=tuple(RunId(row["id"]) for row in runs),
     )

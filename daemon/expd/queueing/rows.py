@@ -14,7 +14,7 @@ _UNNOTED_MAX = 1000
 
 SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.attempt AS entry_attempt,
-       entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.git_directory, submissions.workspace, submissions.root,
+       entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.held_as, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
        submissions.targets, submissions.force, submissions.stage_options, submissions.umask, submissions.submitted_at,
        submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree,
@@ -87,6 +87,7 @@ def attempt_from_row(row: Row) -> Attempt:
 def _submission_from_row(row: Row) -> Submission:
     return Submission(
         request_id=row["request_id"],
+        held_as=row["held_as"],
         git_directory=row["git_directory"],
         workspace=row["workspace"],
         root=row["root"],

@@ -4,6 +4,7 @@
 CREATE TABLE submissions (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,      -- ids are never used again
     request_id    TEXT NOT NULL UNIQUE CHECK (length(request_id) BETWEEN 8 AND 64),
+    held_as       TEXT NOT NULL UNIQUE,                   -- its ref, below refs/expd/entries/
     git_directory TEXT NOT NULL,                          -- the common directory: one repository, many work trees
     workspace     TEXT NOT NULL,
     root          TEXT NOT NULL,
@@ -96,6 +97,13 @@ CREATE TABLE transitions (
     state_after  TEXT NOT NULL
 ) STRICT;
 CREATE INDEX transitions_by_entry ON transitions (entry);
+
+-- Whose refs these are, in repositories that several daemons may use.
+CREATE TABLE store (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL CHECK (length(name) = 8)
+) STRICT;
+INSERT INTO store (id, name) VALUES (1, lower(hex(randomblob(4))));
 
 CREATE TABLE pool (
     id     INTEGER PRIMARY KEY CHECK (id = 1),

@@ -206,6 +206,20 @@ class Store:
         sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND id < ?"
         return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry,)).fetchone()["n"]))
 
+    async def name(self) -> str:
+        """Give the store's own name: eight hexadecimal digits."""
+        return await self._database.run(lambda cursor: str(cursor.execute("SELECT name FROM store").fetchone()["name"]))
+
+    async def repositories(self) -> list[str]:
+        """List the common Git directories that submissions came from."""
+        sql = "SELECT DISTINCT git_directory FROM submissions ORDER BY git_directory"
+        return await self._database.run(lambda cursor: [str(row["git_directory"]) for row in cursor.execute(sql)])
+
+    async def all_held_as(self) -> set[str]:
+        """List the refs of all submissions."""
+        sql = "SELECT held_as FROM submissions"
+        return await self._database.run(lambda cursor: {str(row["held_as"]) for row in cursor.execute(sql)})
+
     async def environment(self, submission_id: int) -> bytes | None:
         """Read the environment of a submission; None once it was wiped."""
         sql = "SELECT variables FROM environments WHERE submission = ?"

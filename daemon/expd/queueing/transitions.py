@@ -100,6 +100,7 @@ def entries_of_request(cursor: Cursor, request_id: str) -> list[Entry]:
 def _insert_submission(cursor: Cursor, submission: Submission) -> int:
     columns = {
         "request_id": submission.request_id,
+        "held_as": submission.held_as,
         "git_directory": submission.git_directory,
         "workspace": submission.workspace,
         "root": submission.root,

@@ -37,5 +37,7 @@ class Services:
     is_stopping: Callable[[], bool]
     rng: random.Random = field(default_factory=random.SystemRandom)
     git: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CAPTURES_AT_ONCE))
+    capturing: set[str] = field(default_factory=set)
+    """Under which names submissions on their way hold their commits."""
     results: dict[tuple[str, str, Rev], Results] = field(default_factory=dict)
     """What was read of experiment commits: (git directory, root, rev) → results; a commit never changes."""

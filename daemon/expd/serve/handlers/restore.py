@@ -69,7 +69,7 @@ def _restore(request: Restore, location: Location, entry: Entry | None) -> Resto
     if entry.submission.git_directory != str(location.common_directory):
         what = f"entry {entry.id} was submitted in {entry.submission.workspace}, another repository than this"
         raise Refused(USAGE, what=what, hint="go there and repeat it")
-    captured = captured_by(repository, entry.submission.request_id, entry.stash_rev)
+    captured = captured_by(repository, entry.submission.held_as, entry.stash_rev)
     if captured is None:
         raise CannotRestore(f"what entry {entry.id} was captured from is no longer kept in this repository")
     order = RestoreOrder(

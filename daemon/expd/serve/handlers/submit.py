@@ -64,7 +64,7 @@ async def _preview(request: Submit, services: Services, answer: Answer) -> Previ
     """Say what would be queued, after everything that could refuse it has been asked."""
     source = await _find_source(request, services)
     project = await _find_project(request, source, services)
-    prepared = await _prepare(request, project, source, services)
+    prepared = await _prepare(request, project, source, services, held_as="")  # nothing is held
     points = [PointRecord(name=point.name, params=point.params) for point in prepared.points]
     for start in range(0, len(points), PAGE_ENTRIES):
         await answer(PointPage(points=tuple(points[start : start + PAGE_ENTRIES])))
@@ -112,16 +112,11 @@ async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tup
     source = await _find_source(request, services)
     project = await _find_project(request, source, services)
     for attempt in range(_NAMINGS_MAX):
-        prepared = await _prepare(request, project, source, services)
         try:
-            accepted = await services.store.accept(_submission(request, project, prepared), _entries(prepared))
-        except NameTaken as error:
-            taken = error
-        else:
-            return accepted, prepared.left_out
-        await _let_go(request, project, services)
-        if request.name or attempt == _NAMINGS_MAX - 1:
-            raise taken
+            return await _accept_once(request, project, source, services)
+        except NameTaken:
+            if request.name or attempt == _NAMINGS_MAX - 1:
+                raise
     raise AssertionError("the last naming either succeeds or raises")
 
 
@@ -146,18 +141,35 @@ async def _find_project(request: Submit, source: Rev | None, services: Services)
     return await trio.to_thread.run_sync(find, limiter=services.git)
 
 
-async def _let_go(request: Submit, project: Project, services: Services) -> None:
-    """Remove the ref of a submission that was refused; one that can't be removed now holds a few objects, no more."""
+async def _accept_once(
+    request: Submit, project: Project, source: Rev | None, services: Services
+) -> tuple[list[Entry], tuple[LeftOut, ...]]:
+    """Capture and queue; whatever prevents the second, nothing is held of the first."""
+    held_as = f"{await services.store.name()}/{request.request_id}"
+    services.capturing.add(held_as)
+    accepted: list[Entry] = []
+    try:
+        prepared = await _prepare(request, project, source, services, held_as)
+        submission = _submission(request, project, prepared, held_as)
+        accepted = await services.store.accept(submission, _entries(prepared))
+        return accepted, prepared.left_out
+    finally:
+        with trio.CancelScope(shield=True):
+            if not (accepted or await services.store.accepted_before(request.request_id)):
+                await _let_go(held_as, project, services)
+        services.capturing.discard(held_as)
+
+
+async def _let_go(held_as: str, project: Project, services: Services) -> None:
+    """Remove the ref of a submission that was refused; one that can't be removed goes at the next start."""
     git_directory = project.location.git_directory
     try:
-        await trio.to_thread.run_sync(
-            lambda: let_go(Repository(git_directory), request.request_id), limiter=services.git
-        )
+        await trio.to_thread.run_sync(lambda: let_go(Repository(git_directory), held_as), limiter=services.git)
     except (GitFailed, RefLocked, RefMoved) as error:
-        _journal.warning("the ref of refused submission %s stays: %s", request.request_id, error)
+        _journal.warning("%s stays: %s", held_as, error)
 
 
-async def _prepare(request: Submit, project: Project, source: Rev | None, services: Services) -> Prepared:
+async def _prepare(request: Submit, project: Project, source: Rev | None, services: Services, held_as: str) -> Prepared:
     circumstances = Circumstances(
         at=time.time(),
         rng=services.rng,
@@ -165,6 +177,7 @@ async def _prepare(request: Submit, project: Project, source: Rev | None, servic
         new_files=new_file_limits(services.settings),
         living_names=await services.store.living_names(str(project.location.common_directory)),
         source=source,
+        held_as=held_as,
     )
     return await trio.to_thread.run_sync(prepare, request, project, circumstances, limiter=services.git)
 
@@ -178,9 +191,10 @@ def new_file_limits(settings: Settings) -> NewFileLimits:
     )
 
 
-def _submission(request: Submit, project: Project, prepared: Prepared) -> Submission:
+def _submission(request: Submit, project: Project, prepared: Prepared, held_as: str) -> Submission:
     return Submission(
         request_id=request.request_id,
+        held_as=held_as,
         git_directory=str(project.location.common_directory),
         workspace=str(project.location.workspace),
         root=project.root,
