@@ -73,7 +73,8 @@ class StageContext:
     """One stage: what became of it (`ran`, `skipped`, `restored`, `frozen`), and what it took.
 
     `command_hash` tells whether an earlier stage of the name ran the same command. `exit_code` is None if no command
-    ended: skipped, or cancelled; negative is the signal it died of.
+    ended: skipped, or cancelled; negative is the signal it died of. `command` is the last one started. `oom_kills` are the
+    processes, anybody's, that the machine ended for lack of memory meanwhile.
     """
 
     kind = "stage_context"
@@ -84,6 +85,8 @@ class StageContext:
     seconds: float
     exit_code: int | None
     usage: Usage | None
+    command: str | None = None
+    oom_kills: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ worktree    the private checkout a run uses; the workspace is the user's own
 
 from dataclasses import dataclass
 from enum import StrEnum
+from errno import ENOENT
 from typing import NewType
 
 EntryId = NewType("EntryId", int)
@@ -41,6 +42,15 @@ class Mode(StrEnum):
     """In a private worktree, at once."""
     WORKSPACE = "workspace"
     """In the workspace it was captured from, at once."""
+
+
+class Limit(StrEnum):
+    """What a run may use up."""
+
+    TIME = "time"
+    """Time, from its first stage on."""
+    STALL = "stall"
+    """Time in which its commands write nothing and use no processor."""
 
 
 ACTIVE_STATES = frozenset({EntryState.PREPARING, EntryState.RUNNING, EntryState.COLLECTING})
@@ -74,19 +84,49 @@ class Killed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfMemory:
+    """The kernel ended a command of `stage` because memory had run out; `evidence` is `cgroup` or `kernel_log`.
+
+    The control group counted it, or the kernel's log names the process. Where neither does, the outcome is Killed.
+    """
+
+    kind = "out_of_memory"
+    stage: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotStarted:
+    """A command of `stage` could not be started: `errno` (errno(3)) is what the system says of `path`.
+
+    `path` is the program, or with `is_directory` the directory in which it was to start.
+    """
+
+    kind = "not_started"
+    stage: str
+    errno: int
+    path: str
+    is_directory: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
-    """Somebody asked for the end: `reason` says who or what for."""
+    """Somebody asked for the end: `reason` says who or what for, `at` when (seconds since the epoch, UTC)."""
 
     kind = "cancelled"
     reason: str
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedOut:
-    """The run used up its time."""
+    """The run reached its `limit` of `limit_seconds` in `stage`, `seconds` after its first stage began."""
 
     kind = "timed_out"
+    limit: Limit
     limit_seconds: float
+    stage: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +145,20 @@ class Lost:
     reason: str
 
 
-Outcome = Succeeded | Failed | Killed | Cancelled | TimedOut | Refused | Lost
-OUTCOMES: tuple[type[Outcome], ...] = (Succeeded, Failed, Killed, Cancelled, TimedOut, Refused, Lost)
+Outcome = Succeeded | Failed | Killed | OutOfMemory | NotStarted | Cancelled | TimedOut | Refused | Lost
+OUTCOMES: tuple[type[Outcome], ...] = (
+    Succeeded, Failed, Killed, OutOfMemory, NotStarted, Cancelled, TimedOut, Refused, Lost,
+)  # fmt: skip
 
 EXIT_SUCCEEDED, EXIT_REFUSED, EXIT_LOST, EXIT_TIMED_OUT, EXIT_CANCELLED = 0, 120, 121, 124, 125
+EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_BY_SIGNAL, EXIT_OUT_OF_MEMORY = 126, 127, 128, 137
 
 
 def exit_code_of(outcome: Outcome) -> int:
     """Map an outcome to the exit code of `follow` and `wait`, as documented in docs/exit-codes.md.
 
-    A failed command's own code is passed on; death by signal is 128 + its number, as shells have it.
+    A failed command's own code is passed on; death by signal is 128 + its number, a command that is not there 127, one
+    that can't be started 126, as shells have it.
     """
     match outcome:
         case Succeeded():
@@ -122,7 +166,11 @@ def exit_code_of(outcome: Outcome) -> int:
         case Failed(exit_code=code):
             return code
         case Killed(signal=number):
-            return 128 + number
+            return EXIT_BY_SIGNAL + number
+        case OutOfMemory():
+            return EXIT_OUT_OF_MEMORY
+        case NotStarted(errno=number, is_directory=is_directory):
+            return EXIT_NOT_FOUND if number == ENOENT and not is_directory else EXIT_NOT_EXECUTABLE
         case Cancelled():
             return EXIT_CANCELLED
         case TimedOut():

@@ -72,11 +72,12 @@ class Execute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRun:
-    """End the run and everything it started."""
+    """End the run and everything it started; it was asked for `at` that time."""
 
     kind = "cancel_run"
     run: RunId
     reason: str
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Values as text: times, durations, parameters, outcomes, documents."""
 
+import errno
 import json
 
 import pytest
@@ -60,6 +61,16 @@ def test_values_are_written_as_yaml_has_them(value: object, text: str) -> None:
     assert pairs_text({"key": value}) == f"key={text}"
 
 
+def not_started(number: int, path: str, *, is_directory: bool = False) -> dict[str, object]:
+    """Give the outcome of a command that could not be started."""
+    return {"kind": "not_started", "stage": "command", "errno": number, "path": path, "is_directory": is_directory}
+
+
+def timed_out(limit: str, seconds: float) -> dict[str, object]:
+    """Give the outcome of a run that reached a limit."""
+    return {"kind": "timed_out", "limit": limit, "limit_seconds": seconds, "stage": "train", "seconds": 61.5}
+
+
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
@@ -67,7 +78,17 @@ def test_values_are_written_as_yaml_has_them(value: object, text: str) -> None:
         ({"kind": "failed", "stage": "train", "exit_code": 3}, "failed: train exited with 3"),
         ({"kind": "killed", "stage": "train", "signal": 9}, "killed: train by SIGKILL"),
         ({"kind": "killed", "stage": "train", "signal": 99}, "killed: train by signal 99"),
-        ({"kind": "timed_out", "limit_seconds": 7200.0}, "timed out after 7200 s"),
+        (
+            {"kind": "out_of_memory", "stage": "train", "evidence": "cgroup"},
+            "out of memory: train was ended by the kernel",
+        ),
+        (not_started(errno.ENOENT, "tarin"), "not started: command: command not found: tarin"),
+        (not_started(errno.EACCES, "./t"), "not started: command: not executable: ./t"),
+        (not_started(errno.E2BIG, "t"), "not started: command: arguments and environment are too long: t"),
+        (not_started(errno.EIO, "t"), "not started: command: Input/output error: t"),
+        (not_started(errno.ENOENT, "/gone", is_directory=True), "not started: command: its directory is gone: /gone"),
+        (timed_out("time", 7200.0), "timed out: train took longer than 7200 s (--time-limit)"),
+        (timed_out("stall", 60.0), "timed out: train did nothing for 60 s (--stall-limit), 61.5 s after the start"),
         ({"kind": "cancelled", "reason": "by hand"}, "cancelled: by hand"),
         ({"kind": "cancelled", "reason": "cancelled by the user"}, "cancelled by the user"),
         ({"kind": "refused", "reason": "no stage x"}, "refused: no stage x"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from expd.execute.commands import run_command
+from expd.execute.commands import StartFailed, run_command
 from helpers.daemons import DEADLINE_SECONDS
 
 DRIVER = """
@@ -148,8 +148,8 @@ async def test_a_command_gives_its_own_end(tmp_path: Path, log: int, script: str
 
 
 async def test_a_command_that_cannot_start_names_itself(tmp_path: Path, log: int) -> None:
-    """A program that does not exist is an OSError with its name, no exit status."""
-    with pytest.raises(FileNotFoundError, match="/nonexistent/program"):
+    """A program that does not exist is an error with its name, no exit status."""
+    with pytest.raises(StartFailed, match="/nonexistent/program"):
         await run_command(["/nonexistent/program"], tmp_path, dict(os.environ), log)
 
 

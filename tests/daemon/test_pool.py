@@ -203,4 +203,5 @@ async def test_a_wish_to_cancel_reaches_the_worker(tmp_path: Path, *, connected_
             worker = await bench.connect("one", run=order.run, run_token=order.run_token)
         told = await _next(worker)
 
-    assert told == CancelRun(run=order.run, reason="enough")
+    assert isinstance(told, CancelRun)
+    assert (told.run, told.reason, told.at is not None) == (order.run, "enough", True)

@@ -99,17 +99,6 @@ def test_pulling_without_dvc_is_a_reason(scripted: ScriptedDaemon, tmp_path: Pat
     assert "the program dvc on the PATH of the submitting shell" in outcome.reason
 
 
-def test_a_program_that_is_not_there_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:
-    """A command that can't be started is refused, with the system's words in the outcome and the log."""
-    order = an_order(tmp_path, repository, ("/nonexistent/program",))
-
-    outcome = scripted.run(order)
-
-    assert isinstance(outcome, Refused)
-    assert "No such file or directory: '/nonexistent/program'" in outcome.reason
-    assert outcome.reason in Path(order.log).read_text()
-
-
 def test_a_stash_commit_that_is_gone_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:
     """Without its stash commit a run is refused, and says which commit it misses."""
     order = an_order(tmp_path, repository, ("true",), stash_rev=Rev("0123456789" * 4))

@@ -101,7 +101,7 @@ async def test_force_replaces_an_entry_that_waits(queue: Queue) -> None:
 
     old = await queue.entry(EntryId(1))
     assert old is not None
-    assert old.outcome == Cancelled(reason="replaced by a newer submission of this name")
+    assert old.outcome == Cancelled(reason="replaced by a newer submission of this name", at=3.0)
     assert (old.ended_at, new.id, new.state) == (3.0, 2, EntryState.QUEUED)
 
 

@@ -22,7 +22,7 @@ async def test_cancelling_ends_what_waits_at_once(queue: Queue) -> None:
 
     (entry,) = await queue.cancel([EntryId(1)], "typo", 4.0)
 
-    assert (entry.state, entry.outcome, entry.ended_at) == (EntryState.DONE, Cancelled(reason="typo"), 4.0)
+    assert (entry.state, entry.outcome, entry.ended_at) == (EntryState.DONE, Cancelled(reason="typo", at=4.0), 4.0)
     assert await queue.claim(a_claim("t")) is None
 
 
@@ -33,7 +33,7 @@ async def test_cancelling_ends_what_is_held(queue: Queue) -> None:
 
     (entry,) = await queue.cancel([EntryId(1)], "typo", 4.0)
 
-    assert entry.outcome == Cancelled(reason="typo")
+    assert entry.outcome == Cancelled(reason="typo", at=4.0)
 
 
 @pytest.mark.parametrize("states", [0, 1, 2], ids=["preparing", "running", "collecting"])
@@ -48,7 +48,7 @@ async def test_cancelling_an_active_entry_notes_the_wish(queue: Queue, states: i
     (entry,) = await queue.cancel([EntryId(1)], "second", 8.0)
 
     assert entry.run is not None
-    assert (entry.state, entry.run.cancel_reason) == (before.state, "first")
+    assert (entry.state, entry.run.cancel_reason, entry.run.cancel_at) == (before.state, "first", 7.0)
 
 
 async def test_cancelling_what_is_done_changes_nothing(queue: Queue) -> None:

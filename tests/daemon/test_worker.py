@@ -216,15 +216,15 @@ def test_noise_from_the_daemon_costs_no_run(
 
 
 def test_a_cancelled_run_says_for_what_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:
-    """CancelRun ends the run with its reason, in the outcome and in the log, and nothing of it is committed."""
+    """CancelRun ends the run with its reason and time, in the outcome and in the log, and nothing of it is committed."""
     order, gate = gated(tmp_path, repository)
     conversation, _register = scripted.meet()
     start(conversation, order, gate)
 
-    conversation.order(CancelRun(run=order.run, reason="enough"))
+    conversation.order(CancelRun(run=order.run, reason="enough", at=5.0))
     ended = conversation.hear_end()
 
-    assert ended.outcome == Cancelled(reason="enough")
+    assert ended.outcome == Cancelled(reason="enough", at=5.0)
     assert "expd: enough" in Path(order.log).read_text()
 
 

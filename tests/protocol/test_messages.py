@@ -1,6 +1,7 @@
 """Messages: every one survives the wire, and the bytes of each are held."""
 
 import dataclasses
+import errno
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +17,11 @@ from expproto.vocabulary import (
     EntryId,
     Failed,
     Killed,
+    Limit,
     Lost,
+    NotStarted,
     Outcome,
+    OutOfMemory,
     Refused,
     Rev,
     Succeeded,
@@ -54,12 +58,21 @@ ENDS: list[tuple[Outcome, int]] = [
     (Succeeded(rev=Rev("a" * 40)), 0),
     (Failed(stage="s", exit_code=77), 77),
     (Killed(stage="s", signal=9), 137),
-    (Cancelled(reason="r"), 125),
-    (TimedOut(limit_seconds=1), 124),
+    (OutOfMemory(stage="s", evidence="cgroup"), 137),
+    (NotStarted(stage="s", errno=errno.ENOENT, path="p", is_directory=False), 127),
+    (Cancelled(reason="r", at=1.0), 125),
+    (TimedOut(limit=Limit.TIME, limit_seconds=1, stage="s", seconds=1.1), 124),
     (Refused(reason="r"), 120),
     (Lost(reason="r"), 121),
 ]
 assert tuple(type(outcome) for outcome, _ in ENDS) == OUTCOMES
+STARTS = [(errno.EACCES, False, 126), (errno.E2BIG, False, 126), (errno.ENOENT, True, 126), (errno.ENOENT, False, 127)]
+
+
+@pytest.mark.parametrize(("number", "is_directory", "code"), STARTS)
+def test_a_command_that_cannot_start_has_the_shells_codes(number: int, is_directory: bool, code: int) -> None:
+    """A program that is not there is 127, anything else that is in the way 126: a directory that is gone, too."""
+    assert exit_code_of(NotStarted(stage="s", errno=number, path="p", is_directory=is_directory)) == code
 
 
 @pytest.mark.parametrize(("outcome", "code"), ENDS)

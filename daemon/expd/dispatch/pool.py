@@ -17,7 +17,7 @@ from expd.dispatch.orders import execute_order, read_record
 from expd.dispatch.settling import Settling, insist
 from expd.dispatch.slots import WorkerSlot, spawn_worker
 from expd.linux.processes import ProcessIdentity
-from expd.queueing.entry import Entry
+from expd.queueing.entry import Entry, Run
 from expd.queueing.recovery import RunFacts, decide
 from expd.queueing.schedule import starts_now
 from expd.queueing.store import Store
@@ -47,7 +47,7 @@ class Pool:
         self._socket_path = socket_path
         self._worker_log = state_directory / "workers.log"
         self._slots: dict[str, WorkerSlot] = {}
-        self._cancelled: dict[RunId, str] = {}
+        self._cancelled: dict[RunId, CancelRun] = {}
         self._stages: dict[RunId, str] = {}
         self._bell = Bell()
         self._settling = Settling(store, self._bell)
@@ -74,8 +74,7 @@ class Pool:
             _journal.info("recovery: run %s of entry %s: %s", run.id, entry.id, verdict)
             if verdict == "adopt":
                 self._adopt(WorkerSlot(token=run.worker, identity=worker, run=run.id))
-                if run.cancel_reason is not None:
-                    self._cancelled[run.id] = run.cancel_reason
+                self._note_wish(run)
             elif record is not None:
                 self._settling.settle(record)
             else:
@@ -110,7 +109,7 @@ class Pool:
         cancelled = await self._store.cancel(entries, reason, time.time())
         for entry in cancelled:
             if entry.run is not None and entry.state is not EntryState.DONE:
-                self._cancelled[entry.run.id] = reason
+                self._note_wish(entry.run)
                 self._order_cancel(entry.run.id)
         return cancelled
 
@@ -158,10 +157,15 @@ class Pool:
 
     def _order_cancel(self, run: RunId) -> None:
         """Tell the worker of a run that its end is wanted, if it is and the worker can hear."""
-        reason = self._cancelled.get(run)
+        wish = self._cancelled.get(run)
         slot = next((slot for slot in self._slots.values() if slot.run == run), None)
-        if reason is not None and slot is not None:
-            slot.order(CancelRun(run=run, reason=reason))
+        if wish is not None and slot is not None:
+            slot.order(wish)
+
+    def _note_wish(self, run: Run) -> None:
+        """Take note that the end of a run is wanted, if it is: the first wish counts."""
+        if run.cancel_reason is not None:
+            self._cancelled[run.id] = CancelRun(run=run.id, reason=run.cancel_reason, at=run.cancel_at)
 
     async def _is_drained(self) -> bool:
         if not self._draining:

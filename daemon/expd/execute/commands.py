@@ -32,10 +32,20 @@ class Accounts(Protocol):
         """A process has ended: this one, or one that it left to us."""
 
 
+class StartFailed(OSError):
+    """A command could not be started: the system's words, and of what they are; `stage` once it is known."""
+
+    def __init__(self, error: OSError, program: str, cwd: Path) -> None:
+        self.is_directory = error.filename is not None and os.fspath(error.filename) == str(cwd)
+        self.path = str(cwd) if self.is_directory else program
+        self.stage = ""
+        super().__init__(error.errno or 0, error.strerror, self.path)
+
+
 async def run_command(
     argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int, accounts: Accounts | None = None
 ) -> int:
-    """Run one command to its end and give its return code, negative for a signal; raises OSError if it can't start."""
+    """Run one command to its end and give its return code, negative for a signal; raises StartFailed."""
     process = await trio.to_thread.run_sync(lambda: _start(argv, cwd, environment, log))
     if accounts is not None:
         accounts.started(process.pid)
@@ -53,9 +63,12 @@ async def run_command(
 
 def _start(argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int) -> subprocess.Popen[bytes]:
     """Start a command; blocks until it has been loaded."""
-    return subprocess.Popen(
-        list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=environment, process_group=0
-    )
+    try:
+        return subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=environment, process_group=0
+        )
+    except OSError as error:
+        raise StartFailed(error, argv[0], cwd) from error
 
 
 INTERRUPTED = (signal.SIGINT, signal.SIGTERM)

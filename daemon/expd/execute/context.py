@@ -17,7 +17,7 @@ from expd.execute.timings import Timings
 from expd.linux.machine import survey_machine
 from expproto import VERSION
 from expproto.codec import encode
-from expproto.context import CONTEXT_BYTES_MAX, CONTEXT_VERSION, Context, Interpreter, Machine
+from expproto.context import CONTEXT_BYTES_MAX, CONTEXT_VERSION, Context, Interpreter, Machine, StageContext
 from expproto.fields import to_map
 from expproto.work import Execute
 
@@ -85,7 +85,7 @@ def context_of(order: Execute, found: Surveyed | None, timings: Timings) -> Cont
         ended_at=time.time(),
         seconds=timings.seconds,
         usage=timings.usage(),
-        stages=timings.stages(),
+        stages=tuple(_without_secrets(stage, secrets) for stage in timings.stages()),
     )
     return context if len(encode(to_map(context))) <= CONTEXT_BYTES_MAX else _shortened(context)
 
@@ -108,6 +108,10 @@ def hide(value: object, secrets: Iterable[str]) -> object:
     if isinstance(value, list | tuple):
         return [hide(item, secrets) for item in value]
     return _hide_text(value, secrets) if isinstance(value, str) else value
+
+
+def _without_secrets(stage: StageContext, secrets: Iterable[str]) -> StageContext:
+    return stage if stage.command is None else replace(stage, command=_hide_text(stage.command, secrets))
 
 
 def _hide_text(text: str, secrets: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ The log is opened before anything else, so that an error of preparing stands in 
 
 import logging
 import os
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,13 +13,13 @@ from pathlib import Path
 import trio
 
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
-from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, end_tree, run_command
+from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tree, run_command
 from expd.execute.environment import run_environment
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
-from expd.execute.timings import Timings, command_hash
+from expd.execute.timings import StageTimes, Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
 from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
@@ -31,7 +32,7 @@ from expd.pipeline.graph import is_tracked
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import COMMAND_STAGE, DATA_FILE_SUFFIX, LOCK_FILE, PipelineError
 from expd.pipeline.project import Project, exp_hash, open_project
-from expproto.vocabulary import Cancelled, Failed, Killed, Outcome, Refused, Rev, Succeeded
+from expproto.vocabulary import Cancelled, Failed, Killed, NotStarted, Outcome, OutOfMemory, Refused, Rev, Succeeded
 from expproto.work import Collecting, Execute, Report, StageStarted
 
 _journal = logging.getLogger("expd.execute")
@@ -49,16 +50,19 @@ class Run:
         self._memo = memo
         self.timings = Timings()
         self._scope = trio.CancelScope()
-        self._cancel_reason = ""
+        self._end: Outcome | None = None
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
         self._beside: frozenset[str] = frozenset()
         self._data: frozenset[str] = frozenset()
 
-    def cancel(self, reason: str) -> None:
-        """End the run and all it started; its outcome will be Cancelled."""
-        self._cancel_reason = reason
+    def cancel(self, reason: str, at: float | None = None) -> None:
+        """End the run and all it started; its outcome will be Cancelled, unless it is being ended already."""
+        self._end_as(Cancelled(reason=reason, at=at))
+
+    def _end_as(self, outcome: Outcome) -> None:
+        self._end = self._end or outcome
         self._scope.cancel()
 
     async def execute(self) -> Outcome:
@@ -75,9 +79,9 @@ class Run:
         try:
             with self._scope:
                 outcome = await self._attempt(log)
-            if self._scope.cancelled_caught:
-                outcome = Cancelled(reason=self._cancel_reason)
-                log.note(f"expd: {self._cancel_reason}")
+            if self._scope.cancelled_caught and self._end is not None:
+                outcome = self._end
+                log.note(f"expd: {_words_of(outcome)}")
         finally:
             with trio.CancelScope(shield=True):
                 signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else INTERRUPTED
@@ -94,7 +98,10 @@ class Run:
         try:
             rev = await self._prepare_and_run(log)
         except CommandEnded as ended:
-            return _outcome_of(ended)
+            return _outcome_of(ended, self.timings.newest(ended.stage))
+        except StartFailed as error:
+            log.note(f"expd: {error}")
+            return _not_started(error)
         except (PipelineError, GitFailed, OSError) as error:
             log.note(f"expd: {error}")
             return Refused(reason=str(error))
@@ -171,6 +178,7 @@ class Run:
         cwd = self._worktree / self.order.directory
         environment = {**run_environment(self.order), "DVC_STAGE": COMMAND_STAGE, "PWD": str(cwd)}
         with log.running(COMMAND_STAGE, command_hash(command)) as times:
+            times.command = shlex.join(command)
             times.exit_code = await run_command(command, cwd, environment, log.descriptor, times)
         if times.exit_code != 0:
             raise CommandEnded(COMMAND_STAGE, times.exit_code)
@@ -227,7 +235,21 @@ class Run:
         return again_if_disturbed(lambda: commit_experiment(self._worktree, self._user_git, harvest, order, cache))
 
 
-def _outcome_of(ended: CommandEnded) -> Outcome:
+def _words_of(outcome: Outcome) -> str:
+    """Say in the log why a run was ended."""
+    return outcome.reason if isinstance(outcome, Cancelled) else outcome.kind
+
+
+def _not_started(error: StartFailed) -> Outcome:
+    """Give the outcome; a program that no stage asked for is ours, and its run is refused."""
+    if not error.stage:
+        return Refused(reason=str(error))
+    return NotStarted(stage=error.stage, errno=error.errno or 0, path=error.path, is_directory=error.is_directory)
+
+
+def _outcome_of(ended: CommandEnded, times: StageTimes | None) -> Outcome:
+    if times is not None and times.memory_evidence is not None:
+        return OutOfMemory(stage=ended.stage, evidence=times.memory_evidence)
     if ended.return_code < 0:
         return Killed(stage=ended.stage, signal=-ended.return_code)
     return Failed(stage=ended.stage, exit_code=ended.return_code)

@@ -7,10 +7,12 @@ may be under way at once.
 import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from expd.execute.commands import StartFailed
 from expd.execute.timings import StageTimes, Timings
+from expd.linux.memory import MemoryWitness
 
 
 class RunLog:
@@ -31,8 +33,14 @@ class RunLog:
     @contextmanager
     def running(self, stage: str, command_hash: str) -> Iterator[StageTimes]:
         """Run a stage, or what stands for one, while inside."""
-        with self._timed(stage, "ran", command_hash) as times:
-            yield times
+        with self._timed(stage, "ran", command_hash) as times, closing(MemoryWitness()) as witness:
+            try:
+                yield times
+            except StartFailed as failed:
+                failed.stage = stage
+                raise
+            finally:
+                times.hear(witness)
 
     def command(self, stage: str, command: str) -> None:
         """Tell that a command of a stage is about to run."""

@@ -162,6 +162,7 @@ class _Walk:
         with log.running(name, command_hash(argv[-1] for argv in commands)) as times:
             for argv in commands:
                 log.command(name, argv[-1])
+                times.command = argv[-1]
                 times.exit_code = await run_command(argv, Path(stage.wdir), environment, log.descriptor, times)
                 if times.exit_code != 0:
                     raise CommandEnded(name, times.exit_code)

@@ -2,16 +2,22 @@
 
 import hashlib
 import resource
+import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from expd.linux.memory import MemoryWitness
 from expproto.context import StageContext, Usage
 
 _STAGES_MAX = 2000
 """Stages that are told of: the largest pipelines have a thousand."""
 _HASH_CHARACTERS = 16
 """64 bits: nobody forges what only an estimate hangs on."""
+_COMMAND_CHARACTERS_MAX = 2000
+"""Of a command that is told: more is a program, and stands in the commit."""
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""How the end by SIGKILL shows: the command's own, or that of a child which its shell passes on."""
 _KIB = 1024
 """What ru_maxrss counts in (getrusage(2))."""
 
@@ -55,16 +61,32 @@ class StageTimes:
     started_at: float = field(default_factory=time.time)
     taken: Taken = field(default_factory=Taken)
     exit_code: int | None = None
+    command: str | None = None
+    """The last one that was started."""
+    memory_evidence: str | None = None
+    """What shows that it ended for lack of memory: `cgroup` or `kernel_log`."""
+    _oom_kills: int = 0
+    _pid: int = 0
     _began: float = field(default_factory=time.monotonic)
     _seconds: float | None = None
 
     def started(self, pid: int) -> None:
         """Note that a process was started for this stage."""
+        self._pid = pid
         self.run.started(pid, self)
 
     def reaped(self, pid: int, usage: resource.struct_rusage) -> None:
         """Count a process of the run that has ended."""
         self.run.reaped(pid, usage)
+
+    def hear(self, witness: MemoryWitness) -> None:
+        """Take down what the kernel says of memory; what it says about others is no evidence."""
+        kills = witness.kills()
+        self._oom_kills = kills.of_machine
+        if self.exit_code in _KILLED and kills.of_cgroup > 0:
+            self.memory_evidence = "cgroup"
+        elif self.exit_code == -signal.SIGKILL and kills.of_machine > 0 and witness.log_names(self._pid):
+            self.memory_evidence = "kernel_log"
 
     def ended(self) -> None:
         """Close the stage."""
@@ -80,6 +102,8 @@ class StageTimes:
             seconds=time.monotonic() - self._began if self._seconds is None else self._seconds,
             exit_code=self.exit_code,
             usage=self.taken.usage() if self.taken.is_known else None,
+            command=None if self.command is None else self.command[:_COMMAND_CHARACTERS_MAX],
+            oom_kills=self._oom_kills,
         )
 
 
@@ -110,6 +134,10 @@ class Timings:
         owner = self._owners.pop(pid, None)
         if owner is not None:
             owner.taken.add(usage)
+
+    def newest(self, stage: str) -> StageTimes | None:
+        """Give the newest stage of this name."""
+        return next((times for times in reversed(self._stages) if times.name == stage), None)
 
     @property
     def seconds(self) -> float:

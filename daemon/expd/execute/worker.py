@@ -131,9 +131,9 @@ class Worker:
                 run = Run(order, self._tell, self._memo)
                 self._current = _Current(run=run, order=order)
                 nursery.start_soon(self._execute, self._current)
-            case CancelRun(run=run_id, reason=reason):
+            case CancelRun(run=run_id, reason=reason, at=at):
                 if self._current is not None and self._current.order.run == run_id:
-                    self._current.run.cancel(reason)
+                    self._current.run.cancel(reason, at)
             case Acknowledge(run=run_id):
                 self._unheard.pop(run_id, None)
                 self._idle.ring()

@@ -92,6 +92,7 @@ class Run:
     record: str
     worktree: str
     cancel_reason: str | None
+    cancel_at: float | None
     started_at: float | None
     ended_at: float | None
 

@@ -19,7 +19,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.targets, submissions.force, submissions.stage_options, submissions.umask, submissions.submitted_at,
        submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
-       runs.record, runs.worktree, runs.cancel_reason, runs.started_at, runs.ended_at AS run_ended_at
+       runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
 LEFT JOIN runs ON runs.entry = entries.id AND runs.attempt = entries.attempt
@@ -122,6 +122,7 @@ def _run_from_row(row: Row) -> Run:
         record=row["record"],
         worktree=row["worktree"],
         cancel_reason=row["cancel_reason"],
+        cancel_at=row["cancel_at"],
         started_at=row["started_at"],
         ended_at=row["run_ended_at"],
     )

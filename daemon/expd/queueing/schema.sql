@@ -44,7 +44,7 @@ CREATE TABLE entries (
     params        TEXT NOT NULL CHECK (json_valid(params)),
     attempt       INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1), -- the present one; it has a run once it is claimed
     state         TEXT NOT NULL CHECK (state IN ('held', 'queued', 'preparing', 'running', 'collecting', 'done')),
-    outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'cancelled', 'timed_out', 'refused', 'lost')),
+    outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'out_of_memory', 'not_started', 'cancelled', 'timed_out', 'refused', 'lost')),
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
     ended_at      REAL,
     CHECK ((state = 'done') = (outcome_kind IS NOT NULL)),
@@ -73,6 +73,7 @@ CREATE TABLE runs (
     record        TEXT NOT NULL,
     worktree      TEXT NOT NULL,
     cancel_reason TEXT,
+    cancel_at     REAL,
     claimed_at    REAL NOT NULL,
     started_at    REAL,
     ended_at      REAL,
@@ -81,6 +82,7 @@ CREATE TABLE runs (
     noted         INTEGER NOT NULL DEFAULT 0 CHECK (noted IN (0, 1)), -- no note of the context is left to be written
     UNIQUE (entry, attempt),
     CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+    CHECK ((cancel_reason IS NULL) = (cancel_at IS NULL)),
     CHECK (context IS NULL OR ended_at IS NOT NULL)
 ) STRICT;
 

@@ -263,10 +263,10 @@ def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> E
     """End an entry that waits; for an active one note the wish, which its worker is told."""
     entry = _read_back(cursor, entry_id)
     if entry.state in {EntryState.HELD, EntryState.QUEUED}:
-        _end(cursor, entry, Cancelled(reason=reason), at)
+        _end(cursor, entry, Cancelled(reason=reason, at=at), at)
     elif entry.state is not EntryState.DONE and entry.run is not None:
-        sql = "UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE id = ?"
-        cursor.execute(sql, (reason, entry.run.id))
+        sql = "UPDATE runs SET cancel_reason = ?, cancel_at = ? WHERE id = ? AND cancel_reason IS NULL"
+        cursor.execute(sql, (reason, at, entry.run.id))
     return _read_back(cursor, entry_id)
 
 
