@@ -257,3 +257,20 @@ def test_lfs_files_are_real_in_the_run_and_pointers_in_its_result(daemon: Runnin
     assert b"1 files are Git LFS pointers" in followed.stdout
     assert all(text.startswith("version https://git-lfs.github.com/spec/v1\noid sha256:") for text in held.values())
     assert [text.splitlines()[-1] for text in held.values()] == ["size 8", "size 5", "size 20000000"]
+
+
+def test_metrics_that_git_ignores_are_in_the_experiment(daemon: RunningDaemon, repository: Path) -> None:
+    """What dvc.yaml declares without cache is committed whatever .gitignore says: nothing is lost, so nothing is warned of."""
+    write_files(repository, {".gitignore": "/model.bin\n*.json\n/eval/\n"})
+    stage = "    metrics:\n      - metrics.json: {cache: false}\n    plots:\n      - eval/plot.csv: {cache: false}\n"
+    pipeline = f"stages:\n  train:\n    cmd: mkdir -p eval && echo 1 > eval/plot.csv && sh train.sh\n    params: [train.lr]\n{stage}"
+    write_files(repository, {"dvc.yaml": pipeline})
+
+    submitted = daemon.run_expctl(repository, "submit", "-n", "ignored")
+    daemon.expctl(repository, "wait", "ignored")
+
+    shown = daemon.expctl(repository, "show", "--json")
+    assert submitted.stderr == b""
+    held = git(repository, "ls-tree", "-r", "--name-only", _rev(daemon, repository)).split()
+    assert {"metrics.json", "eval/plot.csv"} <= set(held)
+    assert '"acc": 0.1' in shown
