@@ -18,6 +18,7 @@ from daemon.pipeline.cache_cases import CACHE_CASES
 from daemon.pipeline.case import Case, Round
 from daemon.pipeline.driver import Reproduction, reproduce
 from daemon.pipeline.fault_cases import FAULT_CASES
+from daemon.pipeline.form_cases import FORM_CASES
 from daemon.pipeline.odd_cases import ODD_CASES
 from daemon.pipeline.oracle import write_files
 from daemon.pipeline.plain_cases import PLAIN_CASES
@@ -34,7 +35,7 @@ _SAID = (
 )
 # A few of the hundreds that were tried; each costs about a second and a half.
 SEEDS = range(5)
-CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *ODD_CASES, *FAULT_CASES, *map(draw_case, SEEDS))
+CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *FORM_CASES, *ODD_CASES, *FAULT_CASES, *map(draw_case, SEEDS))
 _BY_NAME = {case.name: case for case in CASES}
 
 

@@ -246,7 +246,7 @@ class Cache:
             source = self.location(object_fingerprint.md5, legacy=object_fingerprint.legacy)
             # DVC links a single file anew whatever it is; for one that is and is to be a copy that only sets the mode.
             considered = wanted if fingerprint.is_directory else wanted[:1]
-            if _needs_relink(file, source, considered):
+            if _needs_relink(file, source, considered) or (not fingerprint.is_directory and _may_link_instead(wanted)):
                 place(source, file, wanted, self.checkpoint)
             elif not fingerprint.is_directory and _is_copy(file):
                 file.chmod(self._file_mode())
@@ -317,6 +317,11 @@ def _needs_relink(file: Path, source: Path, types: Sequence[LinkType]) -> bool:
         if kind == "symlink" and is_symlink:
             return file.readlink() != source
     return True
+
+
+def _may_link_instead(types: Sequence[LinkType]) -> bool:
+    """Whether a file that can't be a reflink here would be a link of another kind: only trying tells."""
+    return types[0] == "reflink" and len(types) > 1 and types[1] != "copy"
 
 
 def _is_copy(file: Path) -> bool:
