@@ -295,6 +295,11 @@ SENTENCES: Mapping[str, Sentence] = {
         lambda data: f"{data['source']} can't be run: {data['what']}; nothing was queued",
         _hint_or("name a stash commit, an experiment or a commit of this repository"),
     ),
+    errors.BAD_EXPORT: (
+        EXIT_CANNOT_CAPTURE,
+        lambda data: f"this can't be passed on: {data['what']}; nothing was queued or written",
+        _hint_or("write it anew with `expctl export`, or push the stash commit with git and `expctl submit --from` it"),
+    ),
     errors.BAD_NAME: (
         EXIT_USAGE,
         lambda data: f"{data['name']} can't be an experiment's name: {data['what']}; nothing was queued",
@@ -332,7 +337,7 @@ SENTENCES: Mapping[str, Sentence] = {
     errors.FILE_EXISTS: (
         EXIT_REFUSED,
         lambda data: f"{data['path']} is there already; nothing was written",
-        _fixed("name another directory with -o, or replace what is there with --force"),
+        _hint_or("name another directory with -o, or replace what is there with --force"),
     ),
     errors.CANNOT_RESTORE: (
         EXIT_CANNOT_CAPTURE,

@@ -28,6 +28,7 @@ class Arguments:
     env: list[str]
     experiment: str
     failed: bool
+    file: str
     explain: bool
     force: bool
     force_downstream: bool
@@ -64,6 +65,7 @@ class Arguments:
     sample: int | None
     seed: int | None
     set_param: list[str]
+    since: str | None
     single_item: bool
     source: str | None
     targets: list[str]
@@ -322,6 +324,22 @@ VERBS: Mapping[str, Verb] = {
         "Bring the workspace back to what was captured",
         Positional("entry", metavar="ID", help=f"{ENTRIES_HELP}, also that of a stash commit"),
         Option("-f", "--force", help="overwrite edits that are newer, after keeping them in a stash commit"),
+    ),
+    "export": Verb(
+        "Write an entry or a sweep to a file that another clone imports",
+        Positional("entry", metavar="ID", help=ENTRIES_HELP),
+        Positional("file", metavar="FILE", help="a new file: a tar of a manifest and a Git bundle, without the environment"),
+        Option("--since", metavar="REV", help="for a clone that has this older commit, and not the entry's baseline"),
+    ),
+    "import": Verb(
+        "Queue what `expctl export` wrote",
+        Positional("file", metavar="FILE", help="the file; its entries run with the environment of this shell"),
+        Option("--hold", help="queue without running, until `expctl release`"),
+        Option(
+            "--env", metavar="NAME=VALUE", is_list=True,
+            help="run with this variable; NAME alone takes the value it has here (can be repeated)",
+        ),
+        Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
     ),
     "pause": Verb("Start nothing more; what runs goes on"),
     "resume": Verb("Start entries again"),

@@ -104,6 +104,26 @@ def release(cwd: str, entries: Sequence[str]) -> dict[str, object]:
     return {"kind": "release", "cwd": cwd, "entries": list(entries)}
 
 
+def export(cwd: str, entry: str, file: str, since: str | None) -> dict[str, object]:
+    """Ask for a file."""
+    return {"kind": "export", "cwd": cwd, "entry": entry, "file": file, "since": since}
+
+
+def import_entries(
+    cwd: str, file: str, *, on_hold: bool, environment: Sequence[tuple[bytes, bytes]], umask: int
+) -> dict[str, object]:
+    """Ask for the entries of a file, under a new request id."""
+    return {
+        "kind": "import",
+        "request_id": os.urandom(16).hex(),
+        "cwd": cwd,
+        "file": file,
+        "on_hold": on_hold,
+        "environment": [list(pair) for pair in environment],
+        "umask": umask,
+    }
+
+
 def retry(
     cwd: str, entries: Sequence[str], *, failed: bool, force: bool, environment: Sequence[tuple[bytes, bytes]]
 ) -> dict[str, object]:

@@ -51,6 +51,8 @@ ANSWERS = {
     "wait": (_ENTRIES, {"waited"}),
     "cancel": (_ENTRIES, {"cancel_accepted"}),
     "release": (_ENTRIES, {"entries_changed"}),
+    "export": (_NOTHING, {"exported"}),
+    "import": (_ENTRIES, {"submitted"}),
     "retry": (_ENTRIES, {"entries_changed"}),
     "remove": (_ENTRIES, {"entries_removed"}),
     "rename": (_ENTRIES, {"entries_changed"}),

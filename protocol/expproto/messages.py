@@ -20,6 +20,7 @@ from expproto.replies import (
     Event,
     ExperimentPage,
     Explained,
+    Exported,
     Fetched,
     Followed,
     Inspected,
@@ -40,8 +41,10 @@ from expproto.requests import (
     AskDaemon,
     Cancel,
     Explain,
+    Export,
     Follow,
     Get,
+    Import,
     Inspect,
     Pause,
     Release,
@@ -85,8 +88,8 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Explained,
+    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Exported, Explained,
     Listed, Shown, Inspected, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,

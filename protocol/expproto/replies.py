@@ -169,7 +169,7 @@ class LeftOutFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The entries of the pages before are on disk: answers Submit.
+    """The entries of the pages before are on disk: answers Submit and Import.
 
     `left_out` names the first of the `left_out_count` files and directories that were not captured. Where a request is
     asked again, nothing is captured again, and both say so by being empty.
@@ -229,6 +229,17 @@ class Restored:
     baseline_rev: Rev
     head_rev: Rev
     kept_rev: Rev | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The file is on disk, with `size` bytes and `count` entries."""
+
+    kind = "exported"
+    file: str
+    size: int
+    count: int
+    baseline_rev: Rev
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +373,7 @@ Reply = (
     | EntriesRemoved
     | EntriesChanged
     | Restored
+    | Exported
     | Explained
     | Listed
     | Shown

@@ -192,6 +192,30 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Write an entry, or all of a sweep, to `file`: what a clone lacks that has `since` (the baseline if None)."""
+
+    kind = "export"
+    cwd: str
+    entry: str
+    file: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """Queue the entries of an export in the repository at `cwd`; the other fields are those of Submit."""
+
+    kind = "import"
+    request_id: str
+    cwd: str
+    file: str
+    on_hold: bool = False
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+    umask: int = 0o022
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rename:
     """Give an entry, and its experiment if it has one, another name."""
 
@@ -263,6 +287,8 @@ Request = (
     | Wait
     | Cancel
     | Release
+    | Export
+    | Import
     | Retry
     | Remove
     | Rename

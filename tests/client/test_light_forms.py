@@ -21,6 +21,8 @@ from expproto.requests import (
     AskDaemon,
     Cancel,
     Declared,
+    Export,
+    Import,
     Pause,
     Release,
     Remove,
@@ -66,6 +68,8 @@ SUBMIT = requests.submit(
     source="r",
 )
 
+IMPORT = requests.import_entries("/w", "/f", on_hold=True, environment=[(b"A", b"1")], umask=0o27)
+
 
 @pytest.mark.parametrize(
     ("light", "typed"),
@@ -106,6 +110,18 @@ SUBMIT = requests.submit(
         (
             requests.remove("/w", ["1"], done=True),
             Remove(cwd="/w", entries=("1",), done=True),
+        ),
+        (requests.export("/w", "1", "/f", "r"), Export(cwd="/w", entry="1", file="/f", since="r")),
+        (
+            IMPORT,
+            Import(
+                request_id=str(IMPORT["request_id"]),
+                cwd="/w",
+                file="/f",
+                on_hold=True,
+                environment=((b"A", b"1"),),
+                umask=0o27,
+            ),
         ),
         (
             requests.retry("/w", ["1"], failed=True, force=True, environment=[(b"A", b"1")]),

@@ -6,6 +6,7 @@ from expd.collect.fetching import AlreadyThere, NoSuchResult
 from expd.gitio.errors import CannotCapture, GitFailed, NotARepository, RefLocked, RefMoved
 from expd.pipeline.model import PipelineError
 from expd.prepare.capture import NoCommit, UnfinishedMerge
+from expd.prepare.manifest import UnusableExport
 from expd.prepare.names import UnusableName
 from expd.prepare.newfiles import NewFilesTooLarge
 from expd.prepare.overrides.errors import OverrideError
@@ -44,6 +45,8 @@ def _of_the_request(error: Exception) -> Refusal | None:
             return Refusal(code=errors.BAD_OVERRIDE, data=data)
         case UnusableName():
             return Refusal(code=errors.BAD_NAME, data={"name": error.name, "what": error.problem, "hint": error.hint})
+        case UnusableExport():
+            return Refusal(code=errors.BAD_EXPORT, data={"what": error.what, "hint": error.hint})
         case UnusableSource():
             data = {"source": error.source, "what": error.what, "hint": error.hint}
             return Refusal(code=errors.BAD_SOURCE, data=data)

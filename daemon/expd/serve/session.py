@@ -16,8 +16,10 @@ from expd.serve.handlers import (
     cancel,
     daemon,
     explain,
+    export,
     follow,
     get,
+    importing,
     inspect,
     pool,
     release,
@@ -40,8 +42,10 @@ from expproto.requests import (
     AskDaemon,
     Cancel,
     Explain,
+    Export,
     Follow,
     Get,
+    Import,
     Inspect,
     Pause,
     Release,
@@ -205,6 +209,10 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await cancel.handle(request, services, answer)
         case Release():
             return await release.handle(request, services, answer)
+        case Export():
+            return await export.handle(request, services, answer)
+        case Import():
+            return await importing.handle(request, services, answer)
         case Retry():
             return await retry.handle(request, services, answer)
         case Remove():

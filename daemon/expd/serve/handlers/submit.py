@@ -27,7 +27,7 @@ from expd.serve.services import Answer, Services
 from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
 from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
-from expproto.requests import Submit
+from expproto.requests import Import, Submit
 from expproto.stage_options import contradiction, names_pipelines
 from expproto.vocabulary import Mode, Rev
 
@@ -40,6 +40,7 @@ _REQUEST_ID_CHARS = range(8, 65)
 
 async def handle(request: Submit, services: Services, answer: Answer) -> Submitted | Previewed:
     """Queue a submission; the same request id again gives the entries of the first time."""
+    check_request(request)
     _check(request)
     _check_source(request)
     request = replace(request, environment=allowed(request.environment, services.settings.env_deny))
@@ -71,17 +72,21 @@ async def _preview(request: Submit, services: Services, answer: Answer) -> Previ
     return Previewed(count=len(points))
 
 
-def _check(request: Submit) -> None:
+def check_request(request: Submit | Import) -> None:
+    """Refuse what no submission can be: its id, its directory, its environment."""
     if len(request.request_id) not in _REQUEST_ID_CHARS or not request.request_id.isalnum():
         raise Refused(USAGE, what="a request id is 8 to 64 letters and digits")
     if not 0 <= request.umask <= 0o777:
         raise Refused(USAGE, what="a umask is between 0 and 0o777")
     if not Path(request.cwd).is_absolute():
         raise Refused(USAGE, what="cwd is an absolute path")
-    if "\0" in "".join((request.message or "", *(request.command or ()))):
-        raise Refused(USAGE, what="a command and a message hold no NUL")
     if any(not name or b"=" in name or b"\0" in name + value for name, value in request.environment):
         raise Refused(USAGE, what="a variable's name is not empty and has no =, and no variable holds a NUL")
+
+
+def _check(request: Submit) -> None:
+    if "\0" in "".join((request.message or "", *(request.command or ()))):
+        raise Refused(USAGE, what="a command and a message hold no NUL")
     if request.command is not None and not request.command:
         raise Refused(USAGE, what="there is no command after --")
     if request.declared is not None and request.command is None:

@@ -1,0 +1,79 @@
+"""Import: the entries of an export, checked whole, are queued or held here, with the environment of who imports them."""
+
+import time
+from pathlib import Path
+
+import trio
+
+from expd.dispatch.orders import pack_environment
+from expd.gitio.locate import locate
+from expd.gitio.repository import Repository
+from expd.prepare.capture import let_go
+from expd.prepare.environment import allowed
+from expd.prepare.parcels import Imported, import_entries
+from expd.queueing.entry import NewEntry, Submission
+from expd.queueing.transitions import NameTaken
+from expd.serve.entries import send_entries
+from expd.serve.handlers.submit import check_request
+from expd.serve.refusals import Refused
+from expd.serve.services import Answer, Services
+from expproto.errors import STOPPING
+from expproto.replies import Submitted
+from expproto.requests import Import
+
+
+async def handle(request: Import, services: Services, answer: Answer) -> Submitted:
+    """Queue what a file holds; the same request id again gives the entries of the first time."""
+    check_request(request)
+    accepted = await services.store.accepted_before(request.request_id)
+    if not accepted:
+        if services.is_stopping():
+            raise Refused(STOPPING)
+        location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
+        limit = services.settings.sweep_points_max
+        found = await trio.to_thread.run_sync(
+            import_entries, location, Path(request.file), request.request_id, limit, limiter=services.git
+        )
+        entries = [
+            NewEntry(name=each.name, stash_rev=each.stash_rev, params=each.params) for each in found.manifest.entries
+        ]
+        taken: NameTaken | None = None
+        try:
+            accepted = await services.store.accept(_submission(request, found, services), entries)
+        except NameTaken as error:
+            taken = error
+        if taken is not None:
+            await trio.to_thread.run_sync(_let_go, location.git_directory, request.request_id, limiter=services.git)
+            raise taken
+    await send_entries(services, accepted, answer)
+    return Submitted(submission=accepted[0].submission_id, count=len(accepted))
+
+
+def _let_go(git_directory: Path, request_id: str) -> None:
+    let_go(Repository(git_directory), request_id)
+
+
+def _submission(request: Import, found: Imported, services: Services) -> Submission:
+    manifest, project = found.manifest, found.project
+    environment = allowed(request.environment, services.settings.env_deny)
+    return Submission(
+        request_id=request.request_id,
+        git_directory=str(project.location.common_directory),
+        workspace=str(project.location.workspace),
+        root=project.root,
+        directory=project.directory,
+        cache=str(project.cache),
+        baseline_rev=manifest.baseline_rev,
+        message=manifest.message,
+        command=manifest.command,
+        targets=manifest.targets,
+        force=manifest.force,
+        umask=request.umask,
+        environment=pack_environment(environment),
+        submitted_at=time.time(),
+        captured_tree=found.captured_tree,
+        name=manifest.name,
+        on_hold=request.on_hold,
+        as_stage=manifest.as_stage,
+        stage_options=manifest.stage_options,
+    )
