@@ -58,6 +58,7 @@ class Arguments:
     points: str | None
     preview: bool
     pull: bool
+    queue: bool
     quiet: bool
     raw: bool
     recursive: bool
@@ -250,6 +251,7 @@ VERBS: Mapping[str, Verb] = {
         *PREPARATION,
         Option("--temp", help="run in a private worktree instead of the workspace"),
         Option("--run-all", help="run everything that is held or queued here, and watch it to the end"),
+        Option("--queue", help="refused: that is `expctl submit`"),
         Option("-j", "--jobs", metavar="N", read=number_of_jobs, help="with --run-all: so many at once, from now on"),
         Option("--raw", help="pass control characters to the terminal as they are"),
         usage="expctl run [OPTION…] [STAGE…] [-- COMMAND…]\n       expctl run --run-all [-j N]",

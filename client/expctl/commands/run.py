@@ -19,6 +19,8 @@ from expproto.vocabulary import ACTIVE_STATES
 
 def run(arguments: Arguments, output: Output) -> int:
     """Run, show the output as it comes, and give the experiment's exit code."""
+    if arguments.queue:
+        raise Trouble(USAGE, {"what": "what is queued is submitted, with the same options: expctl submit"})
     if arguments.run_all:
         return _run_all(arguments, output)
     if arguments.jobs is not None:
