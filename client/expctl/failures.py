@@ -346,7 +346,7 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.NEWER_EDITS: (
         EXIT_REFUSED,
-        lambda data: f"{data['count']} files hold edits that would be lost; nothing was changed{_paths(data)}",
+        lambda data: f"edits would be lost, in so many files: {data['count']}; nothing was changed{_paths(data)}",
         _fixed("commit or stash them, or overwrite them with --force, which keeps them in a stash commit first"),
     ),
     errors.REF_LOCKED: (

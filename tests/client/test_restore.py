@@ -34,9 +34,9 @@ def test_restore_names_files_and_says_what_it_did_not_do(sock: Path, expctl: Exp
 
     assert ran.out.splitlines() == ["written\ta.py", "written\tb.py", "removed\told.py", "left\tnew.py"]
     assert ran.err.splitlines() == [
-        "/here is as it was captured for tuned: 2 files written, 1 removed",
+        "/here is as it was captured for tuned: 2 written, 1 removed",
         "this is not the work tree it was captured in: that is /there",
-        "1 files are new since, and were left alone",
+        "new since, and left alone: 1",
         "HEAD is at eeeeeee and was at bbbbbbb: it was not moved, so `git status` compares with eeeeeee",
         "what was there before is kept: expctl restore 555555555555",
     ]
@@ -64,7 +64,7 @@ def test_newer_edits_are_listed(sock: Path, expctl: Expctl) -> None:
 
     assert ran.code == 5
     assert ran.err.splitlines()[:4] == [
-        "expctl: 3 files hold edits that would be lost; nothing was changed",
+        "expctl: edits would be lost, in so many files: 3; nothing was changed",
         "  a.py",
         "  b.py",
         "  … 1 more",

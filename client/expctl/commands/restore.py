@@ -35,13 +35,13 @@ def _tell(done: Fields, output: Output) -> None:
     workspace, origin = done.text("workspace"), done.text("origin")
     counts = {fate: done.integer(f"{fate}_count") for fate in ("written", "removed", "left")}
     output.words(
-        f"{visible(workspace)} is as it was captured for {visible(done.text('name'))}: {counts['written']} files written, "
+        f"{visible(workspace)} is as it was captured for {visible(done.text('name'))}: {counts['written']} written, "
         f"{counts['removed']} removed"
     )
     if workspace != origin:
         output.words(f"this is not the work tree it was captured in: that is {visible(origin)}")
     if counts["left"]:
-        output.words(f"{counts['left']} files are new since, and were left alone")
+        output.words(f"new since, and left alone: {counts['left']}")
     if done.text("head_rev") != done.text("baseline_rev"):
         head, baseline = done.text("head_rev")[:SHORT_REV], done.text("baseline_rev")[:SHORT_REV]
         output.words(f"HEAD is at {head} and was at {baseline}: it was not moved, so `git status` compares with {head}")
