@@ -68,9 +68,11 @@ class Arguments:
     set_param: list[str]
     since: str | None
     single_item: bool
+    stall_limit: float | None
     source: str | None
     targets: list[str]
     temp: bool
+    time_limit: float | None
     timeout: float | None
 
 
@@ -155,7 +157,19 @@ def number_of_seconds(text: str) -> float:
     return seconds
 
 
+def duration(text: str) -> float:
+    """Read a duration in seconds: `90`, `90s`, `10m`, `2h`, `1d`; it is longer than nothing."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNIT_SECONDS else (text, "s")
+    seconds = number_of_seconds(number) * _UNIT_SECONDS[unit]
+    if seconds == 0:
+        raise ValueError
+    return seconds
+
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
+duration.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
 """As argparse names them in its sentences."""
 
 
@@ -214,6 +228,17 @@ STAGE_OPTIONS = (
 )
 """How a run goes through a pipeline, as `dvc exp run` has it; `expctl.stage_options` reads them."""
 
+LIMITS = (
+    Option(
+        "--time-limit", metavar="DURATION", read=duration, help="end the run after so long: 90s, 10m, 2h or 1d"
+    ),
+    Option(
+        "--stall-limit", metavar="DURATION", read=duration,
+        help="end the run when its commands wrote nothing and used no processor for so long",
+    ),
+)  # fmt: skip
+"""What a run may use up; `expctl.limits` reads them."""
+
 _TARGETS = Positional(
     "targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"
 )
@@ -241,6 +266,7 @@ PREPARATION = (
     ),
     *_declarations(),
     *STAGE_OPTIONS,
+    *LIMITS,
 )  # fmt: skip
 """Options of what is prepared: the same in every mode."""
 

@@ -42,6 +42,7 @@ def submit(
     environment: Sequence[tuple[bytes, bytes]],
     umask: int,
     stages: Mapping[str, object],
+    limits: Mapping[str, object],
     points: str | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -80,6 +81,7 @@ def submit(
         else {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}},
         "mode": mode,
         "stage_options": dict(stages),
+        "limits": dict(limits),
         "source": source,
     }
 

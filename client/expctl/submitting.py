@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from expctl import requests
 from expctl.fields import Entry, Fields, entries_of
+from expctl.limits import run_limits
 from expctl.options import Arguments
 from expctl.output import Output
 from expctl.stage_options import stage_options
@@ -43,6 +44,7 @@ def submission(arguments: Arguments, mode: str) -> "Message":
         declared=_declared(arguments),
         mode=mode,
         stages=stage_options(arguments),
+        limits=run_limits(arguments),
         source=arguments.source if is_queued else None,
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from expproto.limits import NO_LIMITS, RunLimits
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import Mode
 
@@ -34,8 +35,8 @@ class Submit:
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
     relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
     the command a stage. A sweep needs the `mode` "queue". `stage_options` say how the run goes through a pipeline; a
-    `command` that is no stage has none. `source` names a commit, an experiment or an entry that is run instead of the
-    workspace, of which nothing is read then.
+    `command` that is no stage has none. `limits` are what each run may use up. `source` names a commit, an experiment or
+    an entry that is run instead of the workspace, of which nothing is read then.
     """
 
     kind = "submit"
@@ -60,6 +61,7 @@ class Submit:
     declared: Declared | None = None
     mode: Mode = Mode.QUEUE
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
+    limits: RunLimits = NO_LIMITS
     source: str | None = None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from expproto.context import Context
+from expproto.limits import NO_LIMITS, RunLimits
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 
@@ -68,6 +69,7 @@ class Execute:
     overrides: Mapping[str, object] = field(default_factory=dict)
     daemon_version: str = ""
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
+    limits: RunLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from client.scripted import RESULT, an_entry
 from expctl import requests, transport
 from expctl.fields import Entry, Fields, entries_of
+from expctl.limits import run_limits
 from expctl.options import VERBS, Arguments, quick
+from expctl.parser import thorough
 from expctl.stage_options import stage_options
 from expproto import PROTOCOL_VERSION, VERSION
 from expproto.codec import decode, encode
 from expproto.errors import RemoteProtocolError
 from expproto.fields import from_map, to_map
+from expproto.limits import RunLimits
 from expproto.messages import Hello, Message, message_to_map
 from expproto.replies import EntryPage, EntryRecord, Event, Reply
 from expproto.requests import (
@@ -60,6 +63,7 @@ SUBMIT = requests.submit(
     environment=[(b"A", b"\xff")],
     umask=0o27,
     stages=stage_options(_typed("-s", "--force-downstream", "-k", "--pull", "--allow-missing")),
+    limits=run_limits(thorough("submit", ["--time-limit", "2h", "--stall-limit", "90"])),
     include=["i"],
     copy_paths=["p"],
     no_hydra=True,
@@ -95,6 +99,7 @@ IMPORT = requests.import_entries("/w", "/f", on_hold=True, environment=[(b"A", b
                     pull=True,
                     allow_missing=True,
                 ),
+                limits=RunLimits(time_seconds=7200.0, stall_seconds=90.0),
                 include=("i",),
                 copy_paths=("p",),
                 no_hydra=True,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from expproto.context import Context, Gpu, Interpreter, Machine, StageContext, Usage
+from expproto.limits import RunLimits
 from expproto.messages import MESSAGES, Hello
 from expproto.replies import CaptureRecord, EntryRecord, Event, ExperimentRecord, LeftOutFile, OutputFile, Reply
 from expproto.requests import Declared, FollowTarget, Request
@@ -28,7 +29,17 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
     ("Outcomes", OUTCOMES),
     (
         "Records",
-        (EntryRecord, ExperimentRecord, OutputFile, LeftOutFile, CaptureRecord, FollowTarget, Declared, StageOptions),
+        (
+            EntryRecord,
+            ExperimentRecord,
+            OutputFile,
+            LeftOutFile,
+            CaptureRecord,
+            FollowTarget,
+            Declared,
+            StageOptions,
+            RunLimits,
+        ),
     ),
     ("The execution context", (Context, Interpreter, Machine, Gpu, StageContext, Usage)),
     ("Orders, to workers", typing.get_args(Order)),

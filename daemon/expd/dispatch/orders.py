@@ -48,6 +48,7 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         overrides=entry.params,
         daemon_version=VERSION,
         stage_options=submission.stage_options,
+        limits=submission.limits,
     )
 
 

@@ -96,12 +96,12 @@ async def end_tree(signals: Sequence[signal.Signals], grace_seconds: float, reap
             break
         signal_all(living, number)
         with trio.move_on_after(grace_seconds):
-            await _all_gone(living)
+            await wait_all_gone(living)
         living = descendants()
     for _round in range(_KILL_ROUNDS_MAX):
         _kill_groups()
         signal_all(living, signal.SIGKILL)
-        await _all_gone(living)
+        await wait_all_gone(living)
         if not _reap(reaped):
             break
         living = descendants()
@@ -135,7 +135,7 @@ def _reap(reaped: Reaped) -> bool:
         reaped(pid, usage)
 
 
-async def _all_gone(processes: Sequence[psutil.Process]) -> None:
+async def wait_all_gone(processes: Sequence[psutil.Process]) -> None:
     """Wait until each of these has ended: a pidfd becomes readable then, also for what is not our child."""
     async with trio.open_nursery() as nursery:
         for process in processes:

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Mapping
 
+from expd.execute.stackdumps import FAULTHANDLER_VARIABLE
 from expd.linux.processes import TOKEN_VARIABLE
+from expproto.limits import NO_LIMITS
 from expproto.work import Execute
 
 _NOT_FOR_RUNS = frozenset(
@@ -28,7 +30,8 @@ def run_environment(order: Execute) -> dict[str, str]:
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in order.environment}
     for name in _NOT_FOR_RUNS:
         environment.pop(name, None)
-    return {"PYTHONUNBUFFERED": "1", **environment, **_identity(order)}
+    stacks = {} if order.limits == NO_LIMITS else {FAULTHANDLER_VARIABLE: "1"}
+    return {"PYTHONUNBUFFERED": "1", **stacks, **environment, **_identity(order)}
 
 
 def _identity(order: Execute) -> Mapping[str, str]:

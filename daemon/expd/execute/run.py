@@ -15,9 +15,11 @@ import trio
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
 from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tree, run_command
 from expd.execute.environment import run_environment
+from expd.execute.limits import Watch
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.runlog import RunLog
+from expd.execute.stackdumps import abort_passed_over, ask_for_stacks
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
 from expd.execute.timings import StageTimes, Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
@@ -32,7 +34,20 @@ from expd.pipeline.graph import is_tracked
 from expd.pipeline.memo import HashMemo
 from expd.pipeline.model import COMMAND_STAGE, DATA_FILE_SUFFIX, LOCK_FILE, PipelineError
 from expd.pipeline.project import Project, exp_hash, open_project
-from expproto.vocabulary import Cancelled, Failed, Killed, NotStarted, Outcome, OutOfMemory, Refused, Rev, Succeeded
+from expproto.limits import NO_LIMITS
+from expproto.vocabulary import (
+    Cancelled,
+    Failed,
+    Killed,
+    Limit,
+    NotStarted,
+    Outcome,
+    OutOfMemory,
+    Refused,
+    Rev,
+    Succeeded,
+    TimedOut,
+)
 from expproto.work import Collecting, Execute, Report, StageStarted
 
 _journal = logging.getLogger("expd.execute")
@@ -51,6 +66,7 @@ class Run:
         self.timings = Timings()
         self._scope = trio.CancelScope()
         self._end: Outcome | None = None
+        self._watch = Watch(order.limits, self.timings, self._end_as)
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
@@ -78,12 +94,14 @@ class Run:
         outcome: Outcome = Cancelled(reason="")
         try:
             with self._scope:
-                outcome = await self._attempt(log)
+                outcome = await self._attempt_within_limits(log)
             if self._scope.cancelled_caught and self._end is not None:
                 outcome = self._end
                 log.note(f"expd: {_words_of(outcome)}")
         finally:
             with trio.CancelScope(shield=True):
+                if isinstance(outcome, TimedOut):
+                    await ask_for_stacks()
                 signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else INTERRUPTED
                 left = await end_tree(signals, self.order.grace_seconds, self.timings.reaped)
                 if left and isinstance(outcome, Succeeded):
@@ -92,6 +110,16 @@ class Run:
                     await trio.to_thread.run_sync(self._place.give_up, log)
                 await trio.to_thread.run_sync(log.sync)
                 log.close()
+        return outcome
+
+    async def _attempt_within_limits(self, log: RunLog) -> Outcome:
+        if self.order.limits == NO_LIMITS:
+            return await self._attempt(log)
+        with abort_passed_over():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch.run)
+                outcome = await self._attempt(log)
+                self._watch.end()
         return outcome
 
     async def _attempt(self, log: RunLog) -> Outcome:
@@ -125,8 +153,9 @@ class Run:
         if order.command is not None and not order.as_stage:
             await trio.to_thread.run_sync(self._link_data, manifest, cache, log)
         if order.command is not None and not order.as_stage:
+            self._watch.begin(log)
             await self._run_command(order.command, log)
-            await self._tell(Collecting(run=order.run, run_token=order.run_token))
+            await self._begin_collecting()
             return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
         project = await trio.to_thread.run_sync(self._open_project, cache)
         surroundings = Surroundings(
@@ -136,8 +165,9 @@ class Run:
             force=order.force,
             options=order.stage_options,
         )
+        self._watch.begin(log)
         done = await run_stages(project, order.targets, surroundings)
-        await self._tell(Collecting(run=order.run, run_token=order.run_token))
+        await self._begin_collecting()
         if order.as_stage:
             await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
         return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
@@ -182,6 +212,11 @@ class Run:
             times.exit_code = await run_command(command, cwd, environment, log.descriptor, times)
         if times.exit_code != 0:
             raise CommandEnded(COMMAND_STAGE, times.exit_code)
+
+    async def _begin_collecting(self) -> None:
+        """From here on no limit counts: what was computed is not given up."""
+        self._watch.end()
+        await self._tell(Collecting(run=self.order.run, run_token=self.order.run_token))
 
     async def _tell_stage(self, stage: str) -> None:
         await self._tell(StageStarted(run=self.order.run, run_token=self.order.run_token, stage=stage))
@@ -237,7 +272,15 @@ class Run:
 
 def _words_of(outcome: Outcome) -> str:
     """Say in the log why a run was ended."""
-    return outcome.reason if isinstance(outcome, Cancelled) else outcome.kind
+    match outcome:
+        case Cancelled(reason=reason):
+            return reason
+        case TimedOut(limit=Limit.TIME, limit_seconds=limit):
+            return f"the time limit of {limit:g} s is reached"
+        case TimedOut(limit_seconds=limit):
+            return f"nothing was written and no processor used for {limit:g} s, which is the stall limit"
+        case _:
+            return outcome.kind
 
 
 def _not_started(error: StartFailed) -> Outcome:

@@ -135,6 +135,16 @@ class Timings:
         if owner is not None:
             owner.taken.add(usage)
 
+    @property
+    def newest_stage(self) -> str:
+        """Give the name of the stage that began last; empty before the first."""
+        return self._stages[-1].name if self._stages else ""
+
+    @property
+    def has_commands(self) -> bool:
+        """Tell whether a command is under way."""
+        return bool(self._owners)
+
     def newest(self, stage: str) -> StageTimes | None:
         """Give the newest stage of this name."""
         return next((times for times in reversed(self._stages) if times.name == stage), None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from expproto.context import Context
 from expproto.fields import from_map, to_map
+from expproto.limits import NO_LIMITS, RunLimits
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Mode, Outcome, Rev, RunId, Succeeded
 
@@ -66,6 +67,7 @@ class Submission:
     as_stage: bool = False
     """Whether the command is the stage that `targets` names, in the captured dvc.yaml."""
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
+    limits: RunLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

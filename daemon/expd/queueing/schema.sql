@@ -16,6 +16,7 @@ CREATE TABLE submissions (
     targets       TEXT NOT NULL CHECK (json_valid(targets)),
     force         INTEGER NOT NULL CHECK (force IN (0, 1)),
     stage_options TEXT NOT NULL CHECK (json_valid(stage_options)), -- expproto.stage_options, one value
+    limits        TEXT NOT NULL CHECK (json_valid(limits)), -- expproto.limits, one value
     umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
     name          TEXT,                                   -- as asked for: the entry's, or the whole sweep's
     mode          TEXT NOT NULL CHECK (mode IN ('queue', 'temp', 'workspace')),

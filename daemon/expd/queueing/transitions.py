@@ -112,6 +112,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "targets": json.dumps(submission.targets),
         "force": int(submission.force),
         "stage_options": json.dumps(to_map(submission.stage_options)),
+        "limits": json.dumps(to_map(submission.limits)),
         "umask": submission.umask,
         "name": submission.name,
         "submitted_at": submission.submitted_at,

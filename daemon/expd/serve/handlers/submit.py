@@ -26,6 +26,7 @@ from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
+from expproto.limits import senseless_limit
 from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
 from expproto.requests import Import, Submit
 from expproto.stage_options import contradiction, names_pipelines
@@ -100,7 +101,7 @@ def _check(request: Submit) -> None:
 
 def _check_stage_options(request: Submit) -> None:
     alone = request.command if request.declared is None else None  # what is declared makes it a stage
-    if problem := contradiction(request.stage_options, request.targets, alone):
+    if problem := contradiction(request.stage_options, request.targets, alone) or senseless_limit(request.limits):
         raise Refused(USAGE, what=problem)
 
 
@@ -220,6 +221,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared, held_as: 
         copies=prepared.copies,
         as_stage=prepared.as_stage,
         stage_options=request.stage_options,
+        limits=request.limits,
     )
 
 

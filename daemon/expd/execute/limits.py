@@ -1,0 +1,108 @@
+"""The limits of a run, minded by its worker: they hold whether a daemon is there or not.
+
+Promise: what is collected is never ended for a limit: what was computed is not given up. Nothing is looked at more
+often than a limit's own length asks for.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import trio
+
+from expd.execute.runlog import RunLog
+from expd.execute.timings import Timings
+from expproto.limits import RunLimits
+from expproto.vocabulary import Limit, TimedOut
+
+_LOOKS = 4
+"""Looks in the time of a stall limit: a stall is noticed a quarter of the limit late at most, and a look costs a millisecond."""
+_IDLE_SHARE = 0.001
+"""Of one processor: what waits and looks around now and then uses a hundredth of that, what reads from a slow network more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """What shows that the commands of a run do something: how long and new its log is, and what its processes used."""
+
+    written: tuple[int, int]
+    processor_seconds: float
+
+    def is_idle_since(self, before: "_Signs", seconds: float) -> bool:
+        """Tell whether nothing was done in between. Less time than before is a process that has ended, which is something."""
+        used = self.processor_seconds - before.processor_seconds
+        return self.written == before.written and 0 <= used <= _IDLE_SHARE * seconds
+
+
+class Watch:
+    """Watches a run from `begin` to `end`, while `run` goes on beside it; `reached` is told of the first limit."""
+
+    def __init__(self, limits: RunLimits, timings: Timings, reached: Callable[[TimedOut], None]) -> None:
+        self._limits = limits
+        self._timings = timings
+        self._reached = reached
+        self._scope = trio.CancelScope()
+        self._begun = trio.Event()
+        self._log: RunLog | None = None
+        self._began_at = 0.0
+
+    def begin(self, log: RunLog) -> None:
+        """Start to count: the first stage begins."""
+        self._log, self._began_at = log, trio.current_time()
+        self._begun.set()
+
+    def end(self) -> None:
+        """Count no more: the stages are through."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Wait for the first limit that is reached; returns after it, or after the end."""
+        with self._scope:
+            await self._begun.wait()
+            async with trio.open_nursery() as nursery:
+                if self._limits.time_seconds is not None:
+                    nursery.start_soon(self._mind_time, self._limits.time_seconds)
+                if self._limits.stall_seconds is not None:
+                    nursery.start_soon(self._mind_stall, self._limits.stall_seconds)
+
+    async def _mind_time(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self._tell(Limit.TIME, seconds)
+
+    async def _mind_stall(self, seconds: float) -> None:
+        """Look now and then: the kernel tells nobody that a process does nothing."""
+        assert self._log is not None
+        seen, since = await trio.to_thread.run_sync(self._look, self._log), trio.current_time()
+        while True:
+            await trio.sleep(seconds / _LOOKS)
+            now = await trio.to_thread.run_sync(self._look, self._log)
+            idle = trio.current_time() - since
+            if not self._timings.has_commands or not now.is_idle_since(seen, idle):
+                seen, since = now, trio.current_time()
+            elif idle >= seconds:
+                self._tell(Limit.STALL, seconds)
+                return
+
+    def _look(self, log: RunLog) -> _Signs:
+        status = os.fstat(log.descriptor)
+        taken = self._timings.usage()
+        used = taken.user_seconds + taken.system_seconds + _used_by_the_living()
+        return _Signs((status.st_size, status.st_mtime_ns), used)
+
+    def _tell(self, limit: Limit, seconds: float) -> None:
+        taken = trio.current_time() - self._began_at
+        self._reached(
+            TimedOut(limit=limit, limit_seconds=seconds, stage=self._timings.newest_stage, seconds=round(taken, 3))
+        )
+
+
+def _used_by_the_living() -> float:
+    """Sum what the processes below us used, and those that they have waited for."""
+    used = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            used += sum(process.cpu_times()[:4])  # user, system, and both of children (proc(5), fields 14 to 17)
+        except psutil.Error:
+            continue
+    return used
