@@ -126,6 +126,32 @@ def test_a_stage_is_added_beside_the_others() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "stages:\n  command:\n    cmd: new\n"),
+        (
+            "vars: [x]\nstages:\n  a:\n    cmd:  x  # why\n    deps:\n        - y\n\n",
+            "vars: [x]\nstages:\n  a:\n    cmd:  x  # why\n    deps:\n        - y\n\n  command:\n    cmd: new\n",
+        ),
+        (
+            "stages:\n  a:\n    cmd: x\n    deps:\n      - y\n  command:\n    cmd: old\n    outs:\n      - z\n",
+            "stages:\n  a:\n    cmd: x\n    deps:\n      - y\n  command:\n    cmd: new\n",
+        ),
+        ("stages: {a: {cmd: x}}\n", "stages: {a: {cmd: x}, command: {cmd: new}}\n"),
+        ("stages:\n    a:\n        cmd: x\n", "stages:\n  a:\n    cmd: x\n  command:\n    cmd: new\n"),
+        (
+            "stages:\n  a:\n    cmd: x\nmetrics: [m]\n",
+            "stages:\n  a:\n    cmd: x\n  command:\n    cmd: new\nmetrics: [m]\n",
+        ),
+        ("stages:\n  a:\n    cmd: |\n      x\n", "stages:\n  a:\n    cmd: |\n      x\n  command:\n    cmd: new\n"),
+    ],
+)
+def test_a_stage_is_appended_where_it_can_be(text: str, expected: str) -> None:
+    """The bytes of the other stages stay: an experiment in the workspace shows as the added lines and no others."""
+    assert with_stage(text, "dvc.yaml", "command", Addition(commands="new", params={})) == expected
+
+
 @pytest.mark.parametrize("text", ["stages: 3\n", "stages:\n  a: {cmdd: x}\n", "a: [\n", "- 1\n"])
 def test_a_faulty_file_is_named_with_its_line(text: str) -> None:
     """Nothing is added to what is no dvc.yaml."""

@@ -1,8 +1,10 @@
 """One more stage in a dvc.yaml, as `dvc stage add` writes it (dvc/stage/serialize.py, dvc/dvcfile.py).
 
-Promise: pure. The rest of the text keeps its comments and its order; nothing in the new stage is a template.
+Promise: pure. The rest of the text keeps its bytes, or, where the stage can't be appended, its comments and its order; nothing
+in the new stage is a template.
 """
 
+import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +12,11 @@ from ruamel.yaml import YAML
 
 from expd.pipeline.documents import MismatchError, View, located, parse_yaml
 from expd.pipeline.locktext import dumped
-from expd.pipeline.model import DEFAULT_PARAMS_FILE, Commands
+from expd.pipeline.model import DEFAULT_PARAMS_FILE, Commands, PipelineError
 from expd.pipeline.schema import check_document
+
+_STAGE = re.compile(r"  [^ #]")
+"""The first line of a stage, indented as DVC does it; in a file with another indentation the stage is not appended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +88,42 @@ def with_stage(text: str, path: str, name: str, addition: Addition) -> str:
         check_document(View(parse_yaml(text, path)))
     except MismatchError as mismatch:
         raise located(mismatch, text, path) from mismatch
-    yaml = YAML()
-    yaml.default_flow_style = False
+    appended = _appended(text, name, addition)
+    if appended is not None:
+        return appended
+    yaml = _yaml()
     data: object = yaml.load(text)
     if not isinstance(data, MutableMapping):
         return dumped(yaml, {"stages": {name: addition.definition()}})
     stages = data.setdefault("stages", {})
     stages[name] = addition.definition()
     return dumped(yaml, data)
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.default_flow_style = False
+    return yaml
+
+
+def _appended(text: str, name: str, addition: Addition) -> str | None:
+    """The text with the stage at its end, every other byte as it was; None where that is not what it would say.
+
+    DVC writes the whole file anew, with its own indentation; whoever wrote it may have had another.
+    """
+    lines = text.splitlines(keepends=True)
+    tops = [index for index, line in enumerate(lines) if line[:1] not in {" ", "#", "\n", "-", ""}]
+    if not tops or lines[tops[-1]].rstrip() != "stages:" or not text.endswith("\n"):
+        return None
+    keys = [index for index in range(tops[-1] + 1, len(lines)) if _STAGE.match(lines[index])]
+    if keys and lines[keys[-1]].strip() == f"{name}:":
+        lines = lines[: keys[-1]]
+    block = dumped(_yaml(), {"stages": {name: addition.definition()}}).removeprefix("stages:\n")
+    appended = "".join(lines) + block
+    try:
+        wanted, found = parse_yaml(text, ""), parse_yaml(appended, "")
+    except PipelineError:
+        return None
+    assert isinstance(wanted, dict)
+    expected = {**wanted, "stages": {**(wanted["stages"] or {}), name: addition.definition()}}
+    return appended if found == expected else None
