@@ -14,7 +14,7 @@ from typing import IO
 from expd.gitio.bundles import needs_of_bundle, read_bundle, write_bundle
 from expd.gitio.errors import GitFailed
 from expd.gitio.locate import Location
-from expd.gitio.refs import ENTRIES, RefChange, change_ref, experiment_ref, read_ref
+from expd.gitio.refs import ENTRIES, experiment_ref, put_ref, read_ref
 from expd.gitio.repository import SUBMODULE, Repository
 from expd.linux.durable import sync_directory
 from expd.pipeline.config import cache_directory
@@ -84,11 +84,11 @@ class Imported:
     captured_tree: Rev
 
 
-def import_entries(location: Location, file: Path, request_id: str, entries_max: int) -> Imported:
+def import_entries(location: Location, file: Path, held_as: str, entries_max: int) -> Imported:
     """Check an export whole, store its objects and hold them; raises UnusableExport, ExperimentExists, PipelineError."""
     private = location.private_directory
     private.mkdir(parents=True, exist_ok=True)
-    bundle = private / f"import-{request_id}.bundle"
+    bundle = private / f"import-{held_as.rpartition('/')[2]}.bundle"
     try:
         manifest = manifest_from_json(_unpack(file, bundle), entries_max)
         repository = Repository(location.git_directory)
@@ -105,7 +105,7 @@ def import_entries(location: Location, file: Path, request_id: str, entries_max:
     if manifest.command is None or manifest.as_stage:
         tree = repository.tree_of(manifest.entries[0].stash_rev)
         check_pipeline(repository, tree, project, manifest.targets, options=manifest.stage_options)
-    change_ref(repository, RefChange(ref=f"{ENTRIES}{request_id}", new=manifest.kept_rev, force=True))
+    put_ref(repository, f"{ENTRIES}{held_as}", manifest.kept_rev)
     stash_revs = [entry.stash_rev for entry in manifest.entries]
     repository.check_present(manifest.baseline_rev, [manifest.kept_rev, *stash_revs])
     return Imported(manifest=manifest, project=project, captured_tree=repository.tree_of(manifest.kept_rev))

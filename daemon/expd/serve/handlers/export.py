@@ -44,7 +44,7 @@ def _export(request: Export, entries: Sequence[Entry]) -> int:
     if Path(request.file).exists():
         raise FileExistsError
     repository = Repository(Path(submission.git_directory))
-    kept = captured_by(repository, submission.request_id, entries[0].stash_rev)
+    kept = captured_by(repository, submission.held_as, entries[0].stash_rev)
     if kept is None:
         raise UnusableExport(f"what {request.entry} was captured from is no longer kept in its repository")
     since = submission.baseline_rev if request.since is None else repository.resolve_commit(request.since)
@@ -53,7 +53,7 @@ def _export(request: Export, entries: Sequence[Entry]) -> int:
     manifest = Manifest(
         version=VERSION,
         baseline_rev=submission.baseline_rev,
-        ref=f"{ENTRIES}{submission.request_id}",
+        ref=f"{ENTRIES}{submission.held_as}",
         kept_rev=kept,
         root=submission.root,
         directory=submission.directory,

@@ -7,14 +7,11 @@ import trio
 
 from expd.dispatch.orders import pack_environment
 from expd.gitio.locate import locate
-from expd.gitio.repository import Repository
-from expd.prepare.capture import let_go
 from expd.prepare.environment import allowed
 from expd.prepare.parcels import Imported, import_entries
-from expd.queueing.entry import NewEntry, Submission
-from expd.queueing.transitions import NameTaken
+from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.serve.entries import send_entries
-from expd.serve.handlers.submit import check_request
+from expd.serve.handlers.submit import check_request, let_go_of
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import STOPPING
@@ -29,35 +26,38 @@ async def handle(request: Import, services: Services, answer: Answer) -> Submitt
     if not accepted:
         if services.is_stopping():
             raise Refused(STOPPING)
-        location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
-        limit = services.settings.sweep_points_max
-        found = await trio.to_thread.run_sync(
-            import_entries, location, Path(request.file), request.request_id, limit, limiter=services.git
-        )
-        entries = [
-            NewEntry(name=each.name, stash_rev=each.stash_rev, params=each.params) for each in found.manifest.entries
-        ]
-        taken: NameTaken | None = None
-        try:
-            accepted = await services.store.accept(_submission(request, found, services), entries)
-        except NameTaken as error:
-            taken = error
-        if taken is not None:
-            await trio.to_thread.run_sync(_let_go, location.git_directory, request.request_id, limiter=services.git)
-            raise taken
+        accepted = await _accept(request, services)
     await send_entries(services, accepted, answer)
     return Submitted(submission=accepted[0].submission_id, count=len(accepted))
 
 
-def _let_go(git_directory: Path, request_id: str) -> None:
-    let_go(Repository(git_directory), request_id)
+async def _accept(request: Import, services: Services) -> list[Entry]:
+    """Store and queue; whatever prevents the second, nothing is held of the first."""
+    location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
+    held_as, limit = f"{await services.store.name()}/{request.request_id}", services.settings.sweep_points_max
+    services.capturing.add(held_as)
+    accepted: list[Entry] = []
+    try:
+        found = await trio.to_thread.run_sync(
+            import_entries, location, Path(request.file), held_as, limit, limiter=services.git
+        )
+        points = found.manifest.entries
+        entries = [NewEntry(name=each.name, stash_rev=each.stash_rev, params=each.params) for each in points]
+        accepted = await services.store.accept(_submission(request, found, services, held_as), entries)
+        return accepted
+    finally:
+        with trio.CancelScope(shield=True):
+            if not (accepted or await services.store.accepted_before(request.request_id)):
+                await let_go_of(held_as, location.git_directory, services)
+        services.capturing.discard(held_as)
 
 
-def _submission(request: Import, found: Imported, services: Services) -> Submission:
+def _submission(request: Import, found: Imported, services: Services, held_as: str) -> Submission:
     manifest, project = found.manifest, found.project
     environment = allowed(request.environment, services.settings.env_deny)
     return Submission(
         request_id=request.request_id,
+        held_as=held_as,
         git_directory=str(project.location.common_directory),
         workspace=str(project.location.workspace),
         root=project.root,

@@ -162,13 +162,12 @@ async def _accept_once(
     finally:
         with trio.CancelScope(shield=True):
             if not (accepted or await services.store.accepted_before(request.request_id)):
-                await _let_go(held_as, project, services)
+                await let_go_of(held_as, project.location.git_directory, services)
         services.capturing.discard(held_as)
 
 
-async def _let_go(held_as: str, project: Project, services: Services) -> None:
+async def let_go_of(held_as: str, git_directory: Path, services: Services) -> None:
     """Remove the ref of a submission that was refused; one that can't be removed goes at the next start."""
-    git_directory = project.location.git_directory
     try:
         await trio.to_thread.run_sync(lambda: let_go(Repository(git_directory), held_as), limiter=services.git)
     except (GitFailed, RefLocked, RefMoved) as error:
