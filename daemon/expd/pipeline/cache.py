@@ -7,7 +7,7 @@ again before it is trusted, as DVC does, and removed if it is not what its name 
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -116,8 +116,10 @@ class Cache:
         """
         by_object = {(fingerprint.md5, fingerprint.legacy): (fingerprint, source) for source, fingerprint in files}
         waiting = [item for item in by_object.values() if not self._is_intact(item[0])]
+        changed: set[Path] = set()
         for start in range(0, len(waiting), _BATCH_FILES):
-            self._store_batch(waiting[start : start + _BATCH_FILES])
+            changed |= self._store_batch(waiting[start : start + _BATCH_FILES])
+        self._sync_names(changed)
 
     def store_content(self, content: Content, location: Path) -> None:
         """Store what was found at `location`, a file or a directory with its manifest last."""
@@ -136,7 +138,7 @@ class Cache:
         temporary = temporary_beside(target)
         try:
             temporary.write_bytes(manifest.to_bytes())
-            self._publish([(temporary, target)])
+            self._sync_names(self._publish([(temporary, target)]))
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -146,7 +148,7 @@ class Cache:
         self._prepare(target.parent)
         return target
 
-    def _store_batch(self, files: Sequence[tuple[Fingerprint, Path]]) -> None:
+    def _store_batch(self, files: Sequence[tuple[Fingerprint, Path]]) -> set[Path]:
         made: list[tuple[Path, Path]] = []
         large: list[Callable[[Checkpoint], None]] = []
         try:
@@ -159,7 +161,7 @@ class Cache:
                     self._take(source, made[-1][0], fingerprint, self.checkpoint)
                     self.checkpoint()
             side_by_side(large, self.checkpoint)
-            self._publish(made)
+            return self._publish(made)
         finally:
             for temporary, _ in made:
                 temporary.unlink(missing_ok=True)
@@ -173,8 +175,8 @@ class Cache:
         clone(source, temporary, checkpoint)
         _check_unchanged(source, fingerprint)
 
-    def _publish(self, made: Sequence[tuple[Path, Path]]) -> None:
-        """Make complete temporary files objects: read-only, synced, then under their names, and these synced."""
+    def _publish(self, made: Sequence[tuple[Path, Path]]) -> set[Path]:
+        """Make complete temporary files objects: read-only, synced, then under their names; gives the directories."""
         for temporary, _ in made:
             temporary.chmod(OBJECT_MODE)
         if len(made) > _SYNCED_SINGLY:
@@ -183,10 +185,14 @@ class Cache:
             sync_paths(temporary for temporary, _ in made)
         for temporary, target in made:
             temporary.replace(target)
-        if len(made) > _SYNCED_SINGLY:
+        return {target.parent for _, target in made}
+
+    def _sync_names(self, directories: Collection[Path]) -> None:
+        """Put the names of new objects on the disk: once for all of them, and before anything names them."""
+        if len(directories) > _SYNCED_SINGLY:
             sync_file_system(self.directory)
         else:
-            sync_paths({target.parent for _, target in made})
+            sync_paths(directories)
 
     def _prepare(self, directory: Path) -> None:
         """Create a directory of the cache, and those above it, with the mode that cache.shared asks for."""
