@@ -26,7 +26,7 @@ def file(daemon: RunningDaemon, repository: Path) -> Path:
     """Give the export of a sweep that waits, with edits and a new file, and a secret in its environment."""
     write_files(repository, {"train.sh": (repository / "train.sh").read_text() + "cat new.txt\n", "new.txt": "sent\n"})
     daemon.environ["TOKEN_OF_MINE"] = "canary"
-    daemon.expctl(repository, "submit", "-S", "train.lr=1,2", "-n", "lr", "-m", "why", "--hold")
+    daemon.expctl(repository, "submit", "-S", "train.lr=1,2", "-n", "lr", "-m", "why", "--hold", "--time-limit", "1h")
     file = repository.parent / "lr.expd"
     daemon.expctl(repository, "export", "lr", str(file))
     return file
@@ -74,6 +74,7 @@ def test_no_environment_is_in_the_file(file: Path) -> None:
     """Not a value, and not a name, of the submitting shell."""
     manifest = json.loads(_unpacked(file)["manifest.json"])
 
+    assert manifest["limits"]["time_seconds"] == 3600
     assert "canary" not in file.read_bytes().decode("latin-1")
     assert "environment" not in manifest
 
@@ -152,6 +153,7 @@ HOSTILE: dict[str, Callable[[Members], Members]] = {
     "a rev that is none": _entry(stash_rev="HEAD"),
     "a rev that is no stash": _manifest(lambda manifest: rows(manifest, "entries")[0].update(stash_rev=manifest["baseline_rev"])),
     "one name twice": _entry(name="lr-2"),
+    "a limit that is no number": _manifest(lambda manifest: manifest.update(limits={"kind": "run_limits", "time_seconds": float("nan")})),
     "a root outside": _manifest(lambda manifest: manifest.update(root="../..")),
     "a directory in .git": _manifest(lambda manifest: manifest.update(directory=".git/hooks")),
     "a directory that is not there": _manifest(lambda manifest: manifest.update(directory="nowhere")),

@@ -39,7 +39,7 @@ def test_a_stash_commit_that_was_pushed_runs_there(daemon: RunningDaemon, reposi
     daemon.expctl(repository, "resume")
     before = git(clone, "status", "--porcelain")
 
-    daemon.expctl(clone, "submit", "--from", REF, "-S", "train.lr=1,2", "-n", "sent")
+    daemon.expctl(clone, "submit", "--from", stash, "-S", "train.lr=1,2", "-n", "sent")
     daemon.expctl(clone, "wait", "sent")
 
     entries = daemon.entries(clone, "sent")

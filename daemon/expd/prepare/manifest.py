@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from expd.prepare.names import UnusableName, check_name
 from expproto.errors import RemoteProtocolError
 from expproto.fields import from_map, to_map
+from expproto.limits import RunLimits, senseless_limit
 from expproto.stage_options import StageOptions, contradiction
 from expproto.vocabulary import Rev
 
@@ -58,6 +59,7 @@ class Manifest:
     force: bool
     as_stage: bool
     stage_options: StageOptions
+    limits: RunLimits
     entries: tuple[ManifestEntry, ...]
 
 
@@ -82,6 +84,7 @@ def manifest_from_json(document: bytes, entries_max: int) -> Manifest:
     except RemoteProtocolError as error:
         raise UnusableExport(f"its manifest can't be read: {error.what}") from None
     _check(manifest, entries_max)
+    _check_options(manifest)
     return manifest
 
 
@@ -97,10 +100,6 @@ def _check(manifest: Manifest, entries_max: int) -> None:
         raise UnusableExport(f"it holds {len(names)} entries; at most {entries_max} are taken (sweep_points_max)")
     if len(set(names)) < len(names):
         raise UnusableExport("two of its entries have one name")
-    if manifest.as_stage and manifest.command is None:
-        raise UnusableExport("it has a stage of its own without the command")
-    if what := contradiction(manifest.stage_options, manifest.targets, manifest.command):
-        raise UnusableExport(f"its options can't be: {what}")
     if not all(map(_is_below, (manifest.root, manifest.directory))):
         raise UnusableExport("its project lies outside the repository")
     try:
@@ -108,6 +107,16 @@ def _check(manifest: Manifest, entries_max: int) -> None:
             check_name(name)
     except UnusableName as error:
         raise UnusableExport(f"{error.name} can't be an experiment's name: {error.problem}") from None
+
+
+def _check_options(manifest: Manifest) -> None:
+    alone = None if manifest.as_stage else manifest.command
+    if manifest.as_stage and manifest.command is None:
+        raise UnusableExport("it has a stage of its own without the command")
+    if what := contradiction(manifest.stage_options, manifest.targets, alone):
+        raise UnusableExport(f"its options can't be: {what}")
+    if what := senseless_limit(manifest.limits):
+        raise UnusableExport(f"its limits can't be: {what}")
 
 
 def _is_below(path: str) -> bool:

@@ -76,4 +76,5 @@ def _submission(request: Import, found: Imported, services: Services, held_as: s
         on_hold=request.on_hold,
         as_stage=manifest.as_stage,
         stage_options=manifest.stage_options,
+        limits=manifest.limits,
     )

@@ -10,7 +10,7 @@ import trio
 
 from expd.dispatch.orders import pack_environment
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
-from expd.gitio.locate import locate
+from expd.gitio.locate import Location, locate
 from expd.gitio.repository import Repository
 from expd.prepare.capture import let_go
 from expd.prepare.environment import allowed
@@ -133,9 +133,17 @@ async def _find_source(request: Submit, services: Services) -> Rev | None:
     named = await find_experiment(services, request.source, request.cwd)
     location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
     if named.entry is not None and named.entry.submission.git_directory != str(location.common_directory):
+        pushed = await trio.to_thread.run_sync(_commit_here, location, request.source, limiter=services.git)
+        if pushed is not None:
+            return pushed
         what = f"it is entry {named.entry.id} of {named.entry.submission.workspace}, another repository than this"
         raise UnusableSource(request.source, what, "push its rev here with git, or `expctl export` it")
     return named.rev or (None if named.entry is None else named.entry.stash_rev)
+
+
+def _commit_here(location: Location, text: str) -> Rev | None:
+    """Find a commit that came from another repository of the same user: its rev is that of an entry there."""
+    return Repository(location.git_directory).resolve_commit(text)
 
 
 async def _find_project(request: Submit, source: Rev | None, services: Services) -> Project:
