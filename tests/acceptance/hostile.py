@@ -127,6 +127,18 @@ def no_modes(directory: Path) -> Path:
     return path
 
 
+def no_links(directory: Path) -> Path:
+    """core.symlinks=false: links are files that hold where they lead."""
+    path = _project(directory)
+    (path / "link").symlink_to("a.txt")
+    git(path, "add", "--all")
+    git(path, "commit", "--quiet", "--message", "link")
+    git(path, "config", "core.symlinks", "false")
+    (path / "link").unlink()
+    git(path, "checkout", "--quiet", "--", "link")
+    return _edit(path)
+
+
 def no_files(directory: Path) -> Path:
     """A socket and a pipe among the files."""
     path = _edit(_project(directory))
@@ -240,7 +252,7 @@ def with_lfs(directory: Path) -> Path:
 REPOSITORIES: dict[str, Callable[[Path], Path]] = {
     make.__name__.replace("_", " "): make
     for make in (
-        edited, types_changed, names, names_of_bytes, moved_in_case, case_ignored, long_paths, no_modes, no_files,
+        edited, types_changed, names, names_of_bytes, moved_in_case, case_ignored, long_paths, no_modes, no_links, no_files,
         line_endings, detached, packed, shallow, borrowed, linked, elsewhere, sparse_cone, sparse_patterns,
         with_submodules, with_lfs,
     )

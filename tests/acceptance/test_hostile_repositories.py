@@ -121,7 +121,8 @@ def _applied_in_a_clone(workspace: Path, tmp_path: Path, stash: str) -> str:
     clone = tmp_path / "clone"
     git(workspace, "update-ref", "refs/heads/stashed", stash)
     git(tmp_path, "clone", "--quiet", "--no-local", "--no-checkout", f"file://{workspace}", "clone")
-    git(clone, "config", "core.autocrlf", git(workspace, "config", "--default", "false", "core.autocrlf"))
+    for key, default in {"core.autocrlf": "false", "core.symlinks": "true"}.items():
+        git(clone, "config", key, git(workspace, "config", "--default", default, key))
     git(clone, "checkout", "--quiet", "--detach", git(workspace, "rev-parse", "HEAD"))
     git(clone, "stash", "apply", "--quiet", stash)
     return _tree_by_git(clone, tmp_path)

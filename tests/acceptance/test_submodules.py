@@ -127,3 +127,20 @@ def test_a_run_in_the_workspace_has_its_submodules(daemon: RunningDaemon, projec
     assert git(project / "lib", "show", f"{lib}:s.txt") == "edited"
     inner = git(project / "lib", "rev-parse", f"{lib}:inner")
     assert git(project / "lib" / "inner", "show", f"{inner}:i.txt") == "run"
+
+
+def test_a_commit_that_is_run_has_its_submodules(daemon: RunningDaemon, project: Path) -> None:
+    """`--from` a stash commit finds what the submodules held then, in checks, held refs and the run, whatever they hold now."""
+    stages = "stages:\n  train:\n    cmd: cat lib/inner/i.txt > model.bin\n    deps: [lib/inner/i.txt]\n    outs: [model.bin]\n"
+    write_files(project, {"dvc.yaml": stages})
+    daemon.expctl(project, "submit", "-n", "first", "--hold")
+    (first,) = daemon.entries(project, "first")
+    write_files(project, {"lib/inner/i.txt": "edited since\n"})
+
+    daemon.expctl(project, "submit", "-n", "second", "--from", str(first["stash_rev"]))
+    daemon.expctl(project, "wait", "second")
+
+    held = git(project / "lib" / "inner", "for-each-ref", "refs/expd/entries").splitlines()
+    assert len(held) == 2
+    daemon.expctl(project, "get", "second", "model.bin", "-o", str(project.parent / "got"))
+    assert (project.parent / "got" / "model.bin").read_text() == "edited inside\n"

@@ -42,11 +42,20 @@ def stored(handle: pygit2.Repository, drivers: Drivers, worktree: Path, path: st
     else:
         return None
     with git_errors(f"{path} can't be stored"):
+        if mode != LINK and _stands_for_link(handle, path):
+            return TreeFile(rev=Rev(str(handle.create_blob(full.read_bytes()))), mode=LINK)
         try:
             rev = None if mode == LINK else drivers.clean(handle, worktree, path)
         except CannotCapture as error:
             raise GitFailed(f"{path} can't be stored: {error.what}") from None
         return TreeFile(rev=rev or Rev(str(handle.create_blob_fromworkdir(path))), mode=int(mode))
+
+
+def _stands_for_link(handle: pygit2.Repository, path: str) -> bool:
+    """Tell whether a file is a link for Git: with core.symlinks=false it holds where the link leads."""
+    if "core.symlinks" not in handle.config or handle.config.get_bool("core.symlinks"):
+        return False
+    return path in handle.index and handle.index[path].mode == LINK
 
 
 def _is_text(path: str) -> bool:

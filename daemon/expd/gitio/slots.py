@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from expd.gitio.repository import REGULAR, Repository, TreeFile
+from expd.gitio.repository import LINK, REGULAR, Repository, TreeFile
 from expd.gitio.slot import Slot, lay_git_directory
 from expd.gitio.submodules import Submodule
 from expproto.vocabulary import Rev
@@ -89,10 +89,15 @@ class Slots:
         return lambda file, _name: repository.read_blob(file.rev)
 
     def _listing(self, owner: str, commit: Rev) -> dict[str, TreeFile]:
+        """List the files of one repository; with core.symlinks=false links are files that hold their targets, as in Git."""
         key = f"{commit} {owner}"
         if key not in self._listed:
             repository = self._repository(owner)
-            self._listed[key] = repository.files_of(repository.tree_of(commit))
+            files = repository.files_of(repository.tree_of(commit))
+            if repository.setting("core.symlinks") == "false":
+                links = {path: file for path, file in files.items() if file.mode == LINK}
+                files |= {path: TreeFile(rev=file.rev, mode=REGULAR) for path, file in links.items()}
+            self._listed[key] = files
         return self._listed[key]
 
     def _repository(self, owner: str) -> Repository:

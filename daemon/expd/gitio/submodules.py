@@ -47,7 +47,7 @@ def gitlinks_of_index(repository: Repository) -> list[str]:
     """List the paths that the index has as submodules, checked out or not; of ten thousand entries in milliseconds."""
     with git_errors("the index can't be read"):
         index = repository.handle.index
-        index.read()
+        index.read(force=False)
         return [path for path, _rev in _gitlinks(index)]
 
 

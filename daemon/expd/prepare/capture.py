@@ -180,8 +180,9 @@ class _Taking:
 
 
 def _has_same_head(repository: Repository, baseline: Rev) -> bool:
+    """Look at HEAD, and whether a merge or the like has begun, with fresh eyes; the index is asked for itself."""
     fresh = Repository(Path(repository.handle.path))
-    return fresh.head_rev() == baseline and operation_in_progress(fresh) is None
+    return fresh.head_rev() == baseline and fresh.handle.state() == repository.handle.state()
 
 
 def _prefixed(prefix: str, paths: Sequence[str]) -> list[str]:

@@ -12,11 +12,12 @@ from expd.gitio.errors import GitFailed, ObjectMissing
 from expd.gitio.locate import locate
 from expd.gitio.refs import experiments_of
 from expd.gitio.repository import SUBMODULE, Repository, TreeFile
+from expd.gitio.submodules import submodules_of
 from expd.pipeline.config import cache_directory
 from expd.pipeline.locations import is_private_to_dvc
 from expd.pipeline.model import PIPELINE_FILES, PROJECT_FILE
 from expd.pipeline.projectfile import holds_pipeline
-from expd.prepare.capture import Capture
+from expd.prepare.capture import Capture, CapturedSubmodule
 from expd.prepare.project import NothingToRun, Project
 from expproto.vocabulary import Rev
 
@@ -39,12 +40,25 @@ def capture_commit(repository: Repository, rev: Rev) -> Capture:
         tree = _without_private(repository, repository.tree_of(rev), baseline_files)
         index_tree = _without_private(repository, index_tree, baseline_files)
         files = repository.files_of(tree)
+        submodules = _submodules_of(repository, tree)
     except (ObjectMissing, GitFailed) as error:
         raise _incomplete(rev, error.what) from error
     missing = [path for path, file in files.items() if file.mode != SUBMODULE and not repository.has_object(file.rev)]
     if missing:
         raise _incomplete(rev, f"{missing[0]} and {len(missing) - 1} more files are missing")
-    return Capture(baseline_rev=baseline, index_tree=index_tree, workspace_tree=tree, files_tree=tree)
+    return Capture(
+        baseline_rev=baseline, index_tree=index_tree, workspace_tree=tree, files_tree=tree, submodules=submodules
+    )
+
+
+def _submodules_of(repository: Repository, tree: Rev) -> tuple[CapturedSubmodule, ...]:
+    """Find the submodules that are here; their commits are held for the run like captured ones."""
+    workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
+    found = list(submodules_of(repository, tree, workspace))
+    return tuple(
+        CapturedSubmodule(path=each.path, git_directory=each.git_directory, head_rev=each.rev, rev=each.rev)
+        for each in reversed(found)
+    )
 
 
 def _incomplete(rev: Rev, what: str) -> UnusableSource:
