@@ -15,6 +15,7 @@ import trio
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
 from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tree, run_command
 from expd.execute.environment import run_environment
+from expd.execute.flights import Flights
 from expd.execute.limits import Watch
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
@@ -161,6 +162,7 @@ class Run:
         surroundings = Surroundings(
             environment=run_environment(order),
             log=log,
+            flights=Flights(self._user_git / "expd" / "flights", f"{order.name} (entry {order.entry})"),
             tell_stage=self._tell_stage,
             force=order.force,
             options=order.stage_options,

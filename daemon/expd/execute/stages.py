@@ -7,6 +7,7 @@ from pathlib import Path
 import trio
 
 from expd.execute.commands import run_command
+from expd.execute.flights import Flights
 from expd.execute.pulling import Puller
 from expd.execute.runlog import RunLog
 from expd.execute.scheduling import Schedule
@@ -35,6 +36,7 @@ class Surroundings:
 
     environment: Mapping[str, str]
     log: RunLog
+    flights: Flights
     tell_stage: Callable[[str], Awaitable[None]]
     force: bool = False
     """Run every stage, whatever is known of it."""
@@ -121,9 +123,34 @@ class _Walk:
 
     async def _go_through(self, stage: Stage) -> tuple[StageRecord | None, bool]:
         """Bring one stage up to date; gives its record, and whether DVC would say that it ran (restored or not)."""
+        while True:
+            verdict = await self._examine(stage)
+            is_shared = isinstance(verdict, Changed) and not self._schedule.is_forced(stage.address)
+            key = await trio.to_thread.run_sync(self._project.flight_key, stage) if is_shared else None
+            if key is None:
+                return await self._settle(stage, verdict)
+            flight = await trio.to_thread.run_sync(self._surroundings.flights.try_start, key)
+            if flight is not None:
+                break
+            await self._wait_for(stage, key)
+        with flight.held():
+            if await trio.to_thread.run_sync(self._project.has_run, key):  # somebody landed since we looked
+                verdict = await self._examine(stage)
+            return await self._settle(stage, verdict)
+
+    async def _wait_for(self, stage: Stage, key: str) -> None:
+        """Wait until another run has done with this stage, or has ended otherwise."""
+        name, log = self._project.address(stage), self._surroundings.log
+
+        def tell(holder: str) -> None:
+            log.note(f"Stage '{name}' waits for {holder or 'another run'}, which runs it now with the same inputs")
+
+        await self._surroundings.flights.wait_until_free(key, tell)
+
+    async def _settle(self, stage: Stage, verdict: Verdict) -> tuple[StageRecord | None, bool]:
+        """Do what the verdict says."""
         project, log = self._project, self._surroundings.log
         name = project.address(stage)
-        verdict = await self._examine(stage)
         match verdict:
             case Unchanged():
                 log.skipped(name)

@@ -38,7 +38,7 @@ from expd.pipeline.model import (
 )
 from expd.pipeline.observation import Inputs, Observer
 from expd.pipeline.results import ResultFiles, collect_results
-from expd.pipeline.runcache import RunCache, canonical_json, is_eligible, keeps_entries
+from expd.pipeline.runcache import RunCache, canonical_json, entry_key, is_eligible, keeps_entries
 from expd.pipeline.sidebyside import Checkpoint
 from expd.pipeline.targets import Scope, plan
 
@@ -288,6 +288,21 @@ class Project:
         wanted = LockEntry(commands=stage.commands, deps=inputs.deps, params=inputs.params)
         entry = self._run_cache.find(wanted, [out.path for out in stage.outs])
         return entry if entry is not None and self._has_outputs(stage, entry) else None
+
+    def flight_key(self, stage: Stage) -> str | None:
+        """The key under which the run cache will have what a stage makes of what is there; None if it will not.
+
+        MissingDependencyError for want of an input.
+        """
+        if not keeps_entries(stage, self.root):
+            return None
+        inputs = self._observer.inputs(stage, self.lock_entry(stage))
+        entry = LockEntry(commands=stage.commands, deps=inputs.deps, params=inputs.params)
+        return entry_key(entry, [out.path for out in stage.outs])
+
+    def has_run(self, key: str) -> bool:
+        """Whether the run cache has anything of this key by now."""
+        return self._run_cache.has(key)
 
     # Acting
 

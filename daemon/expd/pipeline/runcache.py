@@ -88,6 +88,11 @@ class RunCache:
             return None
         return _read(max(files)[1]) if files else None
 
+    def has(self, key: str) -> bool:
+        """Whether there is any run of this key."""
+        directory = self._directory(key)
+        return directory.is_dir() and any(directory.iterdir())
+
     def keep(self, entry: LockEntry) -> None:
         """Keep the entry of a run whose outputs are all in the cache; one that is there is left as it is."""
         target = self._directory(entry_key(entry, list(entry.outs))) / entry_value(entry)
