@@ -62,7 +62,7 @@ async def test_a_cancelled_attempt_shows_nothing_of_the_one_before(queue: Queue)
 
     (entry,) = await queue.cancel([EntryId(1)], "no", 11.0)
 
-    assert (entry.outcome, entry.run) == (Cancelled(reason="no"), None)
+    assert (entry.outcome, entry.run) == (Cancelled(reason="no", at=11.0), None)
 
 
 async def test_what_is_not_done_is_not_tried_again(queue: Queue) -> None:
