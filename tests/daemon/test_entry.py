@@ -66,6 +66,7 @@ def _insert_submission(cursor: Cursor, **changed: object) -> None:
         "targets": "[]",
         "force": 0,
         "stage_options": "{}",
+        "limits": "{}",
         "umask": 18,
         "mode": "queue",
         "captured_tree": REV,
