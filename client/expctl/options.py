@@ -314,6 +314,10 @@ VERBS: Mapping[str, Verb] = {
         "Show all of one experiment, and in what it took place",
         Positional("experiment", metavar="ID", help=ENTRIES_HELP),
     ),
+    "why": Verb(
+        "Tell how an entry came to be as it is, and what to try",
+        Positional("entry", metavar="ID", help=ENTRIES_HELP),
+    ),
     "get": Verb(
         "Fetch the files of an experiment, beside the workspace",
         Positional("experiment", metavar="ID", help=ENTRIES_HELP),

@@ -59,6 +59,7 @@ ANSWERS = {
     "restore": (_NOTHING, {"restored"}),
     "show": (frozenset({"experiment_page"}), {"shown"}),
     "inspect": (_NOTHING, {"inspected"}),
+    "why": (_NOTHING, {"diagnosed"}),
     "get": (_NOTHING, {"fetched"}),
     "follow": (frozenset({"output", "ended"}), {"followed"}),
     "pause": (_NOTHING, {"pool_shown"}),

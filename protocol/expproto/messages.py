@@ -13,6 +13,7 @@ from expproto.replies import (
     CancelAccepted,
     CapturePage,
     DaemonShown,
+    Diagnosed,
     Ended,
     EntriesChanged,
     EntriesRemoved,
@@ -60,6 +61,7 @@ from expproto.requests import (
     Stop,
     Submit,
     Wait,
+    Why,
 )
 from expproto.work import (
     Acknowledge,
@@ -88,9 +90,9 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Exported, Explained,
-    Listed, Shown, Inspected, Fetched, Followed, Waited,
+    Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,
 )  # fmt: skip

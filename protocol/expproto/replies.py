@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Rev
+from expproto.context import Usage
+from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Phase, Rev
 
 PAGE_ENTRIES = 200
 """Entries in one page: with long names and a dozen parameters each, about 200 kB, far below a frame."""
@@ -13,6 +14,8 @@ LEFT_OUT_MAX = 200
 """Files left out that one answer names: more than a person reads, far below a frame."""
 RESTORED_MAX = 200
 """Files that a restore names of each kind: as above."""
+TAIL_BYTES = 16 * 1024
+"""Of a log, beside what else is told of a run: a few screens of text."""
 OUTPUT_BYTES = 64 * 1024
 """Bytes of log in one Output: what a pipe holds; larger pieces only delay the first line."""
 
@@ -291,6 +294,28 @@ class Inspected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosed:
+    """How an entry came to be as it is. `phase`, `stage` and `command` are those its run is in, or ended with.
+
+    `seconds` and `usage` are what an ended run took, `oom_kills` what the machine ended for lack of memory during the
+    stage. `kept` is the directory in which lies what a run left that did not succeed, if it is there. `tail` are the
+    last bytes of its log of `log_bytes`.
+    """
+
+    kind = "diagnosed"
+    entry: EntryRecord
+    phase: Phase | None
+    stage: str | None
+    command: str | None
+    seconds: float | None
+    usage: Usage | None
+    oom_kills: int
+    kept: str | None
+    tail: bytes
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """These paths, relative to `directory`, were written."""
 
@@ -378,6 +403,7 @@ Reply = (
     | Listed
     | Shown
     | Inspected
+    | Diagnosed
     | Fetched
     | Followed
     | Waited

@@ -106,6 +106,15 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Tell how one entry (id, name or rev) came to be as it is."""
+
+    kind = "why"
+    cwd: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Get:
     """Write files of an experiment (all it made, or `paths`) below `directory`, from Git or the cache."""
 
@@ -284,6 +293,7 @@ Request = (
     | Status
     | Show
     | Inspect
+    | Why
     | Get
     | Follow
     | Wait

@@ -44,6 +44,17 @@ class Mode(StrEnum):
     """In the workspace it was captured from, at once."""
 
 
+class Phase(StrEnum):
+    """What a run is about."""
+
+    PREPARING = "preparing"
+    """Making a place hold what was submitted."""
+    STAGE = "stage"
+    """Going through the stages."""
+    COLLECTING = "collecting"
+    """Making an experiment of what they left."""
+
+
 class Limit(StrEnum):
     """What a run may use up."""
 

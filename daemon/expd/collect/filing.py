@@ -5,7 +5,7 @@ name that was taken meanwhile by somebody else is given way to: the result is fi
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,18 +36,24 @@ class Result:
     replaces: Collection[Rev] = ()
 
 
-async def file_result(result: Result, limiter: trio.CapacityLimiter) -> str:
-    """Set the ref of a result and give the name it got, however long that takes: what was computed is not given up."""
+async def file_result(
+    result: Result, limiter: trio.CapacityLimiter, tell: Callable[[str], None] = lambda _what: None
+) -> str:
+    """Set the ref of a result and give the name it got, however long that takes: what was computed is not given up.
+
+    `tell` hears what is in the way, each time it is.
+    """
     backoff = _BACKOFF_FIRST_SECONDS
     while True:
         try:
             return await trio.to_thread.run_sync(again_if_disturbed, lambda: _file_once(result), limiter=limiter)
         except RefLocked as locked:
-            _remark(backoff, f"{locked.ref} is locked ({locked.path}): {locked.what}")
-            await trio.sleep(backoff)
+            what = f"{locked.ref} is locked ({locked.path}): {locked.what}"
         except GitFailed as failed:
-            _remark(backoff, f"experiment {result.name} of {result.git_directory} can't be filed: {failed.what}")
-            await trio.sleep(backoff)
+            what = f"experiment {result.name} of {result.git_directory} can't be filed: {failed.what}"
+        tell(what)
+        _remark(backoff, what)
+        await trio.sleep(backoff)
         backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
 
 

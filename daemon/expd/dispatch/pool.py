@@ -64,6 +64,10 @@ class Pool:
         """Give the stage a run is in."""
         return self._stages.get(run)
 
+    def obstacle(self, run: RunId) -> str | None:
+        """Say what keeps the result of a run from being filed, if anything does."""
+        return self._settling.obstacle(run)
+
     async def recover(self) -> None:
         """Compare the store with what lives, before anything is scheduled; carries out `queueing.recovery`."""
         for entry in await self._store.active():

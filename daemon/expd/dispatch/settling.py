@@ -67,6 +67,7 @@ class Settling:
         self._settled = settled
         self._sending, self._receiving = trio.open_memory_channel[RunEnded](_ENDED_MAX)
         self._under_way: set[RunId] = set()
+        self._obstacles: dict[RunId, str] = {}
         self._git = trio.CapacityLimiter(_GIT_THREADS)
         self._annotator = Annotator(self._git)
 
@@ -74,6 +75,10 @@ class Settling:
     def is_idle(self) -> bool:
         """Tell whether everything that ended is settled."""
         return not self._under_way
+
+    def obstacle(self, run: RunId) -> str | None:
+        """Say what keeps a result from being filed, if anything does."""
+        return self._obstacles.get(run)
 
     def settle(self, ended: RunEnded) -> None:
         """Hand over a run that has ended; handing it over twice is once."""
@@ -134,6 +139,7 @@ class Settling:
     async def _file(self, entry: Entry, outcome: Succeeded) -> None:
         """Set the experiment's ref; the entry takes the name that the result got."""
         await self.collect(entry)
+        assert entry.run is not None
         before = await insist(lambda: self._store.attempts(entry.id)) if entry.attempt > 1 else []
         result = Result(
             git_directory=Path(entry.submission.git_directory),
@@ -143,7 +149,11 @@ class Settling:
             force=entry.submission.force,
             replaces=[attempt.outcome.rev for attempt in before if isinstance(attempt.outcome, Succeeded)],
         )
-        name = await file_result(result, self._git)
+        run = entry.run.id
+        try:
+            name = await file_result(result, self._git, lambda what: self._obstacles.update({run: what}))
+        finally:
+            self._obstacles.pop(run, None)
         if name != entry.name:
             _journal.warning("entry %s: %s was taken meanwhile; the result is %s", entry.id, entry.name, name)
             await self._rename(entry, name)

@@ -45,6 +45,13 @@ def read_context(cursor: Cursor, run: RunId) -> Mapping[str, object] | None:
     return None if row is None or row["context"] is None else _params(row["context"])
 
 
+def read_state_before_end(cursor: Cursor, entry: EntryId) -> EntryState | None:
+    """Read from which state an entry passed to done; None if it never did."""
+    sql = "SELECT state_before FROM transitions WHERE entry = ? AND state_after = 'done' ORDER BY id DESC LIMIT 1"
+    row = cursor.execute(sql, (entry,)).fetchone()
+    return None if row is None else EntryState(row["state_before"])
+
+
 def read_unnoted(cursor: Cursor) -> list[Unnoted]:
     """Read the contexts of results that are no notes yet."""
     sql = """SELECT runs.id, runs.context, json_extract(runs.outcome, '$.rev') AS rev, entries.git_directory

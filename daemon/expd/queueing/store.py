@@ -19,6 +19,7 @@ from expd.queueing.rows import (
     read_context,
     read_entry,
     read_run_entry,
+    read_state_before_end,
     read_unnoted,
 )
 from expd.queueing.schedule import PoolState
@@ -233,6 +234,10 @@ class Store:
     async def context(self, run: RunId) -> Mapping[str, object] | None:
         """Read in what a run took place; None if it has not ended, or vanished before it could tell."""
         return await self._database.run(lambda cursor: read_context(cursor, run))
+
+    async def state_before_end(self, entry: EntryId) -> EntryState | None:
+        """Read from which state an entry passed to done; None if it never did."""
+        return await self._database.run(lambda cursor: read_state_before_end(cursor, entry))
 
     async def unnoted(self) -> list[Unnoted]:
         """List the contexts of results that are no notes yet, oldest first, up to a limit."""

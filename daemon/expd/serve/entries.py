@@ -84,16 +84,19 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         ended_at=entry.ended_at,
         exit_code=None if entry.outcome is None else exit_code_of(entry.outcome),
         log=None if run is None else run.log,
-        waits_for=_reason_to_wait(entry, pool, ahead, services.pool.trouble),
+        waits_for=_reason_to_wait(services, entry, pool, ahead),
         mode=entry.submission.mode,
         attempt=entry.attempt,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
     )
 
 
-def _reason_to_wait(entry: Entry, pool: PoolState, ahead: int, trouble: str | None) -> str | None:
+def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: int) -> str | None:
+    trouble = services.pool.trouble
     if entry.state is EntryState.HELD:
         return "its release"
+    if entry.state is EntryState.COLLECTING and entry.run is not None:
+        return services.pool.obstacle(entry.run.id)
     if entry.state is not EntryState.QUEUED:
         return None
     if entry.submission.mode is not Mode.QUEUE:

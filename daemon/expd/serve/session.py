@@ -31,6 +31,7 @@ from expd.serve.handlers import (
     status,
     submit,
     wait,
+    why,
 )
 from expd.serve.refusals import refusal_for
 from expd.serve.services import Answer, Services
@@ -61,6 +62,7 @@ from expproto.requests import (
     Stop,
     Submit,
     Wait,
+    Why,
 )
 from expproto.work import Register
 
@@ -199,6 +201,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await show.handle(request, services, answer)
         case Inspect():
             return await inspect.handle(request, services, answer)
+        case Why():
+            return await why.handle(request, services, answer)
         case Get():
             return await get.handle(request, services, answer)
         case Follow():
