@@ -279,7 +279,7 @@ VERBS: Mapping[str, Verb] = {
         Option("--run-all", help="run everything that is held or queued here, and watch it to the end"),
         Option("--queue", help="refused: that is `expctl submit`"),
         Option("-j", "--jobs", metavar="N", read=number_of_jobs, help="with --run-all: so many at once, from now on"),
-        Option("--raw", help="pass control characters to the terminal as they are"),
+        Option("--raw", help="only what the commands wrote, control characters and all"),
         usage="expctl run [OPTION…] [STAGE…] [-- COMMAND…]\n       expctl run --run-all [-j N]",
     ),
     "submit": Verb(
@@ -302,7 +302,7 @@ VERBS: Mapping[str, Verb] = {
         "Watch the output of entries until they end",
         _entries("the one that runs if none is named; ID@1 is its first attempt"),
         Option("-n", "--lines", metavar="LINES", read=count, help="begin so many lines before the end"),
-        Option("--raw", help="pass control characters to the terminal as they are"),
+        Option("--raw", help="only what the commands wrote, control characters and all"),
     ),
     "status": Verb("Show the queue", _entries("all if none is named")),
     "show": Verb(

@@ -61,7 +61,7 @@ ANSWERS = {
     "inspect": (_NOTHING, {"inspected"}),
     "why": (_NOTHING, {"diagnosed"}),
     "get": (_NOTHING, {"fetched"}),
-    "follow": (frozenset({"output", "ended"}), {"followed"}),
+    "follow": (frozenset({"output", "mark", "ended"}), {"followed"}),
     "pause": (_NOTHING, {"pool_shown"}),
     "resume": (_NOTHING, {"pool_shown"}),
     "set_jobs": (_NOTHING, {"pool_shown"}),

@@ -26,6 +26,7 @@ from expproto.replies import (
     Followed,
     Inspected,
     Listed,
+    Mark,
     Output,
     PointPage,
     PoolShown,
@@ -91,7 +92,7 @@ Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
     Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Exported, Explained,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,

@@ -140,12 +140,32 @@ class CapturePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Bytes of a log, exactly as written, from `offset` on."""
+    """Bytes of a log, exactly as written, from `offset` on; its marks were told up to the place `marks`."""
 
     kind = "output"
     entry: EntryId
     offset: int
     data: bytes
+    marks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What is told of a run beside its log, to be shown before the byte at `offset`; `marks` is where the next one is.
+
+    `what` is `started`, `command` or `ended` (of a stage that runs), `skipped`, `restored` or `frozen` (of one that does not)
+    or `note`; `text` are lines for a person, perhaps none. `exit_code` is that of a stage, negative for a signal.
+    """
+
+    kind = "mark"
+    entry: EntryId
+    offset: int
+    marks: int
+    at: float
+    what: str
+    stage: str | None
+    text: str
+    exit_code: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +178,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Ended
+Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

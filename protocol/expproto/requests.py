@@ -128,21 +128,26 @@ class Get:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowTarget:
-    """One log to follow: from byte `offset`, or from `lines` lines before its end. `entry@2` is its second attempt."""
+    """One log to follow: from byte `offset` of it and place `marks` of its marks, or from `lines` lines before its end.
+
+    `entry@2` is its second attempt.
+    """
 
     kind = "follow_target"
     entry: str
     offset: int = 0
     lines: int | None = None
+    marks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """Stream the logs of entries until each has ended."""
+    """Stream the logs of entries until each has ended; `raw` is without marks."""
 
     kind = "follow"
     cwd: str
     targets: tuple[FollowTarget, ...]
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

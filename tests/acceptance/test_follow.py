@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon
+from helpers.repositories import write_files
 
 BINARY = "printf 'a\\0b\\377\\r\\nlast without newline'"
 
@@ -156,3 +157,54 @@ def test_follow_of_nothing_known_says_so(daemon: RunningDaemon, repository: Path
 
     assert result.returncode == 4
     assert b"nobody" in result.stderr
+
+
+TWO_STAGES = """\
+stages:
+  first:
+    cmd: printf 'no newline'
+  second:
+    cmd: [echo a, exit 3]
+"""
+
+
+def test_the_log_holds_what_the_commands_wrote_and_nothing_else(daemon: RunningDaemon, repository: Path) -> None:
+    """Our own lines stand between those of the stages, and `--raw` and the file itself are without them."""
+    write_files(repository, {"dvc.yaml": TWO_STAGES})
+    daemon.expctl(repository, "submit", "-n", "told")
+    daemon.run_expctl(repository, "wait", "told")
+    (entry,) = daemon.entries(repository, "told")
+
+    merged = daemon.run_expctl(repository, "follow", "told").stdout.decode()
+    raw = daemon.run_expctl(repository, "follow", "--raw", "told").stdout
+
+    assert raw == Path(str(entry["log"])).read_bytes() == b"no newlinea\n"
+    assert merged.startswith(
+        "Running stage 'first':\n> printf 'no newline'\nno newline\n"
+        "Running stage 'second':\n> echo a\na\nRunning stage 'second':\n> exit 3\nexpd: the worktree is kept in "
+    )
+
+
+def test_a_follower_sees_marks_and_bytes_once_over_a_restart_of_the_daemon(
+    daemon: RunningDaemon, repository: Path
+) -> None:
+    """Killed and started again while a stage runs, the daemon goes on in both files where the follower was."""
+    gate = repository.parent / "gate"
+    os.mkfifo(gate)
+    write_files(
+        repository,
+        {"dvc.yaml": f"stages:\n  wait:\n    cmd:\n    - echo before; cat '{gate}'\n    - echo after\n"},
+    )
+    daemon.expctl(repository, "submit", "-n", "told")
+    follower = _follower(daemon, repository, "told")
+    assert follower.stdout is not None
+    seen = [follower.stdout.readline() for _ in range(3)]
+
+    daemon.kill()
+    daemon.restart()
+    gate.write_text("through the gate\n")
+    rest, _errors = follower.communicate(timeout=DEADLINE_SECONDS)
+
+    assert seen[0] == b"Running stage 'wait':\n"
+    assert seen[2] == b"before\n"
+    assert rest == b"through the gate\nRunning stage 'wait':\n> echo after\nafter\n"

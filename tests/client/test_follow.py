@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from client.conftest import Expctl
 from client.scripted import HANG_UP, RESULT, Step, a_page, an_entry, serving
-from expproto.replies import Ended, EntryRecord, Followed, Listed, Output, Refusal
+from expproto.replies import Ended, EntryRecord, Followed, Listed, Mark, Output, Refusal
 from expproto.requests import Follow, FollowTarget, Status
 from expproto.vocabulary import EntryId, EntryState, Failed, Outcome, Succeeded
 
@@ -30,6 +30,97 @@ def output(data: bytes, offset: int = 0, entry: int = 1) -> Output:
 def ended(entry: int = 1, outcome: Outcome = FINE, name: str = "tuned") -> Ended:
     """Give the end of an entry."""
     return Ended(entry=EntryId(entry), name=name, outcome=outcome)
+
+
+def mark(text: str, *, offset: int = 0, marks: int = 100, entry: int = 1, what: str = "note") -> Mark:
+    """Give what is told beside a log."""
+    return Mark(
+        entry=EntryId(entry), offset=offset, marks=marks, at=1.5, what=what, stage="train", text=text, exit_code=None
+    )
+
+
+def test_follow_shows_marks_as_lines_of_their_own(sock: Path, expctl: Expctl) -> None:
+    """A mark begins a line, whatever the log's last line is; one without text is not shown; the log goes on behind it."""
+    steps: list[Step] = [
+        mark("", what="started"),
+        mark("Running stage 'train':\n> x"),
+        output(b"open"),
+        mark("expd: kept", offset=4),
+        output(b"rest\n", 4),
+        mark("last", offset=9),
+        ended(),
+        Followed(),
+    ]
+    with serving(sock, [known()], [steps]):
+        ran = expctl("follow", "1")
+
+    assert ran.out == "Running stage 'train':\n> x\nopen\nexpd: kept\nrest\nlast\n"
+
+
+def test_follow_raw_asks_for_the_bytes_alone(
+    sock: Path, expctl: Expctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --raw nothing is told beside the log, also where several are followed or documents are wanted."""
+    monkeypatch.chdir(tmp_path)
+    with serving(sock, [known()], [[ended(), Followed()]], [known()], [[ended(), Followed()]]) as daemon:
+        expctl("follow", "1", "--raw")
+        expctl("follow", "1", "--raw", "--json")
+
+    asked = [request for request in daemon.requests if isinstance(request, Follow)]
+    assert asked == [Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1"),), raw=True)] * 2
+
+
+def test_follow_of_several_prefixes_marks(sock: Path, expctl: Expctl) -> None:
+    """The lines of a mark carry the name; what was there of a line comes first, on a line of its own."""
+    steps: list[Step] = [
+        output(b"op"),
+        output(b"other\n", entry=2),
+        mark("two\nlines", offset=2),
+        output(b"en\n", 2),
+        ended(),
+        ended(entry=2, name="slow"),
+        Followed(),
+    ]
+    entries = [an_entry(), an_entry(2, name="slow")]
+    with serving(sock, [known(*entries)], [steps]):
+        ran = expctl("follow", "1", "2")
+
+    assert ran.out == "slow  | other\ntuned | op\ntuned | two\ntuned | lines\ntuned | en\n"
+
+
+def test_follow_json_tells_marks(sock: Path, expctl: Expctl) -> None:
+    """Each mark is a document with its place, time, stage and exit code, also one without text."""
+    stage = Mark(entry=EntryId(1), offset=7, marks=9, at=1.5, what="ended", stage="train", text="", exit_code=-9)
+    with serving(sock, [known()], [[stage, ended(), Followed()]]):
+        ran = expctl("follow", "1", "--json")
+
+    assert json.loads(ran.out.splitlines()[0]) == {
+        "schema": 1,
+        "event": "mark",
+        "id": 1,
+        "name": "tuned",
+        "offset": 7,
+        "at": "1970-01-01T00:00:01.500000Z",
+        "what": "ended",
+        "stage": "train",
+        "text": "",
+        "exit_code": -9,
+    }
+
+
+def test_follow_resumes_behind_the_last_mark(sock: Path, expctl: Expctl) -> None:
+    """After a reconnect neither a byte nor a mark comes twice: both places are asked for."""
+    pieces: list[Step] = [output(b"one\n"), mark("two", offset=4, marks=60), HANG_UP]
+    rest: list[Step] = [Output(entry=EntryId(1), offset=4, data=b"three\n", marks=80), HANG_UP]
+    with serving(sock, [known()], [pieces], [rest], [[ended(), Followed()]]) as daemon:
+        ran = expctl("follow", "1")
+
+    targets = [request.targets for request in daemon.requests if isinstance(request, Follow)]
+    assert ran.out == "one\ntwo\nthree\n"
+    assert targets[1:] == [
+        (FollowTarget(entry="1", offset=4, marks=60),),
+        (FollowTarget(entry="1", offset=10, marks=80),),
+    ]
 
 
 def test_follow_passes_bytes_exactly_and_the_outcome_on(sock: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from expd.execute.marks import marks_of, read_marks
 from expproto.codec import decode
 from expproto.connection import Connection, NeedData
 from expproto.frames import encode_frame
@@ -187,6 +188,16 @@ def an_order(base: Path, repository: Path, command: tuple[str, ...] | None = Non
     order = Execute(**{**fields, **changes})  # type: ignore[arg-type]
     assert isinstance(order, Execute)
     return order
+
+
+def told_of(order: Execute) -> str:
+    """Give what was told of a run beside its log, a line each."""
+    descriptor = os.open(marks_of(Path(order.log)), os.O_RDONLY)
+    try:
+        records, _place = read_marks(descriptor, 0)
+    finally:
+        os.close(descriptor)
+    return "".join(f"{record.text}\n" for record in records if record.text)
 
 
 def record_of(order: Execute) -> Message:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from daemon.scripted import Conversation, ScriptedDaemon, a_scripted_daemon, an_order
+from daemon.scripted import Conversation, ScriptedDaemon, a_scripted_daemon, an_order, told_of
 from expd.execute.flights import Flights
+from expd.execute.marks import marks_of
 from expproto.vocabulary import Cancelled, Failed, RunId, Succeeded
 from expproto.work import CancelRun, Execute, StageStarted
 from helpers.repositories import a_repository
@@ -73,8 +74,8 @@ class Runs:
         first, _order = self.start(0)
         first.hear(StageStarted)
         second, order = self.start(1)
-        log = Path(order.log)
-        eventually(lambda: log.exists() and "waits for run-0 (entry 1)" in log.read_text(), "the second run waits")
+        log = marks_of(Path(order.log))
+        eventually(lambda: log.exists() and "waits for run-0 (entry 1)" in told_of(order), "the second run waits")
         return first, second, order
 
 
@@ -96,7 +97,7 @@ def test_waiting_run_takes_the_result(runs: Runs) -> None:
     assert isinstance(first.hear_end().outcome, Succeeded)
     assert isinstance(second.hear_end().outcome, Succeeded)
     assert runs.computed() == 1
-    assert "Stage 'prepare' is cached (run cache)" in Path(order.log).read_text()
+    assert "Stage 'prepare' is cached (run cache)" in told_of(order)
 
 
 def test_failure_passes_the_work_on(runs: Runs) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expd.serve.handlers.follow import tail_offset
+from expd.serve.logs import tail_offset
 
 _lines = st.lists(st.sampled_from([b"", b"a", b"\r", b"\0\xff", b"longer line " * 20]), max_size=30)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order
+from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order, told_of
 from expproto.vocabulary import Failed, Killed, NotStarted, OutOfMemory
 from helpers.repositories import git, write_files
 
@@ -62,7 +62,7 @@ def test_a_command_that_cannot_start_says_why(
     outcome = scripted.run(order)
 
     assert outcome == NotStarted(stage="command", errno=number, path=command[0], is_directory=False)
-    assert os.strerror(number) in Path(order.log).read_text()
+    assert os.strerror(number) in told_of(order)
 
 
 def test_a_directory_that_is_gone_is_named(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:

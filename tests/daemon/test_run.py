@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order, record_of
+from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order, record_of, told_of
 from expproto.stage_options import OnFailure, StageOptions
 from expproto.vocabulary import Failed, Killed, Refused, Rev, RunId, Succeeded
 from expproto.work import RunEnded
@@ -47,7 +47,7 @@ def test_a_stage_that_fails_is_named(scripted: ScriptedDaemon, tmp_path: Path, r
     order = an_order(tmp_path, repository)
 
     assert scripted.run(order) == Failed(stage="train", exit_code=7)
-    assert "last" not in Path(order.log).read_text()
+    assert "last" not in told_of(order)
 
 
 BRANCHES = """\
@@ -66,7 +66,7 @@ def test_a_failed_branch_leaves_the_others_going(scripted: ScriptedDaemon, tmp_p
 
     outcome = scripted.run(order)
 
-    said = Path(order.log).read_text()
+    said = told_of(order)
     assert outcome == Failed(stage="bad", exit_code=3)
     assert "Stage 'bad' failed: a command of stage 'bad' exited with 3\n" in said
     assert "Stage 'after' is skipped, because 'bad' failed\n" in said
@@ -107,7 +107,7 @@ def test_a_stash_commit_that_is_gone_is_a_reason(scripted: ScriptedDaemon, tmp_p
 
     assert isinstance(outcome, Refused)
     assert order.stash_rev in outcome.reason
-    assert outcome.reason in Path(order.log).read_text()
+    assert outcome.reason in told_of(order)
 
 
 def test_a_repository_that_is_gone_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_repository_that_is_gone_is_a_reason(scripted: ScriptedDaemon, tmp_pat
 
     assert isinstance(outcome, Refused)
     assert str(repository / ".git") in outcome.reason
-    assert outcome.reason in Path(order.log).read_text()
+    assert outcome.reason in told_of(order)
     assert isinstance(conversation.hear_end().outcome, Succeeded)
 
 
@@ -137,7 +137,7 @@ def test_a_repository_that_goes_during_a_run_is_a_reason(
     outcome = scripted.run(order)
 
     assert isinstance(outcome, Refused)
-    assert outcome.reason in Path(order.log).read_text()
+    assert outcome.reason in told_of(order)
     record = record_of(order)
     assert isinstance(record, RunEnded)
     assert record.outcome == outcome
@@ -153,7 +153,7 @@ def test_a_broken_pipeline_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path,
 
     assert isinstance(outcome, Refused)
     assert "dvc.yaml" in outcome.reason
-    assert outcome.reason in Path(order.log).read_text()
+    assert outcome.reason in told_of(order)
 
 
 def test_an_output_that_was_not_made_is_a_reason(scripted: ScriptedDaemon, tmp_path: Path, repository: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.scripted import WORKER_TOKEN, Conversation, ScriptedDaemon, a_scripted_daemon, an_order, record_of
+from daemon.scripted import WORKER_TOKEN, Conversation, ScriptedDaemon, a_scripted_daemon, an_order, record_of, told_of
 from expproto.frames import encode_frame
 from expproto.vocabulary import Cancelled, EntryId, RunId, Succeeded
 from expproto.work import Acknowledge, CancelRun, Collecting, Execute, Leave, Register, StageStarted
@@ -225,7 +225,7 @@ def test_a_cancelled_run_says_for_what_reason(scripted: ScriptedDaemon, tmp_path
     ended = conversation.hear_end()
 
     assert ended.outcome == Cancelled(reason="enough", at=5.0)
-    assert "expd: enough" in Path(order.log).read_text()
+    assert "expd: enough" in told_of(order)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

@@ -15,7 +15,7 @@ from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Tr
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.fields import to_map
 from expproto.messages import message_from_map, message_to_map
-from expproto.replies import Ended, Followed
+from expproto.replies import Ended, Followed, Mark
 from expproto.replies import Output as LogOutput
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import ACTIVE_STATES, EntryId, exit_code_of
@@ -63,11 +63,14 @@ class Following:
         return self._codes[0] if len(self._codes) == 1 else int(any(self._codes))
 
     def _follow(self, link: Link) -> None:
-        request = message_to_map(Follow(cwd=self._cwd, targets=tuple(self._open.values())))
+        targets = tuple(self._open.values())
+        request = message_to_map(Follow(cwd=self._cwd, targets=targets, raw=self._view.is_raw))
         for reply in link.converse(request):
             match message_from_map(reply):
                 case LogOutput() as piece:
                     self._show(piece)
+                case Mark() as mark:
+                    self._tell(mark)
                 case Ended() as ended:
                     self._end(ended)
                 case Followed() if not self._open:
@@ -78,11 +81,18 @@ class Following:
 
     def _show(self, piece: LogOutput) -> None:
         """Show a piece; the next connection asks for what follows it."""
-        if piece.entry not in self._open:
-            raise RemoteProtocolError(BAD_MESSAGE, f"output of entry {piece.entry}, which is not followed")
-        end = piece.offset + len(piece.data)
-        self._open[piece.entry] = FollowTarget(entry=self._names[piece.entry], offset=end)
+        self._continue(piece.entry, piece.offset + len(piece.data), piece.marks)
         self._view.output(piece.entry, piece.offset, piece.data)
+
+    def _tell(self, mark: Mark) -> None:
+        """Show a mark; likewise."""
+        self._continue(mark.entry, mark.offset, mark.marks)
+        self._view.mark(mark)
+
+    def _continue(self, entry: EntryId, offset: int, marks: int) -> None:
+        if entry not in self._open:
+            raise RemoteProtocolError(BAD_MESSAGE, f"output of entry {entry}, which is not followed")
+        self._open[entry] = FollowTarget(entry=self._names[entry], offset=offset, marks=marks)
 
     def _end(self, ended: Ended) -> None:
         if self._open.pop(ended.entry, None) is None:
@@ -125,8 +135,8 @@ def view_of(entries: Sequence[Entry], output: Output, *, is_raw: bool) -> View:
     """Choose the form in which these are shown."""
     names = {entry.id: entry.name for entry in entries}
     if output.as_json:
-        return JsonLines(output, names)
+        return JsonLines(output, names, is_raw=is_raw)
     is_safe = output.is_terminal and not is_raw
     if len(entries) > 1:
-        return Prefixed(output, names, is_safe=is_safe)
-    return Safe(output) if is_safe else Exact(output)
+        return Prefixed(output, names, is_safe=is_safe, is_raw=is_raw)
+    return Safe(output) if is_safe else Exact(output, is_raw=is_raw)

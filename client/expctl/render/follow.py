@@ -5,7 +5,9 @@ import codecs
 from collections.abc import Mapping
 
 from expctl.output import Output
-from expctl.render.terminal import RESET, Sanitizer, visible
+from expctl.render.terminal import RESET, Sanitizer, visible, visible_lines
+from expctl.render.times import iso
+from expproto.replies import Mark
 
 LINE_BYTES_MAX = 64 * 1024
 """A line longer than this is shown in pieces, each with its prefix: what is kept of several logs stays bounded."""
@@ -14,10 +16,16 @@ _RESET = RESET.encode()
 
 
 class View:
-    """Where pieces of logs go as they arrive."""
+    """Where pieces of logs go as they arrive, and marks between them unless it `is_raw`."""
+
+    is_raw = False
 
     def output(self, entry: int, offset: int, data: bytes) -> None:
         """Show a piece of an entry's log."""
+        raise NotImplementedError
+
+    def mark(self, mark: Mark) -> None:
+        """Show what is told beside the log: lines of their own, whatever the log's last line is."""
         raise NotImplementedError
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
@@ -30,12 +38,22 @@ class View:
 class Exact(View):
     """The bytes as they were written."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, is_raw: bool = False) -> None:
         self._output = output
+        self.is_raw = is_raw
+        self._is_line_open = False
 
     def output(self, entry: int, offset: int, data: bytes) -> None:  # noqa: ARG002 - one log has one place
         """Pass the bytes on."""
         self._output.raw(data)
+        self._is_line_open = not data.endswith(b"\n")
+
+    def mark(self, mark: Mark) -> None:
+        """Show the lines of a mark."""
+        if mark.text:
+            start = "\n" if self._is_line_open else ""
+            self._output.data(f"{start}{mark.text}\n")
+            self._is_line_open = False
 
 
 class Safe(View):
@@ -49,6 +67,12 @@ class Safe(View):
     def output(self, entry: int, offset: int, data: bytes) -> None:  # noqa: ARG002 - one log has one place
         """Pass on what a terminal may be given."""
         self._show(self._sanitizer.feed(data))
+
+    def mark(self, mark: Mark) -> None:
+        """Show the lines of a mark, in no colour that the log has left on."""
+        if mark.text:
+            self.close()
+            self._show(visible_lines(mark.text) + "\n")
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
         """Leave the terminal as it was: no colour, and at the beginning of a line."""
@@ -69,8 +93,9 @@ class Safe(View):
 class Prefixed(View):
     """Several logs, line by line, each line after its experiment's name."""
 
-    def __init__(self, output: Output, names: Mapping[int, str], *, is_safe: bool) -> None:
+    def __init__(self, output: Output, names: Mapping[int, str], *, is_safe: bool, is_raw: bool = False) -> None:
         self._output = output
+        self.is_raw = is_raw
         shown = {entry: visible(name) for entry, name in names.items()}
         width = max(map(len, shown.values()))
         self._prefixes = {entry: f"{name:<{width}} | ".encode() for entry, name in shown.items()}
@@ -87,9 +112,20 @@ class Prefixed(View):
         self._unfinished[entry] = rest
         self._output.raw(b"".join(self._line(entry, line) for line in whole))
 
+    def mark(self, mark: Mark) -> None:
+        """Show the lines of a mark, after what was there of an unfinished line."""
+        if mark.text:
+            self._finish_line(mark.entry)
+            text = visible_lines(mark.text) if self._sanitizers else mark.text
+            self._output.raw(b"".join(self._line(mark.entry, line.encode()) for line in text.split("\n")))
+
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
         """Show the last line, which may lack its end."""
-        rest = self._unfinished.pop(entry)
+        self._finish_line(entry)
+        del self._unfinished[entry]
+
+    def _finish_line(self, entry: int) -> None:
+        rest, self._unfinished[entry] = self._unfinished[entry], b""
         if self._sanitizers:
             rest += self._sanitizers[entry].finish().encode()
         self._output.raw(b"".join(self._line(entry, line) for line in rest.splitlines()))
@@ -108,8 +144,9 @@ class Prefixed(View):
 class JsonLines(View):
     """One JSON document a piece and an end. `text` is the piece; `base64` stands beside it where it is not UTF-8."""
 
-    def __init__(self, output: Output, names: Mapping[int, str]) -> None:
+    def __init__(self, output: Output, names: Mapping[int, str], *, is_raw: bool = False) -> None:
         self._output = output
+        self.is_raw = is_raw
         self._names = names
         self._cut: dict[int, tuple[int, bytes]] = {}
         """Of each entry, the beginning of a character whose other bytes have not come, and its place."""
@@ -127,6 +164,11 @@ class JsonLines(View):
             self._piece(entry, place, text, None)
         if used < len(data):
             self._cut[entry] = place + used, data[used:]
+
+    def mark(self, mark: Mark) -> None:
+        """Show a mark as it is."""
+        about = {"offset": mark.offset, "at": iso(mark.at), "what": mark.what, "stage": mark.stage}
+        self._event(mark.entry, "mark", {**about, "text": mark.text, "exit_code": mark.exit_code})
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Show how an entry ended."""

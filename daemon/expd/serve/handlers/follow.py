@@ -1,25 +1,25 @@
-"""Follow: the bytes of a run log as they are written, from any offset, to the last one; no timer, no decoding.
+"""Follow: the bytes of a run log as they are written and the marks between them, from any place, to the last one.
 
-That a run has ended is observed before the log is read for the last time, so that what a command wrote just before
-its end is always sent.
+No timer, no decoding. That a run has ended is observed before the log is read for the last time, so that what a command
+wrote just before its end is always sent.
 """
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from expd.bell import Bell, wait_first
+from expd.execute.marks import marks_of
 from expd.queueing.entry import Attempt, Entry
 from expd.serve.entries import find_entries
+from expd.serve.logs import LogStream, Place, tail_place
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import UNKNOWN_ENTRY
-from expproto.replies import OUTPUT_BYTES, Ended, Followed, Output
+from expproto.replies import Ended, Followed
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import EntryId, EntryState
-
-_TAIL_BLOCK_BYTES = 64 * 1024
 
 
 async def handle(request: Follow, services: Services, answer: Answer) -> Followed:
@@ -31,11 +31,24 @@ async def handle(request: Follow, services: Services, answer: Answer) -> Followe
             followed[entry.id] = (entry, target, await _find_attempt(entry, number, target, services))
     async with trio.open_nursery() as nursery:
         for entry, target, attempt in followed.values():
+            wish = _Wish(target, with_marks=not request.raw)
             if attempt is None:
-                nursery.start_soon(_follow, entry, target, services, answer)
+                nursery.start_soon(_follow, entry, wish, services, answer)
             else:
-                nursery.start_soon(_send_attempt, entry, attempt, target, answer)
+                nursery.start_soon(_send_attempt, entry, attempt, wish, answer)
     return Followed()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is to be followed of one log."""
+
+    target: FollowTarget
+    with_marks: bool
+
+    def marks_of(self, log: Path) -> Path | None:
+        """Give the marks that are wanted with a log, if they are."""
+        return marks_of(log) if self.with_marks else None
 
 
 async def _find_attempt(entry: Entry, number: str, target: FollowTarget, services: Services) -> Attempt | None:
@@ -48,19 +61,20 @@ async def _find_attempt(entry: Entry, number: str, target: FollowTarget, service
     raise Refused(UNKNOWN_ENTRY, selector=target.entry, candidates=[f"{entry.id}@{entry.attempt}"])
 
 
-async def _send_attempt(entry: Entry, attempt: Attempt, target: FollowTarget, answer: Answer) -> None:
+async def _send_attempt(entry: Entry, attempt: Attempt, wish: _Wish, answer: Answer) -> None:
     """Send the log of an attempt that is over; one that was deleted is empty."""
     assert attempt.outcome is not None
     log = Path(attempt.log)
-    offset = await trio.to_thread.run_sync(_first_offset, log, target)
-    await _send_rest(entry.id, log, offset, answer)
+    marks = wish.marks_of(log)
+    place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
+    await LogStream(entry.id, log, marks, answer).send_rest(place)
     await answer(Ended(entry=entry.id, name=entry.name, outcome=attempt.outcome))
 
 
-async def _follow(entry: Entry, target: FollowTarget, services: Services, answer: Answer) -> None:
+async def _follow(entry: Entry, wish: _Wish, services: Services, answer: Answer) -> None:
     entry = await _wait_for_run(entry, services)
     if entry.run is not None:
-        entry = await _follow_log(entry, Path(entry.run.log), target, services, answer)
+        entry = await _follow_log(entry, Path(entry.run.log), wish, services, answer)
     assert entry.outcome is not None
     await answer(Ended(entry=entry.id, name=entry.name, outcome=entry.outcome))
 
@@ -76,16 +90,18 @@ async def _wait_for_run(entry: Entry, services: Services) -> Entry:
     return entry
 
 
-async def _follow_log(entry: Entry, log: Path, target: FollowTarget, services: Services, answer: Answer) -> Entry:
+async def _follow_log(entry: Entry, log: Path, wish: _Wish, services: Services, answer: Answer) -> Entry:
     """Send a log to its end, and give the entry as it was when it was done."""
     grown, changed = Bell(), services.store.changes.of(entry.id)
-    offset = await trio.to_thread.run_sync(_first_offset, log, target)
-    with services.watcher.ringing(log, grown):
+    marks = wish.marks_of(log)
+    place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
+    stream = LogStream(entry.id, log, marks, answer)
+    with services.watcher.ringing(log, grown), services.watcher.ringing(marks or log, grown):
         change = changed.next_ring
         entry = await _read(entry.id, services)
         while True:
             growth = grown.next_ring
-            offset = await _send_rest(entry.id, log, offset, answer)
+            place = await stream.send_rest(place)
             if entry.state is EntryState.DONE:
                 return entry
             await wait_first(growth, change)
@@ -94,10 +110,13 @@ async def _follow_log(entry: Entry, log: Path, target: FollowTarget, services: S
                 entry = await _read(entry.id, services)
 
 
-def _first_offset(log: Path, target: FollowTarget) -> int:
-    """Find where to begin. The worker may not have opened the log yet, and one that was deleted is empty."""
-    log.touch(mode=0o600)
-    return target.offset if target.lines is None else tail_offset(log, target.lines)
+def _first_place(log: Path, marks: Path | None, target: FollowTarget) -> Place:
+    """Find where to begin. The worker may not have opened its files yet, and those that were deleted are empty."""
+    for path in (log, marks or log):
+        path.touch(mode=0o600)
+    if target.lines is None:
+        return Place(offset=max(0, target.offset), marks=max(0, target.marks))
+    return tail_place(log, marks, target.lines)
 
 
 async def _read(entry_id: EntryId, services: Services) -> Entry:
@@ -105,41 +124,3 @@ async def _read(entry_id: EntryId, services: Services) -> Entry:
     if entry is None:  # it ended, and was removed, while nobody looked
         raise Refused(UNKNOWN_ENTRY, selector=str(entry_id), candidates=[])
     return entry
-
-
-async def _send_rest(entry: EntryId, log: Path, offset: int, answer: Answer) -> int:
-    """Send what there is from `offset` on; gives the new offset."""
-    descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while data := os.pread(descriptor, OUTPUT_BYTES, offset):
-            await answer(Output(entry=entry, offset=offset, data=data))
-            offset += len(data)
-    finally:
-        os.close(descriptor)
-    return offset
-
-
-def tail_offset(log: Path, lines: int) -> int:
-    """Find where the last so many lines of a file begin; a line that is not finished counts as one."""
-    with log.open("rb") as file:
-        end = position = file.seek(0, os.SEEK_END)
-        wanted = lines
-        if position and wanted > 0:
-            position -= 1  # the line feed that ends the last line begins no other
-        while position > 0 and wanted > 0:
-            start = max(0, position - _TAIL_BLOCK_BYTES)
-            file.seek(start)
-            block = file.read(position - start)
-            breaks = block.count(b"\n")
-            if breaks >= wanted:
-                return start + _nth_break_from_end(block, wanted) + 1
-            wanted -= breaks
-            position = start
-    return 0 if lines > 0 else end
-
-
-def _nth_break_from_end(block: bytes, number: int) -> int:
-    position = len(block)
-    for _break in range(number):
-        position = block.rindex(b"\n", 0, position)
-    return position

@@ -1,0 +1,168 @@
+"""A raw log and the marks beside it → one stream, from any place in both; and where the last lines of both begin.
+
+A mark is in its file before anything that follows it is in the log. So the log's size is looked at first and the marks
+after it: up to that size none is missing. One that comes late all the same, from a stage beside others, is sent at once.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from expd.execute.marks import Record, read_marks
+from expproto.replies import OUTPUT_BYTES, Mark, Output
+from expproto.vocabulary import EntryId
+
+_TAIL_BLOCK_BYTES = 64 * 1024
+_TAIL_MARKS_BYTES_MAX = 16 * 1024 * 1024
+"""Marks that are looked through for the last lines: a hundred thousand stages; of more, the first are not shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How far both files were read."""
+
+    offset: int = 0
+    marks: int = 0
+
+
+class LogStream:
+    """One log from a place on; `send_rest` sends what there is by now."""
+
+    def __init__(
+        self, entry: EntryId, log: Path, marks: Path | None, answer: Callable[[Output | Mark], Awaitable[None]]
+    ) -> None:
+        self._entry = entry
+        self._log = log
+        self._marks = marks
+        self._answer = answer
+
+    async def send_rest(self, place: Place) -> Place:
+        """Send what there is from a place on; gives the place behind it."""
+        with _opened(self._log) as log, _opened(self._marks) as marks:
+            while True:
+                size = 0 if log is None else os.fstat(log).st_size
+                records, read_to = ([], place.marks) if marks is None else read_marks(marks, place.marks)
+                if read_to == place.marks:
+                    place = await self._send_raw(log, place, max(size, place.offset))
+                    if log is None or os.fstat(log).st_size <= place.offset:
+                        return place
+                    continue
+                for record in records:
+                    place = await self._send_raw(log, place, record.offset)
+                    place = await self._send_mark(record, place)
+                place = Place(offset=place.offset, marks=read_to)
+
+    async def _send_raw(self, log: int | None, place: Place, end: int) -> Place:
+        while log is not None and place.offset < end:
+            data = os.pread(log, min(OUTPUT_BYTES, end - place.offset), place.offset)
+            if not data:
+                break
+            await self._answer(Output(entry=self._entry, offset=place.offset, data=data, marks=place.marks))
+            place = Place(offset=place.offset + len(data), marks=place.marks)
+        return place
+
+    async def _send_mark(self, record: Record, place: Place) -> Place:
+        mark = Mark(
+            entry=self._entry,
+            offset=place.offset,
+            marks=record.end,
+            at=record.at,
+            what=record.what,
+            stage=record.stage,
+            text=record.text,
+            exit_code=record.exit_code,
+        )
+        await self._answer(mark)
+        return Place(offset=place.offset, marks=record.end)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[int | None]:
+    """Open a file for reading; None if there is none."""
+    try:
+        descriptor = None if path is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = None
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def tail_place(log: Path, marks: Path | None, lines: int) -> Place:
+    """Find where the last so many lines of both begin; a mark of several lines is shown whole."""
+    with log.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+    with _opened(marks) as descriptor:
+        records, read_to = ([], 0) if descriptor is None else _read_all(descriptor)
+    if lines <= 0:
+        return Place(offset=end, marks=read_to)
+    wanted, upper = lines, end
+    for record in reversed(records):
+        lower = min(record.offset, upper)
+        between = tail_offset(log, wanted, lower, upper)
+        if between > lower or count_lines(log, lower, upper) >= wanted:
+            return Place(offset=between, marks=record.end)
+        wanted -= count_lines(log, lower, upper)
+        shown = record.text.count("\n") + 1 if record.text else 0
+        if shown >= wanted:
+            return Place(offset=lower, marks=_begin_of(record, records))
+        wanted, upper = wanted - shown, lower
+    return Place(offset=tail_offset(log, wanted, 0, upper))
+
+
+def _begin_of(record: Record, records: Sequence[Record]) -> int:
+    """Give where a record begins: where the one before it ends."""
+    index = records.index(record)
+    return records[index - 1].end if index else 0
+
+
+def _read_all(descriptor: int) -> tuple[list[Record], int]:
+    """Read the last marks there are, up to a bound."""
+    position = max(0, os.fstat(descriptor).st_size - _TAIL_MARKS_BYTES_MAX)
+    found: list[Record] = []
+    while True:
+        records, read_to = read_marks(descriptor, position)
+        if read_to == position:
+            return found, position
+        found += records
+        position = read_to
+
+
+def tail_offset(log: Path, lines: int, lower: int = 0, upper: int | None = None) -> int:
+    """Find where the last so many lines of a piece of a file begin; a line that is not finished counts as one."""
+    with log.open("rb") as file:
+        end = position = file.seek(0, os.SEEK_END) if upper is None else upper
+        wanted = lines
+        if position > lower and wanted > 0:
+            position -= 1  # the line feed that ends the last line begins no other
+        while position > lower and wanted > 0:
+            start = max(lower, position - _TAIL_BLOCK_BYTES)
+            file.seek(start)
+            block = file.read(position - start)
+            breaks = block.count(b"\n")
+            if breaks >= wanted:
+                return start + _nth_break_from_end(block, wanted) + 1
+            wanted -= breaks
+            position = start
+    return lower if lines > 0 else end
+
+
+def count_lines(log: Path, lower: int, upper: int) -> int:
+    """Count the lines of a piece of a file; one that is not finished counts as one."""
+    count, last = 0, b"\n"
+    with log.open("rb") as file:
+        file.seek(lower)
+        while lower < upper and (block := file.read(min(_TAIL_BLOCK_BYTES, upper - lower))):
+            count, last, lower = count + block.count(b"\n"), block[-1:], lower + len(block)
+    return count if last == b"\n" else count + 1
+
+
+def _nth_break_from_end(block: bytes, number: int) -> int:
+    position = len(block)
+    for _break in range(number):
+        position = block.rindex(b"\n", 0, position)
+    return position
