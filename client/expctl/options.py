@@ -40,6 +40,7 @@ class Arguments:
     json: bool
     keep_going: bool
     lines: int | None
+    max_failures: int | None
     message: str | None
     metrics: list[str]
     name: str | None
@@ -292,6 +293,9 @@ VERBS: Mapping[str, Verb] = {
         Option(
             "--from", name="source", metavar="REV",
             help="run this commit instead of the workspace: a stash commit, an experiment's or entry's name or id, or any other",
+        ),
+        Option(
+            "--max-failures", metavar="N", read=number_of_jobs, help="cancel the points that still wait once so many have failed"
         ),
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),

@@ -43,6 +43,7 @@ def submit(
     umask: int,
     stages: Mapping[str, object],
     limits: Mapping[str, object],
+    max_failures: int | None = None,
     points: str | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -82,6 +83,7 @@ def submit(
         "mode": mode,
         "stage_options": dict(stages),
         "limits": dict(limits),
+        "max_failures": max_failures,
         "source": source,
     }
 

@@ -45,6 +45,7 @@ def submission(arguments: Arguments, mode: str) -> "Message":
         mode=mode,
         stages=stage_options(arguments),
         limits=run_limits(arguments),
+        max_failures=arguments.max_failures if is_queued else None,
         source=arguments.source if is_queued else None,
     )
 

@@ -35,7 +35,8 @@ class Submit:
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
     relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
     the command a stage. A sweep needs the `mode` "queue". `stage_options` say how the run goes through a pipeline; a
-    `command` that is no stage has none. `limits` are what each run may use up. `source` names a commit, an experiment or
+    `command` that is no stage has none. `limits` are what each run may use up; once `max_failures`
+    points have failed, those that still wait are cancelled. `source` names a commit, an experiment or
     an entry that is run instead of the workspace, of which nothing is read then.
     """
 
@@ -62,6 +63,7 @@ class Submit:
     mode: Mode = Mode.QUEUE
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
+    max_failures: int | None = None
     source: str | None = None
 
 

@@ -38,3 +38,18 @@ def test_a_run_that_is_watched_has_limits_too(daemon: RunningDaemon, repository:
 
     assert (ran.returncode, stalled.returncode) == (0, 124)
     assert b"did nothing for 0.3 s (--stall-limit)" in stalled.stderr
+
+
+def test_a_broken_sweep_is_stopped_early(daemon: RunningDaemon, repository: Path) -> None:
+    """With --max-failures 2 the third point of a sweep never runs, and says why; `wait` for the sweep returns."""
+    (repository / "train.sh").write_text("exit 5\n")
+    daemon.expctl(repository, "submit", "-n", "broken", "-S", "train.lr=0.1,0.2,0.3", "--max-failures", "2")
+
+    waited = daemon.run_expctl(repository, "wait", "broken")
+
+    assert waited.returncode == 1
+    assert [(entry["outcome"], entry["reason"]) for entry in daemon.entries(repository, "broken")] == [
+        ("failed", "failed: train exited with 5"),
+        ("failed", "failed: train exited with 5"),
+        ("cancelled", "cancelled: 2 of its sweep failed (--max-failures 2)"),
+    ]

@@ -17,7 +17,7 @@ SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.attempt AS entry_attempt,
        entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.held_as, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
-       submissions.targets, submissions.force, submissions.stage_options, submissions.limits, submissions.umask, submissions.submitted_at,
+       submissions.targets, submissions.force, submissions.stage_options, submissions.limits, submissions.max_failures, submissions.umask, submissions.submitted_at,
        submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at
@@ -108,6 +108,7 @@ def _submission_from_row(row: Row) -> Submission:
         force=bool(row["force"]),
         stage_options=from_map(StageOptions, json.loads(row["stage_options"])),
         limits=from_map(RunLimits, json.loads(row["limits"])),
+        max_failures=row["max_failures"],
         umask=row["umask"],
         environment=b"",
         submitted_at=row["submitted_at"],

@@ -83,7 +83,9 @@ class Store:
     ) -> Entry:
         """Record how a run ended, in what it took place, and whether its result has a note of that: any active state → done."""
         end = RunEnd(outcome=outcome, at=at, context=context, is_noted=is_noted)
-        return await self._announced(lambda cursor: finish_run(cursor, run, end))
+        finished = await self._database.run(lambda cursor: finish_run(cursor, run, end))
+        self.changes.announce(finished.entry.id, *finished.stopped)
+        return finished.entry
 
     async def rename(self, entry: EntryId, name: str) -> None:
         """Give an entry another name; raises NameTaken."""

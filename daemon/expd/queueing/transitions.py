@@ -7,6 +7,7 @@ from pathlib import Path
 
 from expd.queueing.database import Cursor, IntegrityError
 from expd.queueing.entry import Entry, NewEntry, Submission, context_to_json, outcome_to_json
+from expd.queueing.failures import reason_to_stop
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
 from expd.queueing.schedule import PoolState
 from expproto.context import Context
@@ -70,6 +71,14 @@ class RunEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """An entry whose run has ended, and the points of its sweep that were ended because of it."""
+
+    entry: Entry
+    stopped: list[EntryId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The entries of a submission, and those that were cancelled in their favour."""
 
@@ -120,6 +129,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "captured_tree": submission.captured_tree,
         "copies": submission.copies,
         "as_stage": int(submission.as_stage),
+        "max_failures": submission.max_failures,
     }
     submission_id = _insert(cursor, "submissions", columns)
     _insert(cursor, "environments", {"submission": submission_id, "variables": submission.environment})
@@ -234,15 +244,35 @@ def move_run(cursor: Cursor, run: RunId, state: EntryState, at: float) -> Entry:
     return _read_back(cursor, entry.id)
 
 
-def finish_run(cursor: Cursor, run: RunId, end: RunEnd) -> Entry:
-    """End a run and its entry with one outcome."""
+def finish_run(cursor: Cursor, run: RunId, end: RunEnd) -> Finished:
+    """End a run and its entry with one outcome, and with them what waits of a sweep that has failed often enough."""
     entry = _entry_of_run(cursor, run)
     context = None if end.context is None else context_to_json(end.context)
     is_noted = end.is_noted or not isinstance(end.outcome, Succeeded)  # what is no commit gets no note
     values = (end.at, outcome_to_json(end.outcome), context, int(is_noted), run)
     cursor.execute("UPDATE runs SET ended_at = ?, outcome = ?, context = ?, noted = ? WHERE id = ?", values)
     _end(cursor, entry, end.outcome, end.at)
-    return _read_back(cursor, entry.id)
+    stopped = _stop_sweep(cursor, entry, end.at)
+    return Finished(entry=_read_back(cursor, entry.id), stopped=stopped)
+
+
+def _stop_sweep(cursor: Cursor, entry: Entry, at: float) -> list[EntryId]:
+    """End the points that wait beside one that has just ended, if that is wanted; gives them."""
+    limit = entry.submission.max_failures
+    if limit is None:
+        return []
+    kinds = (
+        "SELECT outcome_kind, count(*) AS n FROM entries WHERE submission = ? AND state = 'done' GROUP BY outcome_kind"
+    )
+    rows = cursor.execute(kinds, (entry.submission_id,))
+    reason = reason_to_stop(limit, {row["outcome_kind"]: int(row["n"]) for row in rows})
+    if reason is None:
+        return []
+    waiting = "SELECT id FROM entries WHERE submission = ? AND state IN ('held', 'queued') ORDER BY id"
+    stopped = [EntryId(row["id"]) for row in cursor.execute(waiting, (entry.submission_id,)).fetchall()]
+    for point in stopped:
+        cancel_entry(cursor, point, reason, at)
+    return stopped
 
 
 def _end(cursor: Cursor, entry: Entry, outcome: Outcome, at: float) -> None:

@@ -94,8 +94,8 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="what is declared is declared of a command")
     if request.on_hold and request.mode is not Mode.QUEUE:
         raise Refused(USAGE, what="what runs at once can't be held")
-    if request.sample is not None and request.sample < 1:
-        raise Refused(USAGE, what="a sample has at least one point")
+    if any(number is not None and number < 1 for number in (request.sample, request.max_failures)):
+        raise Refused(USAGE, what="a sample has at least one point, and at least one failure stops a sweep")
     _check_stage_options(request)
 
 
@@ -229,6 +229,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared, held_as: 
         as_stage=prepared.as_stage,
         stage_options=request.stage_options,
         limits=request.limits,
+        max_failures=request.max_failures,
     )
 
 
