@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import trio
 from daemon.scripted import Conversation, ScriptedDaemon, a_scripted_daemon, an_order, told_of
 from expd.execute.flights import Flights
 from expd.execute.marks import marks_of
-from expproto.vocabulary import Cancelled, Failed, RunId, Succeeded
+from expproto.limits import NO_LIMITS, RunLimits
+from expproto.vocabulary import Cancelled, Failed, Limit, RunId, Succeeded, TimedOut
 from expproto.work import CancelRun, Execute, StageStarted
 from helpers.repositories import a_repository
 from helpers.waiting import eventually
@@ -69,11 +71,11 @@ class Runs:
         """Count how often the stage was computed."""
         return len(self.trace.read_text().splitlines())
 
-    def start_both(self) -> tuple[Conversation, Conversation, Execute]:
-        """Start a run that computes the stage, and one that waits for it."""
+    def start_both(self, limits: RunLimits = NO_LIMITS) -> tuple[Conversation, Conversation, Execute]:
+        """Start a run that computes the stage, and one that waits for it, with these limits."""
         first, _order = self.start(0)
         first.hear(StageStarted)
-        second, order = self.start(1)
+        second, order = self.start(1, limits=limits)
         log = marks_of(Path(order.log))
         eventually(lambda: log.exists() and "waits for run-0 (entry 1)" in told_of(order), "the second run waits")
         return first, second, order
@@ -149,6 +151,30 @@ def test_cancel_of_the_computing_run_passes_the_work_on(runs: Runs) -> None:
     runs.open(1, "good")
 
     assert isinstance(second.hear_end().outcome, Succeeded)
+
+
+def test_waiting_for_another_is_no_stall(runs: Runs) -> None:
+    """Who waits for another run writes nothing and uses no processor, and yet has not stalled, however long it takes."""
+    first, second, _order = runs.start_both(RunLimits(stall_seconds=0.2))
+    since = time.monotonic()
+
+    eventually(lambda: time.monotonic() > since + 1.0, "five times the limit has passed")
+    runs.open(0, "good")
+
+    assert isinstance(first.hear_end().outcome, Succeeded)
+    assert isinstance(second.hear_end().outcome, Succeeded)
+
+
+def test_waiting_for_another_takes_time(runs: Runs) -> None:
+    """The time limit is for the whole run, whatever it waits for; the run that computes goes on."""
+    first, second, _order = runs.start_both(RunLimits(time_seconds=1.5))
+
+    outcome = second.hear_end().outcome
+    runs.open(0, "good")
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.limit is Limit.TIME
+    assert isinstance(first.hear_end().outcome, Succeeded)
 
 
 def test_forced_stage_waits_for_nobody(runs: Runs) -> None:

@@ -1,7 +1,8 @@
 """The limits of a run, minded by its worker: they hold whether a daemon is there or not.
 
 Promise: what is collected is never ended for a limit: what was computed is not given up. Nothing is looked at more
-often than a limit's own length asks for.
+often than a limit's own length asks for. Where no command is under way nothing stalls: a run that waits for another's
+flight does nothing for good reason. That it takes time counts.
 """
 
 import os
