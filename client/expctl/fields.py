@@ -94,6 +94,10 @@ class Fields:
             raise self._wrong(name)
         return found
 
+    def record(self, name: str) -> "Fields":
+        """Give a record."""
+        return Fields(self.mapping(name))
+
     def record_or_none(self, name: str) -> "Fields | None":
         """Give a record, or None."""
         return None if self._fields.get(name) is None else Fields(self.mapping(name))

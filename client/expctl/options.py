@@ -346,6 +346,15 @@ VERBS: Mapping[str, Verb] = {
         Option("--failed", help="all of this repository that did not succeed"),
         Option("-f", "--force", help="also what succeeded; its result is replaced by the new one"),
     ),
+    "verify": Verb(
+        "Run an experiment again from what was captured, and compare every output, metric and file",
+        Positional("experiment", metavar="ID", help=ENTRIES_HELP),
+        Option(
+            "--env", metavar="NAME=VALUE", is_list=True,
+            help="run with this variable; NAME alone takes the value it has here (can be repeated)",
+        ),
+        Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
+    ),
     "remove": Verb(
         "Take entries that are done off the queue, logs and all; experiments stay",
         Positional("entries", count="*", metavar="ID", help=ENTRIES_HELP),

@@ -142,6 +142,18 @@ def retry(
     }
 
 
+def verify(cwd: str, experiment: str, *, environment: Sequence[tuple[bytes, bytes]], umask: int) -> dict[str, object]:
+    """Ask for a repetition, under a new request id."""
+    return {
+        "kind": "verify",
+        "request_id": os.urandom(16).hex(),
+        "cwd": cwd,
+        "experiment": experiment,
+        "environment": [list(pair) for pair in environment],
+        "umask": umask,
+    }
+
+
 def remove(cwd: str, entries: Sequence[str], *, done: bool) -> dict[str, object]:
     """Ask that these leave the queue, or all that are done."""
     return {"kind": "remove", "cwd": cwd, "entries": list(entries), "done": done}

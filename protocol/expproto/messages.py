@@ -37,6 +37,7 @@ from expproto.replies import (
     Shown,
     Stopping,
     Submitted,
+    Verified,
     Waited,
 )
 from expproto.requests import (
@@ -61,6 +62,7 @@ from expproto.requests import (
     Status,
     Stop,
     Submit,
+    Verify,
     Wait,
     Why,
 )
@@ -91,8 +93,8 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Restored, Exported, Explained,
+    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Verify, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Collecting, RunEnded,

@@ -197,6 +197,21 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Run an experiment (an entry's id, a name or a rev) again from what was captured, and compare what came of it.
+
+    The repetition is an entry that runs at once in a private worktree; the other fields are those of Submit.
+    """
+
+    kind = "verify"
+    request_id: str
+    cwd: str
+    experiment: str
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+    umask: int = 0o022
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remove:
     """Take entries that are done off the queue, with logs, environment and captured state; or all such at `cwd` (`done`).
 
@@ -309,6 +324,7 @@ Request = (
     | Export
     | Import
     | Retry
+    | Verify
     | Remove
     | Rename
     | Restore

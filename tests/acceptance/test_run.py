@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon
+from helpers.daemons import DEADLINE_SECONDS, RunningDaemon
 from helpers.repositories import git, write_files
 
 
@@ -15,17 +14,6 @@ def _gate(repository: Path) -> Path:
     gate = repository.parent / "gate"
     os.mkfifo(gate)
     return gate
-
-
-def _start(daemon: RunningDaemon, repository: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [BIN / "expctl", "run", *arguments],
-        cwd=repository,
-        env=daemon.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
 
 
 def _wait_at(gate: Path) -> None:
@@ -70,7 +58,7 @@ def test_a_run_in_the_workspace_keeps_branch_and_staging_area(daemon: RunningDae
 def test_a_second_run_in_a_workspace_is_refused_and_names_the_first(daemon: RunningDaemon, repository: Path) -> None:
     """Two runs can't have one workspace; the refusal says who has it, and what works beside it."""
     gate = _gate(repository)
-    first = _start(daemon, repository, "-n", "first", "--", "sh", "-c", f"echo > '{gate}'; cat '{gate}'")
+    first = daemon.start_expctl(repository, "run", "-n", "first", "--", "sh", "-c", f"echo > '{gate}'; cat '{gate}'")
     _wait_at(gate)
 
     second = daemon.run_expctl(repository, "run", "-n", "second", "--", "true")
@@ -87,7 +75,9 @@ def test_a_second_run_in_a_workspace_is_refused_and_names_the_first(daemon: Runn
 def test_a_run_asks_at_the_first_interrupt_and_cancels_at_the_second(daemon: RunningDaemon, repository: Path) -> None:
     """After one Ctrl-C the run goes on and its output is shown; the second ends it, and the exit code says so."""
     gate = _gate(repository)
-    running = _start(daemon, repository, "--", "sh", "-c", f"echo one; echo > '{gate}'; cat '{gate}'; exec sleep 600")
+    running = daemon.start_expctl(
+        repository, "run", "--", "sh", "-c", f"echo one; echo > '{gate}'; cat '{gate}'; exec sleep 600"
+    )
     _wait_at(gate)
     assert running.stderr is not None
     running.stderr.readline()
@@ -204,7 +194,9 @@ def test_run_all_runs_what_is_held_and_queued_and_tells_the_truth(daemon: Runnin
 def test_a_run_in_the_workspace_survives_the_daemon(daemon: RunningDaemon, repository: Path) -> None:
     """A daemon that is killed meanwhile costs the watcher nothing: the next one adopts the run."""
     gate = _gate(repository)
-    running = _start(daemon, repository, "-n", "on", "--", "sh", "-c", f"echo one; echo > '{gate}'; cat '{gate}'")
+    running = daemon.start_expctl(
+        repository, "run", "-n", "on", "--", "sh", "-c", f"echo one; echo > '{gate}'; cat '{gate}'"
+    )
     _wait_at(gate)
     daemon.kill()
     daemon.restart()

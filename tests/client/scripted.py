@@ -8,7 +8,8 @@ from pathlib import Path
 
 from expproto.connection import Connection, NeedData
 from expproto.messages import Hello, Message
-from expproto.replies import EntryPage, EntryRecord
+from expproto.records import EntryRecord
+from expproto.replies import EntryPage
 from expproto.vocabulary import EntryId, EntryState, Outcome, Rev
 
 BASELINE, STASH, RESULT = Rev("b" * 40), Rev("5" * 40), Rev("e" * 40)

@@ -13,7 +13,14 @@ from client.test_results import LIST, ONE
 from expctl.failures import SENTENCES, describe
 from expctl.options import VERBS
 from expctl.trouble import Trouble
-from expproto.replies import CapturePage, CaptureRecord, Explained, Listed, PoolShown, Submitted
+from expproto.records import CaptureRecord
+from expproto.replies import (
+    CapturePage,
+    Explained,
+    Listed,
+    PoolShown,
+    Submitted,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 STATUS: list[Step] = [a_page(an_entry()), Listed(count=1, paused=False)]

@@ -6,7 +6,8 @@ import pytest
 
 from client.conftest import Expctl
 from client.scripted import Step, serving
-from expproto.replies import CapturePage, CaptureRecord, Explained
+from expproto.records import CaptureRecord
+from expproto.replies import CapturePage, Explained
 from expproto.requests import Explain
 
 FILES = (

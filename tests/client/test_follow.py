@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from client.conftest import Expctl
 from client.scripted import HANG_UP, RESULT, Step, a_page, an_entry, serving
-from expproto.replies import Ended, EntryRecord, Followed, Listed, Mark, Output, Refusal
+from expproto.records import EntryRecord
+from expproto.replies import (
+    Ended,
+    Followed,
+    Listed,
+    Mark,
+    Output,
+    Refusal,
+)
 from expproto.requests import Follow, FollowTarget, Status
 from expproto.vocabulary import EntryId, EntryState, Failed, Outcome, Succeeded
 

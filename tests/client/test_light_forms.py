@@ -19,7 +19,8 @@ from expproto.errors import RemoteProtocolError
 from expproto.fields import from_map, to_map
 from expproto.limits import RunLimits
 from expproto.messages import Hello, Message, message_to_map
-from expproto.replies import EntryPage, EntryRecord, Event, Reply
+from expproto.records import EntryRecord
+from expproto.replies import EntryPage, Event, Reply
 from expproto.requests import (
     AskDaemon,
     Cancel,
@@ -38,6 +39,7 @@ from expproto.requests import (
     Status,
     Stop,
     Submit,
+    Verify,
     Wait,
 )
 from expproto.stage_options import OnFailure, Reach, StageOptions
@@ -74,6 +76,8 @@ SUBMIT = requests.submit(
 )
 
 IMPORT = requests.import_entries("/w", "/f", on_hold=True, environment=[(b"A", b"1")], umask=0o27)
+
+VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +118,16 @@ IMPORT = requests.import_entries("/w", "/f", on_hold=True, environment=[(b"A", b
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),
+        (
+            VERIFY,
+            Verify(
+                request_id=str(VERIFY["request_id"]),
+                cwd="/w",
+                experiment="e",
+                environment=((b"A", b"1"),),
+                umask=0o27,
+            ),
+        ),
         (
             requests.remove("/w", ["1"], done=True),
             Remove(cwd="/w", entries=("1",), done=True),

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from client.scripted import RESULT, STAY, Step, a_page, an_entry, serving
-from expproto.replies import Ended, Followed, Listed, Output, Stopping
+from expproto.replies import (
+    Ended,
+    Followed,
+    Listed,
+    Output,
+    Stopping,
+)
 from expproto.requests import Follow
 from expproto.vocabulary import EntryId, EntryState, Succeeded
 

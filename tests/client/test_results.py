@@ -8,13 +8,12 @@ import pytest
 
 from client.conftest import Expctl
 from client.scripted import BASELINE, RESULT, Step, a_page, an_entry, serving
+from expproto.records import ExperimentRecord, OutputFile
 from expproto.replies import (
     ExperimentPage,
-    ExperimentRecord,
     Fetched,
     Inspected,
     Listed,
-    OutputFile,
     PoolShown,
     Refusal,
     Shown,

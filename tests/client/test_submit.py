@@ -8,7 +8,8 @@ import pytest
 
 from client.conftest import Expctl
 from client.scripted import BASELINE, HANG_UP, STASH, Step, a_page, an_entry, serving
-from expproto.replies import LeftOutFile, Refusal, Submitted
+from expproto.records import LeftOutFile
+from expproto.replies import Refusal, Submitted
 from expproto.requests import Submit
 
 ONE: list[Step] = [a_page(an_entry()), Submitted(submission=1, count=1)]

@@ -7,7 +7,13 @@ import pytest
 
 from client.conftest import Expctl
 from client.scripted import RESULT, STAY, Step, a_page, an_entry, serving
-from expproto.replies import CancelAccepted, Listed, PoolShown, Refusal, Waited
+from expproto.replies import (
+    CancelAccepted,
+    Listed,
+    PoolShown,
+    Refusal,
+    Waited,
+)
 from expproto.requests import Cancel, Pause, Resume, SetJobs, Status, Wait
 from expproto.vocabulary import (
     Cancelled,

@@ -21,7 +21,14 @@ from expproto.codec import decode
 from expproto.connection import Connection, NeedData, Role
 from expproto.frames import FRAME_BYTES_MAX, FrameReader, encode_frame
 from expproto.messages import Hello, Message, message_to_map
-from expproto.replies import DaemonShown, Ended, EntryPage, Followed, Output, Refusal
+from expproto.replies import (
+    DaemonShown,
+    Ended,
+    EntryPage,
+    Followed,
+    Output,
+    Refusal,
+)
 from expproto.requests import (
     AskDaemon,
     Follow,

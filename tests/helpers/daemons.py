@@ -61,6 +61,17 @@ class Surroundings:
         text = (self.directory / "journal").read_text()
         return text + (workers.read_text() if workers.exists() else "")
 
+    def start_expctl(self, cwd: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the client, which the test ends or waits for."""
+        return subprocess.Popen(
+            [BIN / "expctl", *arguments],
+            cwd=cwd,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
     def run_expctl(
         self, cwd: Path, *arguments: str, stdin: int = subprocess.DEVNULL
     ) -> subprocess.CompletedProcess[bytes]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from expproto.context import Context, Gpu, Interpreter, Machine, StageContext, Usage
 from expproto.limits import RunLimits
 from expproto.messages import MESSAGES, Hello
-from expproto.replies import CaptureRecord, EntryRecord, Event, ExperimentRecord, LeftOutFile, OutputFile, Reply
+from expproto.records import CaptureRecord, DifferenceRecord, EntryRecord, ExperimentRecord, LeftOutFile, OutputFile
+from expproto.replies import Event, Reply
 from expproto.requests import Declared, FollowTarget, Request
 from expproto.stage_options import StageOptions
 from expproto.vocabulary import OUTCOMES
@@ -35,6 +36,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
             OutputFile,
             LeftOutFile,
             CaptureRecord,
+            DifferenceRecord,
             FollowTarget,
             Declared,
             StageOptions,

@@ -9,7 +9,8 @@ from expctl.render.lines import lines
 from expctl.transport import ask
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.messages import message_from_map, message_to_map
-from expproto.replies import CapturePage, CaptureRecord, Explained
+from expproto.records import CaptureRecord
+from expproto.replies import CapturePage, Explained
 from expproto.requests import Explain
 
 TAKEN = ("changed", "new", "deleted", "data", "submodule", "copied")

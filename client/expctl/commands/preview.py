@@ -6,7 +6,8 @@ from expctl.output import Output
 from expctl.render.lines import lines, pairs_text
 from expctl.transport import Message
 from expproto.messages import message_from_map
-from expproto.replies import PointPage, PointRecord
+from expproto.records import PointRecord
+from expproto.replies import PointPage
 
 
 def show_points(pages: Sequence[Message], output: Output) -> None:

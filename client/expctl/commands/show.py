@@ -10,7 +10,8 @@ from expctl.transport import ask
 from expctl.trouble import Trouble
 from expproto.errors import USAGE
 from expproto.messages import message_from_map, message_to_map
-from expproto.replies import ExperimentPage, ExperimentRecord, Inspected, Shown
+from expproto.records import ExperimentRecord
+from expproto.replies import ExperimentPage, Inspected, Shown
 from expproto.requests import Inspect, Show
 
 

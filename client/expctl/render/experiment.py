@@ -6,7 +6,8 @@ from expctl.render.lines import lines, value_text
 from expctl.render.terminal import visible
 from expctl.render.times import iso
 from expproto.fields import to_map
-from expproto.replies import EntryRecord, Inspected, OutputFile
+from expproto.records import EntryRecord, OutputFile
+from expproto.replies import Inspected
 
 
 def document(found: Inspected) -> dict[str, object]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from expctl.render.lines import lines, pairs_text, value_text
 from expctl.render.times import iso, span
-from expproto.replies import ExperimentRecord, Shown
+from expproto.records import ExperimentRecord
+from expproto.replies import Shown
 
 METRIC_DIGITS = 5
 """What `dvc exp show` prints of a metric; lines, CSV and JSON hold all digits."""

@@ -120,7 +120,9 @@ class Settling:
             with trio.move_on_after(_NOTE_PATIENCE_SECONDS):
                 is_noted = note is not None and await self._annotate(note)
 
-        if isinstance(ended.outcome, Succeeded):
+        if isinstance(ended.outcome, Succeeded) and entry.submission.verifies is not None:
+            await self.collect(entry)
+        elif isinstance(ended.outcome, Succeeded):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._file, entry, ended.outcome)
                 nursery.start_soon(annotate)

@@ -270,6 +270,15 @@ def hold(repository: Repository, held_as: str, capture: Capture, stash_revs: Seq
     repository.check_present(capture.baseline_rev, [keeper, *stash_revs])
 
 
+def hold_commit(repository: Repository, held_as: str, stash_rev: Rev) -> None:
+    """Keep one stash commit once more, under a name of its own; raises GitFailed if it is gone."""
+    workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
+    for submodule in submodules_of(repository, repository.tree_of(stash_rev), workspace):
+        put_ref(Repository(submodule.git_directory), f"{ENTRIES}{held_as}", submodule.rev)
+    put_ref(repository, f"{ENTRIES}{held_as}", stash_rev)
+    repository.check_present(repository.parents_of(stash_rev)[0], [stash_rev])
+
+
 def captured_by(repository: Repository, held_as: str, stash_rev: Rev) -> Rev | None:
     """Give the commit whose tree is the workspace as it was submitted; None where `hold` holds it no more."""
     keeper = read_ref(repository, f"{ENTRIES}{held_as}")

@@ -68,6 +68,8 @@ class Submission:
     """Whether the command is the stage that `targets` names, in the captured dvc.yaml."""
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
+    verifies: Rev | None = None
+    """The experiment that is repeated; what comes of it is compared, and is no experiment."""
     max_failures: int | None = None
     """So many points that fail end those that still wait."""
 

@@ -24,6 +24,7 @@ CREATE TABLE submissions (
     copies        TEXT CHECK (copies IS NULL OR length(copies) = 32), -- the listing of files copied beside the capture
     as_stage      INTEGER NOT NULL DEFAULT 0 CHECK (as_stage = 0 OR (as_stage = 1 AND command IS NOT NULL)),
     max_failures  INTEGER CHECK (max_failures >= 1),      -- points that may fail before those that wait are ended
+    verifies      TEXT CHECK (verifies IS NULL OR length(verifies) = 40), -- the experiment that is repeated: no result of its own
     submitted_at  REAL NOT NULL
 ) STRICT;
 CREATE INDEX submissions_by_name ON submissions (name) WHERE name IS NOT NULL;

@@ -127,6 +127,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "submitted_at": submission.submitted_at,
         "mode": submission.mode,
         "captured_tree": submission.captured_tree,
+        "verifies": submission.verifies,
         "copies": submission.copies,
         "as_stage": int(submission.as_stage),
         "max_failures": submission.max_failures,

@@ -13,7 +13,8 @@ from expd.queueing.schedule import PoolState, waits_for
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY
-from expproto.replies import PAGE_ENTRIES, EntryPage, EntryRecord
+from expproto.records import EntryRecord
+from expproto.replies import PAGE_ENTRIES, EntryPage
 from expproto.vocabulary import EntryId, EntryState, Mode, exit_code_of
 
 _REV = re.compile(r"[0-9a-f]{4,40}")

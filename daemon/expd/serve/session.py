@@ -30,6 +30,7 @@ from expd.serve.handlers import (
     show,
     status,
     submit,
+    verify,
     wait,
     why,
 )
@@ -61,6 +62,7 @@ from expproto.requests import (
     Status,
     Stop,
     Submit,
+    Verify,
     Wait,
     Why,
 )
@@ -219,6 +221,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await importing.handle(request, services, answer)
         case Retry():
             return await retry.handle(request, services, answer)
+        case Verify():
+            return await verify.handle(request, services, answer)
         case Remove():
             return await remove.handle(request, services, answer)
         case Rename():

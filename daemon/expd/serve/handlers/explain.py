@@ -10,7 +10,8 @@ from expd.serve.handlers.submit import new_file_limits
 from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expproto.errors import USAGE
-from expproto.replies import PAGE_FILES, CapturePage, CaptureRecord, Explained
+from expproto.records import CaptureRecord
+from expproto.replies import PAGE_FILES, CapturePage, Explained
 from expproto.requests import Explain
 
 

@@ -10,7 +10,8 @@ from expd.serve.entries import record_of
 from expd.serve.experiments import NamedExperiment, find_experiment
 from expd.serve.projects import ResultMemory, open_project_at
 from expd.serve.services import Answer, Services
-from expproto.replies import Inspected, OutputFile
+from expproto.records import OutputFile
+from expproto.replies import Inspected
 from expproto.requests import Inspect
 
 

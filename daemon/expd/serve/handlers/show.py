@@ -9,7 +9,8 @@ from expd.collect.results import Facts, Results, changed_facts, shown
 from expd.prepare.capture import NoCommit
 from expd.serve.projects import ResultMemory, open_project_at
 from expd.serve.services import Answer, Services
-from expproto.replies import PAGE_ENTRIES, ExperimentPage, ExperimentRecord, Shown
+from expproto.records import ExperimentRecord
+from expproto.replies import PAGE_ENTRIES, ExperimentPage, Shown
 from expproto.requests import Show
 from expproto.vocabulary import EntryId, Rev
 

@@ -27,8 +27,15 @@ from expd.serve.services import Answer, Services
 from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
 from expproto.limits import senseless_limit
-from expproto.replies import LEFT_OUT_MAX, PAGE_ENTRIES, LeftOutFile, PointPage, PointRecord, Previewed, Submitted
-from expproto.requests import Import, Submit
+from expproto.records import LeftOutFile, PointRecord
+from expproto.replies import (
+    LEFT_OUT_MAX,
+    PAGE_ENTRIES,
+    PointPage,
+    Previewed,
+    Submitted,
+)
+from expproto.requests import Import, Submit, Verify
 from expproto.stage_options import contradiction, names_pipelines
 from expproto.vocabulary import Mode, Rev
 
@@ -52,7 +59,7 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
     if not accepted:
         if services.is_stopping():
             raise Refused(STOPPING)
-        accepted, left_out = await _accept(request, services)
+        accepted, left_out = await accept(request, services)
     await send_entries(services, accepted, answer)
     return Submitted(
         submission=accepted[0].submission_id,
@@ -73,7 +80,7 @@ async def _preview(request: Submit, services: Services, answer: Answer) -> Previ
     return Previewed(count=len(points))
 
 
-def check_request(request: Submit | Import) -> None:
+def check_request(request: Submit | Import | Verify) -> None:
     """Refuse what no submission can be: its id, its directory, its environment."""
     if len(request.request_id) not in _REQUEST_ID_CHARS or not request.request_id.isalnum():
         raise Refused(USAGE, what="a request id is 8 to 64 letters and digits")
@@ -114,12 +121,15 @@ def _check_source(request: Submit) -> None:
         raise Refused(USAGE, what="a commit is not run in the workspace", hint="expctl submit --from REV")
 
 
-async def _accept(request: Submit, services: Services) -> tuple[list[Entry], tuple[LeftOut, ...]]:
+async def accept(
+    request: Submit, services: Services, verifies: Rev | None = None
+) -> tuple[list[Entry], tuple[LeftOut, ...]]:
+    """Capture and queue what is not queued yet; `verifies` is the experiment that is repeated, if that is what it is for."""
     source = await _find_source(request, services)
     project = await _find_project(request, source, services)
     for attempt in range(_NAMINGS_MAX):
         try:
-            return await _accept_once(request, project, source, services)
+            return await _accept_once(request, project, source, services, verifies)
         except NameTaken:
             if request.name or attempt == _NAMINGS_MAX - 1:
                 raise
@@ -156,7 +166,7 @@ async def _find_project(request: Submit, source: Rev | None, services: Services)
 
 
 async def _accept_once(
-    request: Submit, project: Project, source: Rev | None, services: Services
+    request: Submit, project: Project, source: Rev | None, services: Services, verifies: Rev | None
 ) -> tuple[list[Entry], tuple[LeftOut, ...]]:
     """Capture and queue; whatever prevents the second, nothing is held of the first."""
     held_as = f"{await services.store.name()}/{request.request_id}"
@@ -164,7 +174,7 @@ async def _accept_once(
     accepted: list[Entry] = []
     try:
         prepared = await _prepare(request, project, source, services, held_as)
-        submission = _submission(request, project, prepared, held_as)
+        submission = replace(_submission(request, project, prepared, held_as), verifies=verifies)
         accepted = await services.store.accept(submission, _entries(prepared))
         return accepted, prepared.left_out
     finally:

@@ -1,0 +1,112 @@
+"""What replies and events are made of: entries, experiments, files and differences, one record each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Rev
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryRecord:
+    """What is known of one entry. Times are seconds since the epoch, UTC; `params` maps overridden keys to values.
+
+    `waits_for` says why a queued entry does not run; `log` is the path of the log of its present `attempt`.
+    """
+
+    kind = "entry"
+    id: EntryId
+    submission: int
+    name: str
+    state: EntryState
+    outcome: Outcome | None
+    repository: str
+    baseline_rev: Rev
+    stash_rev: Rev
+    params: Mapping[str, object]
+    command: tuple[str, ...] | None
+    experiment_rev: Rev | None
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    log: str | None
+    waits_for: str | None
+    stage: str | None = None
+    mode: Mode = Mode.QUEUE
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentRecord:
+    """One experiment: parameters that differ from the baseline's, all its metrics, and its entry if the queue knows it.
+
+    Keys are dotted; a key met in two files is prefixed by its file and a colon. `error` stands where a row can't be read.
+    """
+
+    kind = "experiment"
+    name: str
+    rev: Rev
+    baseline_rev: Rev
+    created_at: float
+    params: Mapping[str, object]
+    metrics: Mapping[str, object]
+    entry: EntryId | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
+    """One file an experiment holds: where it lies (`git` or `cache`), its size in bytes, its hash and whose it is.
+
+    `hash` is `md5:…` for what the DVC cache holds (with `.dir` for a directory) and `git:…` for a blob.
+    """
+
+    kind = "output_file"
+    path: str
+    role: str
+    home: str
+    size: int | None
+    hash: str
+    stage: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointRecord:
+    """One point of a preview: the name and the parameters its entry would have."""
+
+    kind = "point"
+    name: str
+    params: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureRecord:
+    """What becomes of one path: `changed`, `new`, `deleted`, `data` and `submodule` are captured, `copied` goes along beside it.
+
+    `secret`, `repository`, `pointer` and `ignored` say why it is left out. `size` is in bytes.
+    """
+
+    kind = "capture_record"
+    path: str
+    fate: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutFile:
+    """What was not captured: `reason` is `secret` (its name says so), `repository` (another one holds it) or `pointer` (Git LFS has no content)."""
+
+    kind = "left_out_file"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceRecord:
+    """What is not equal: an `output` or a `file` by its hash, a `metric` by its value, an `error` of reading; nil is absent."""
+
+    kind = "difference"
+    what: str
+    subject: str
+    expected: str | None
+    found: str | None
