@@ -11,7 +11,8 @@ from expd.prepare.environment import allowed
 from expd.prepare.parcels import Imported, import_entries
 from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.serve.entries import send_entries
-from expd.serve.handlers.submit import check_request, let_go_of
+from expd.serve.handlers.submit import check_request
+from expd.serve.holding import holding
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import STOPPING
@@ -34,22 +35,16 @@ async def handle(request: Import, services: Services, answer: Answer) -> Submitt
 async def _accept(request: Import, services: Services) -> list[Entry]:
     """Store and queue; whatever prevents the second, nothing is held of the first."""
     location = await trio.to_thread.run_sync(locate, Path(request.cwd), limiter=services.git)
-    held_as, limit = f"{await services.store.name()}/{request.request_id}", services.settings.sweep_points_max
-    services.capturing.add(held_as)
-    accepted: list[Entry] = []
-    try:
+    limit = services.settings.sweep_points_max
+    async with holding(request.request_id, location.git_directory, services) as held:
         found = await trio.to_thread.run_sync(
-            import_entries, location, Path(request.file), held_as, limit, limiter=services.git
+            import_entries, location, Path(request.file), held.name, limit, limiter=services.git
         )
         points = found.manifest.entries
         entries = [NewEntry(name=each.name, stash_rev=each.stash_rev, params=each.params) for each in points]
-        accepted = await services.store.accept(_submission(request, found, services, held_as), entries)
-        return accepted
-    finally:
-        with trio.CancelScope(shield=True):
-            if not (accepted or await services.store.accepted_before(request.request_id)):
-                await let_go_of(held_as, location.git_directory, services)
-        services.capturing.discard(held_as)
+        accepted = await services.store.accept(_submission(request, found, services, held.name), entries)
+        held.is_accepted = True
+    return accepted
 
 
 def _submission(request: Import, found: Imported, services: Services, held_as: str) -> Submission:

@@ -9,10 +9,8 @@ from pathlib import Path
 import trio
 
 from expd.dispatch.orders import pack_environment
-from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.locate import Location, locate
 from expd.gitio.repository import Repository
-from expd.prepare.capture import let_go
 from expd.prepare.environment import allowed
 from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
@@ -22,6 +20,7 @@ from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.queueing.transitions import NameTaken
 from expd.serve.entries import send_entries
 from expd.serve.experiments import find_experiment
+from expd.serve.holding import holding
 from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
@@ -169,27 +168,12 @@ async def _accept_once(
     request: Submit, project: Project, source: Rev | None, services: Services, verifies: Rev | None
 ) -> tuple[list[Entry], tuple[LeftOut, ...]]:
     """Capture and queue; whatever prevents the second, nothing is held of the first."""
-    held_as = f"{await services.store.name()}/{request.request_id}"
-    services.capturing.add(held_as)
-    accepted: list[Entry] = []
-    try:
-        prepared = await _prepare(request, project, source, services, held_as)
-        submission = replace(_submission(request, project, prepared, held_as), verifies=verifies)
+    async with holding(request.request_id, project.location.git_directory, services) as held:
+        prepared = await _prepare(request, project, source, services, held.name)
+        submission = replace(_submission(request, project, prepared, held.name), verifies=verifies)
         accepted = await services.store.accept(submission, _entries(prepared))
-        return accepted, prepared.left_out
-    finally:
-        with trio.CancelScope(shield=True):
-            if not (accepted or await services.store.accepted_before(request.request_id)):
-                await let_go_of(held_as, project.location.git_directory, services)
-        services.capturing.discard(held_as)
-
-
-async def let_go_of(held_as: str, git_directory: Path, services: Services) -> None:
-    """Remove the ref of a submission that was refused; one that can't be removed goes at the next start."""
-    try:
-        await trio.to_thread.run_sync(lambda: let_go(Repository(git_directory), held_as), limiter=services.git)
-    except (GitFailed, RefLocked, RefMoved) as error:
-        _journal.warning("%s stays: %s", held_as, error)
+        held.is_accepted = True
+    return accepted, prepared.left_out
 
 
 async def _prepare(request: Submit, project: Project, source: Rev | None, services: Services, held_as: str) -> Prepared:

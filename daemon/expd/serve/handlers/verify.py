@@ -18,8 +18,9 @@ from expd.prepare.environment import allowed
 from expd.queueing.entry import Entry, NewEntry
 from expd.serve.entries import send_entries
 from expd.serve.experiments import NamedExperiment, find_experiment
-from expd.serve.handlers.submit import accept, check_request, let_go_of
+from expd.serve.handlers.submit import accept, check_request
 from expd.serve.handlers.wait import wait_done
+from expd.serve.holding import holding
 from expd.serve.projects import ResultMemory, open_project_at
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
@@ -83,12 +84,10 @@ async def _accept(request: Verify, named: NamedExperiment, rev: Rev, services: S
 async def _accept_again(request: Verify, entry: Entry, rev: Rev, environment: bytes, services: Services) -> list[Entry]:
     """Queue what was captured once more, whatever becomes of the first entry meanwhile."""
     git_directory = Path(entry.submission.git_directory)
-    held_as = f"{await services.store.name()}/{request.request_id}"
     name = f"verify-{entry.name}"
     submission = replace(
         entry.submission,
         request_id=request.request_id,
-        held_as=held_as,
         name=name,
         force=True,
         on_hold=False,
@@ -97,18 +96,12 @@ async def _accept_again(request: Verify, entry: Entry, rev: Rev, environment: by
         submitted_at=time.time(),
         verifies=rev,
     )
-    services.capturing.add(held_as)
-    accepted: list[Entry] = []
-    try:
-        await trio.to_thread.run_sync(_hold, git_directory, held_as, entry.stash_rev, limiter=services.git)
+    async with holding(request.request_id, git_directory, services) as held:
+        await trio.to_thread.run_sync(_hold, git_directory, held.name, entry.stash_rev, limiter=services.git)
         point = NewEntry(name=name, stash_rev=entry.stash_rev, params=entry.params)
-        accepted = await services.store.accept(submission, [point])
-        return accepted
-    finally:
-        with trio.CancelScope(shield=True):
-            if not (accepted or await services.store.accepted_before(request.request_id)):
-                await let_go_of(held_as, git_directory, services)
-        services.capturing.discard(held_as)
+        accepted = await services.store.accept(replace(submission, held_as=held.name), [point])
+        held.is_accepted = True
+    return accepted
 
 
 def _name_of(named: NamedExperiment) -> str:
