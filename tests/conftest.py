@@ -1,5 +1,6 @@
 """Fixtures that several tiers share; everything else is in tests/helpers, by name."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from helpers.daemons import RunningDaemon, a_daemon
 from helpers.repositories import a_repository
+
+# A shell's background jobs ignore SIGINT, and so would every client that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
