@@ -124,10 +124,10 @@ def test_idleness_is_no_output_and_no_work(now: _Signs, seconds: float, is_idle:
     assert now.is_idle_since(BEFORE, seconds) == is_idle
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_what_is_collected_has_no_limit(tmp_path: Path) -> None:
+async def test_what_is_collected_has_no_limit(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """Once the stages are through, no limit is reached any more, however long the rest takes."""
     reached = list[Outcome]()
+    began_at = autojump_clock.current_time()
     watch = Watch(RunLimits(time_seconds=10.0), Timings(), reached.append)
     log = RunLog(tmp_path / "log", Timings())
 
@@ -141,3 +141,4 @@ async def test_what_is_collected_has_no_limit(tmp_path: Path) -> None:
     log.close()
 
     assert reached == []
+    assert autojump_clock.current_time() - began_at == pytest.approx(209.9)

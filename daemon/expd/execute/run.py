@@ -278,9 +278,9 @@ def _words_of(outcome: Outcome) -> str:
         case Cancelled(reason=reason):
             return reason
         case TimedOut(limit=Limit.TIME, limit_seconds=limit):
-            return f"the time limit of {limit:g} s is reached"
+            return f"the time limit of {limit:g} s is reached; its Python processes say where they are"
         case TimedOut(limit_seconds=limit):
-            return f"nothing was written and no processor used for {limit:g} s, which is the stall limit"
+            return f"nothing was written and no processor used for {limit:g} s, the stall limit; its Python processes say where they are"
         case _:
             return outcome.kind
 
