@@ -125,7 +125,7 @@ class Entry:
     """One line of the queue, as the daemon tells it: the fields of `expproto.replies.EntryRecord`."""
 
     __slots__ = (
-        "attempt", "baseline_rev", "command", "ended_at", "exit_code", "experiment_rev", "id", "log", "mode", "name", "outcome", "params",
+        "attempt", "baseline_rev", "command", "ended_at", "exit_code", "experiment_rev", "id", "log", "mode", "name", "outcome", "params", "progress",
         "repository", "stage", "started_at", "stash_rev", "state", "submission", "submitted_at", "waits_for",
     )  # fmt: skip
 
@@ -149,6 +149,7 @@ class Entry:
         self.log = record.text_or_none("log")
         self.waits_for = record.text_or_none("waits_for")
         self.stage = record.text_or_none("stage")
+        self.progress = record.record_or_none("progress")
         self.mode = record.text("mode")
         self.attempt = record.integer("attempt")
 

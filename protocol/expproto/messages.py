@@ -73,6 +73,7 @@ from expproto.work import (
     Execute,
     Leave,
     Order,
+    Progress,
     Register,
     Report,
     RunEnded,
@@ -97,7 +98,7 @@ _ALL: tuple[type[Message], ...] = (
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
-    StageStarted, Collecting, RunEnded,
+    StageStarted, Progress, Collecting, RunEnded,
 )  # fmt: skip
 MESSAGES: Mapping[str, type[Message]] = {kind_of(message): message for message in _ALL}
 """Every kind that may stand in a frame."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expproto.progress import RunProgress
 from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Rev
 
 
@@ -34,6 +35,7 @@ class EntryRecord:
     stage: str | None = None
     mode: Mode = Mode.QUEUE
     attempt: int = 1
+    progress: RunProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

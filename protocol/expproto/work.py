@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from expproto.context import Context
 from expproto.limits import NO_LIMITS, RunLimits
+from expproto.progress import RunProgress
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 
@@ -111,6 +112,16 @@ class StageStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the run is, whenever that has changed, but not more often than a person could see."""
+
+    kind = "progress"
+    run: RunId
+    run_token: str
+    progress: RunProgress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collecting:
     """The commands are through; the result is being made."""
 
@@ -133,6 +144,7 @@ class RunEnded:
     outcome: Outcome
     ended_at: float
     context: Context | None = None
+    progress: RunProgress | None = None
 
 
-Report = Register | StageStarted | Collecting | RunEnded
+Report = Register | StageStarted | Progress | Collecting | RunEnded

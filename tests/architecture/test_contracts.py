@@ -16,6 +16,7 @@ FILE_LINES_MAX, FUNCTION_LINES_MAX = 450, 60
 CATCHES_EVERYTHING = {
     "daemon/expd/serve/session.py": "around a connection, and around a request",
     "daemon/expd/execute/run.py": "around a run",
+    "daemon/expd/execute/progress.py": "around what is told of a run, which goes on without",
     "daemon/expd/queueing/database.py": "around a piece, whose caller waits in another thread",
     "protocol/expproto/codec.py": "around msgpack, which raises eight kinds of exception for one thing",
     "client/expctl/cli.py": "around a command: every end gets its words",

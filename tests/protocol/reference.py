@@ -10,6 +10,7 @@ from pathlib import Path
 from expproto.context import Context, Gpu, Interpreter, Machine, StageContext, Usage
 from expproto.limits import RunLimits
 from expproto.messages import MESSAGES, Hello
+from expproto.progress import RunProgress, StageProgress
 from expproto.records import CaptureRecord, DifferenceRecord, EntryRecord, ExperimentRecord, LeftOutFile, OutputFile
 from expproto.replies import Event, Reply
 from expproto.requests import Declared, FollowTarget, Request
@@ -38,6 +39,8 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
             CaptureRecord,
             DifferenceRecord,
             FollowTarget,
+            RunProgress,
+            StageProgress,
             Declared,
             StageOptions,
             RunLimits,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from expctl.fields import Entry
 from expctl.render.lines import lines, pairs_text
 from expctl.render.outcomes import outcome_words
+from expctl.render.progress import progress_document, progress_words
 from expctl.render.times import duration, iso, span
 
 HEADING = ("id", "name", "state", "outcome", "age", "duration", "waits for")
@@ -54,7 +55,7 @@ def status_rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
         (
             str(entry.id),
             entry.name,
-            _state_words(entry),
+            _state_words(entry, now),
             outcome_words(entry.outcome),
             span(now - entry.submitted_at),
             span(duration(entry.started_at, entry.ended_at, now)),
@@ -91,6 +92,7 @@ def entry_document(entry: Entry) -> dict[str, object]:
         "repository": entry.repository,
         "command": entry.command,
         "stage": entry.stage,
+        "progress": progress_document(entry.progress),
         "mode": entry.mode,
         "attempt": entry.attempt,
         "waits_for": entry.waits_for,
@@ -103,8 +105,12 @@ def entries_document(entries: Sequence[Entry]) -> Mapping[str, object]:
     return {"entries": [entry_document(entry) for entry in entries]}
 
 
-def _state_words(entry: Entry) -> str:
-    words = f"{entry.state}: {entry.stage}" if entry.stage and entry.state == "running" else entry.state
+def _state_words(entry: Entry, now: float) -> str:
+    words = entry.state
+    if entry.state == "running" and entry.progress is not None:
+        words = f"{words}: {', '.join(progress_words(entry.progress, now))}"
+    elif entry.state == "running" and entry.stage:
+        words = f"{words}: {entry.stage}"
     return words if entry.attempt == 1 else f"{words} (attempt {entry.attempt})"
 
 

@@ -1,11 +1,13 @@
 """All of one experiment."""
 
+import time
 from collections.abc import Iterator
 
 from expctl.render.lines import lines, value_text
 from expctl.render.terminal import visible
 from expctl.render.times import iso
 from expproto.fields import to_map
+from expproto.progress import RunProgress
 from expproto.records import EntryRecord, OutputFile
 from expproto.replies import Inspected
 
@@ -79,6 +81,23 @@ def _entry_facts(entry: EntryRecord) -> Iterator[tuple[str, ...]]:
     yield "started", iso(entry.started_at) or ""
     yield "ended", iso(entry.ended_at) or ""
     yield "log", entry.log or ""
+    if entry.progress is not None and entry.experiment_rev is None:
+        yield from _progress_facts(entry.progress)
+
+
+def _progress_facts(progress: RunProgress) -> Iterator[tuple[str, ...]]:
+    """How far it is, or was when it ended without a result: its metrics are in no commit."""
+    from expctl.fields import Fields  # noqa: PLC0415
+    from expctl.render.progress import time_words  # noqa: PLC0415
+
+    if progress.total is not None:
+        yield "progress", "stages", f"{progress.begun} of {progress.total}"
+    for stage in progress.stages:
+        yield "progress", "stage", stage.name, time_words(Fields(to_map(stage)), time.time())
+    if progress.step is not None:
+        yield "progress", "step", str(progress.step)
+    for key, value in progress.metrics.items():
+        yield "progress", f"metric {key}", value_text(value)
 
 
 def _output_document(output: OutputFile) -> dict[str, object]:

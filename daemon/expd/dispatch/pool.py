@@ -8,7 +8,9 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import trio
 
@@ -25,8 +27,9 @@ from expd.queueing.transitions import Claim
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.messages import Message
+from expproto.progress import RunProgress, StageProgress
 from expproto.vocabulary import EntryId, EntryState, RunId
-from expproto.work import Acknowledge, CancelRun, Collecting, Leave, Order, Register, RunEnded, StageStarted
+from expproto.work import Acknowledge, CancelRun, Collecting, Leave, Order, Progress, Register, RunEnded, StageStarted
 
 _journal = logging.getLogger("expd.dispatch")
 
@@ -49,6 +52,7 @@ class Pool:
         self._slots: dict[str, WorkerSlot] = {}
         self._cancelled: dict[RunId, CancelRun] = {}
         self._stages: dict[RunId, str] = {}
+        self._progress: dict[RunId, RunProgress] = {}
         self._bell = Bell()
         self._settling = Settling(store, self._bell)
         self._adopting, self._adopted = trio.open_memory_channel[WorkerSlot](_STRAYS_MAX)
@@ -67,6 +71,10 @@ class Pool:
     def obstacle(self, run: RunId) -> str | None:
         """Say what keeps the result of a run from being filed, if anything does."""
         return self._settling.obstacle(run)
+
+    def progress_of(self, run: RunId) -> RunProgress | None:
+        """Give how far a run is that has not ended."""
+        return self._progress.get(run)
 
     async def recover(self) -> None:
         """Compare the store with what lives, before anything is scheduled; carries out `queueing.recovery`."""
@@ -222,7 +230,7 @@ class Pool:
             if record is not None:
                 self._settling.settle(record)
             else:
-                await self._settling.lose(entry, how)
+                await self._settling.lose(entry, how, self._progress.pop(entry.run.id, None))
         self._bell.ring()
 
     async def _dismiss_workers(self) -> None:
@@ -292,7 +300,7 @@ class Pool:
 
     async def _hear(self, slot: WorkerSlot, report: Message) -> None:
         """Take a report; one of a run that was given up changes nothing, but its worker is free again."""
-        if not isinstance(report, StageStarted | Collecting | RunEnded):
+        if not isinstance(report, StageStarted | Progress | Collecting | RunEnded):
             return
         if await self._is_wanted(report.run, report.run_token):
             await self._take(report)
@@ -301,12 +309,15 @@ class Pool:
         if isinstance(report, RunEnded):
             slot.run = None
             self._stages.pop(report.run, None)
+            self._progress.pop(report.run, None)
             self._cancelled.pop(report.run, None)
             slot.order(Acknowledge(run=report.run))
             self._bell.ring()
 
-    async def _take(self, report: StageStarted | Collecting | RunEnded) -> None:
+    async def _take(self, report: StageStarted | Progress | Collecting | RunEnded) -> None:
         match report:
+            case Progress(run=run, progress=progress):
+                self._progress[run] = await self._estimated(run, progress)
             case StageStarted(run=run, stage=stage):
                 self._stages[run] = stage
                 await insist(lambda: self._store.start(run, time.time()))
@@ -316,6 +327,25 @@ class Pool:
                 await self._settling.collect(entry)
             case RunEnded():
                 self._settling.settle(report)
+
+    async def _estimated(self, run: RunId, progress: RunProgress) -> RunProgress:
+        """Add how long the stages took before, asked of the store once a stage."""
+        before = self._progress.get(run)
+        known = {} if before is None else {(stage.name, stage.command_hash): stage for stage in before.stages}
+        stages: list[StageProgress] = []
+        for stage in progress.stages:
+            same = known.get((stage.name, stage.command_hash))
+            estimate = await self._estimate(run, stage) if same is None else same.estimate_seconds
+            stages.append(replace(stage, estimate_seconds=estimate))
+        return replace(progress, stages=tuple(stages))
+
+    async def _estimate(self, run: RunId, stage: StageProgress) -> float | None:
+        """Give what the same stage took with the same command in earlier runs, as a median."""
+        command = stage.command_hash
+        if command is None:
+            return None
+        seconds = await insist(lambda: self._store.stage_seconds(run, stage.name, command))
+        return median(seconds) if seconds else None
 
 
 async def _send_orders(wire: Wire, orders: trio.MemoryReceiveChannel[Order]) -> None:

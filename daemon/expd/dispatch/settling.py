@@ -20,8 +20,8 @@ from expd.queueing.database import StoreFailed
 from expd.queueing.entry import Entry, Unnoted
 from expd.queueing.store import Store
 from expd.queueing.transitions import NameTaken, WrongState
-from expproto.context import Context
 from expproto.fields import to_map
+from expproto.progress import RunProgress
 from expproto.vocabulary import EntryState, Lost, Outcome, RunId, Succeeded
 from expproto.work import RunEnded
 
@@ -126,7 +126,7 @@ class Settling:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._file, entry, ended.outcome)
                 nursery.start_soon(annotate)
-        await self.finish(entry, ended.outcome, ended.context, is_noted=is_noted)
+        await self.finish(entry, ended.outcome, ended, is_noted=is_noted)
         await trio.to_thread.run_sync(lambda: Path(run.record).unlink(missing_ok=True))
         return None if is_noted else note
 
@@ -175,20 +175,27 @@ class Settling:
             await insist(lambda: self._store.collect(run, time.time()))
 
     async def finish(
-        self, entry: Entry, outcome: Outcome, context: Context | None = None, *, is_noted: bool = False
+        self, entry: Entry, outcome: Outcome, told: RunEnded | None = None, *, is_noted: bool = False
     ) -> None:
         """Record how an entry's run ended; a run that was ended before stays as it is."""
         assert entry.run is not None
         run = entry.run.id
+        context, progress = (None, None) if told is None else (told.context, told.progress)
         try:
-            await insist(lambda: self._store.finish(run, outcome, time.time(), context, is_noted=is_noted))
+            await insist(
+                lambda: self._store.finish(run, outcome, time.time(), context, progress=progress, is_noted=is_noted)
+            )
         except WrongState as error:
             _journal.warning("run %s was ended before: %s", run, error)
             return
         _journal.info("run %s of entry %s (%s): %s", run, entry.id, entry.name, outcome)
 
-    async def lose(self, entry: Entry, reason: str) -> None:
-        """A run vanished with its worker: end whatever of it still runs, then say so."""
+    async def lose(self, entry: Entry, reason: str, progress: RunProgress | None = None) -> None:
+        """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard."""
         assert entry.run is not None
         await trio.to_thread.run_sync(kill_token, entry.run.token)
-        await self.finish(entry, Lost(reason=reason))
+        outcome = Lost(reason=reason)
+        told = RunEnded(
+            run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=time.time(), progress=progress
+        )
+        await self.finish(entry, outcome, told)

@@ -19,6 +19,7 @@ from expd.execute.flights import Flights
 from expd.execute.limits import Watch
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
+from expd.execute.progress import DVCLIVE_METRICS, LiveMetrics
 from expd.execute.runlog import RunLog
 from expd.execute.stackdumps import abort_passed_over, ask_for_stacks
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
@@ -65,6 +66,7 @@ class Run:
         self._tell = tell
         self._memo = memo
         self.timings = Timings()
+        self.live = LiveMetrics()
         self._scope = trio.CancelScope()
         self._end: Outcome | None = None
         self._watch = Watch(order.limits, self.timings, self._end_as)
@@ -86,7 +88,7 @@ class Run:
         """Run to an outcome; afterwards no process of the run is left."""
         os.umask(self.order.umask)
         try:
-            log = RunLog(Path(self.order.log), self.timings)
+            log = RunLog(Path(self.order.log), self.timings, self.live)
         except OSError as error:
             return Refused(reason=f"the run log can't be opened: {error}")
         return await self._execute(log)
@@ -154,11 +156,13 @@ class Run:
         if order.command is not None and not order.as_stage:
             await trio.to_thread.run_sync(self._link_data, manifest, cache, log)
         if order.command is not None and not order.as_stage:
+            self.live.watch([self._worktree / order.directory / DVCLIVE_METRICS])
             self._watch.begin(log)
             await self._run_command(order.command, log)
             await self._begin_collecting()
             return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
         project = await trio.to_thread.run_sync(self._open_project, cache)
+        await trio.to_thread.run_sync(self._watch_metrics, project)
         surroundings = Surroundings(
             environment=run_environment(order),
             log=log,
@@ -173,6 +177,11 @@ class Run:
         if order.as_stage:
             await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
         return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
+
+    def _watch_metrics(self, project: Project) -> None:
+        root = self._worktree / self.order.root
+        declared = [root / file.path for file in project.interesting_files().metrics]
+        self.live.watch([self._worktree / self.order.directory / DVCLIVE_METRICS, *declared])
 
     def _link_data(self, manifest: Manifest, cache: Cache, log: RunLog) -> None:
         """Give a command without a pipeline the data that the project tracks; what it needs of that nobody knows."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from expd.execute.commands import StartFailed
 from expd.execute.marks import MarkWriter, marks_of
+from expd.execute.progress import LiveMetrics
 from expd.execute.timings import StageTimes, Timings
 from expd.linux.memory import MemoryWitness
 
@@ -19,7 +20,7 @@ from expd.linux.memory import MemoryWitness
 class RunLog:
     """Opened before anything else of a run; `descriptor` is handed to the commands as their output."""
 
-    def __init__(self, path: Path, timings: Timings) -> None:
+    def __init__(self, path: Path, timings: Timings, live: LiveMetrics | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -28,6 +29,7 @@ class RunLog:
             os.close(self.descriptor)
             raise
         self.timings = timings
+        self._live = LiveMetrics() if live is None else live
 
     def note(self, text: str) -> None:
         """Tell something of the run."""
@@ -45,6 +47,7 @@ class RunLog:
                 raise
             finally:
                 times.hear(witness)
+                self._live.read()  # what it wrote just before its end counts, whatever becomes of the worktree
                 self._marks.write("ended", stage=stage, exit_code=times.exit_code)
 
     def command(self, stage: str, command: str) -> None:

@@ -59,6 +59,7 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
     options = surroundings.options
     scope = Scope(reach=options.reach, recursive=options.recursive)
     order = await trio.to_thread.run_sync(lambda: project.order(targets, scope))
+    surroundings.log.timings.total = len(order)
     puller = Puller(project, surroundings.environment, surroundings.log) if options.pull else None
     if puller is not None:
         await puller.pull_ahead(order, allow_missing=options.allow_missing, is_forced=surroundings.force)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from expd.bell import Bell
 from expd.linux.memory import MemoryWitness
 from expproto.context import StageContext, Usage
 
@@ -91,6 +92,12 @@ class StageTimes:
     def ended(self) -> None:
         """Close the stage."""
         self._seconds = time.monotonic() - self._began
+        self.run.bell.ring()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether nobody has closed it."""
+        return self._seconds is None
 
     def context(self) -> StageContext:
         """Tell of the stage."""
@@ -108,9 +115,12 @@ class StageTimes:
 
 
 class Timings:
-    """What one run took."""
+    """What one run took; `bell` rings when a stage begins or ends. `total` is how many there are, if that is known."""
 
     def __init__(self) -> None:
+        self.bell = Bell()
+        self.total: int | None = None
+        self.begun = 0
         self.started_at = time.time()
         self._began = time.monotonic()
         self._whole = Taken()
@@ -120,9 +130,16 @@ class Timings:
     def begin(self, name: str, fate: str, command_hash: str | None = None) -> StageTimes:
         """Begin a stage."""
         stage = StageTimes(run=self, name=name, fate=fate, command_hash=command_hash)
+        self.begun += 1
         if len(self._stages) < _STAGES_MAX:
             self._stages.append(stage)
+        self.bell.ring()
         return stage
+
+    @property
+    def under_way(self) -> list[StageTimes]:
+        """List the stages under way, in the order in which they began."""
+        return [stage for stage in self._stages if stage.is_under_way]
 
     def started(self, pid: int, stage: StageTimes) -> None:
         """Note which stage a process was started for."""

@@ -15,6 +15,7 @@ import trio
 
 from expd.bell import Bell, wait_first
 from expd.execute.context import Surveyor, context_of
+from expd.execute.progress import ProgressTeller, progress_of
 from expd.execute.run import Run
 from expd.linux.durable import write_durably
 from expd.linux.inotify import Watcher
@@ -24,8 +25,9 @@ from expd.wire import Wire
 from expproto.codec import encode
 from expproto.errors import ProtocolError
 from expproto.messages import Message, message_to_map
+from expproto.progress import RunProgress
 from expproto.vocabulary import RunId
-from expproto.work import Acknowledge, CancelRun, Execute, Leave, Register, Report, RunEnded
+from expproto.work import Acknowledge, CancelRun, Execute, Leave, Progress, Register, Report, RunEnded
 
 _journal = logging.getLogger("expd.execute")
 
@@ -117,6 +119,8 @@ class Worker:
         current = self._current
         if current is not None and current.last_report is not None:
             await self._send(current.last_report)
+            progress = progress_of(current.run.timings, current.run.live)
+            await self._send(Progress(run=current.order.run, run_token=current.order.run_token, progress=progress))
         for ended in list(self._unheard.values()):
             await self._send(ended)
 
@@ -145,12 +149,19 @@ class Worker:
     async def _execute(self, current: _Current) -> None:
         order = current.order
         found = await trio.to_thread.run_sync(self._surveyor.survey, order)  # first: the end of a run ends all below us
-        outcome = await current.run.execute()
+        teller = ProgressTeller(
+            current.run.timings, current.run.live, self._watcher, lambda progress: self._tell_progress(order, progress)
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(teller.run)
+            outcome = await current.run.execute()
+            nursery.cancel_scope.cancel()
         ended = RunEnded(
             run=order.run,
             run_token=order.run_token,
             outcome=outcome,
             ended_at=time.time(),
+            progress=progress_of(current.run.timings, current.run.live),
             context=context_of(order, found, current.run.timings),
         )
         try:
@@ -166,6 +177,9 @@ class Worker:
         if self._current is not None:
             self._current.last_report = report
         await self._try_send(report)
+
+    async def _tell_progress(self, order: Execute, progress: RunProgress) -> None:
+        await self._try_send(Progress(run=order.run, run_token=order.run_token, progress=progress))
 
     async def _try_send(self, report: Report) -> None:
         """Report if a daemon listens; else the next one is told."""

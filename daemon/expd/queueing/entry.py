@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from expproto.context import Context
 from expproto.fields import from_map, to_map
 from expproto.limits import NO_LIMITS, RunLimits
+from expproto.progress import RunProgress
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Mode, Outcome, Rev, RunId, Succeeded
 
@@ -101,6 +102,8 @@ class Run:
     cancel_at: float | None
     started_at: float | None
     ended_at: float | None
+    progress: RunProgress | None = None
+    """How far it was when it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,14 @@ from expd.queueing.database import Cursor, Row
 from expd.queueing.entry import Attempt, Entry, Run, Submission, Unnoted, outcome_from_json
 from expproto.fields import from_map
 from expproto.limits import RunLimits
+from expproto.progress import RunProgress
 from expproto.stage_options import StageOptions
 from expproto.vocabulary import EntryId, EntryState, Mode, Rev, RunId
 
+_ESTIMATE_RUNS = 30
+"""Newest runs of a repository that are looked at for an estimate, once a stage."""
+_ESTIMATE_REACH = 2000
+"""Among so many newest runs of all repositories: a store of a hundred thousand is not gone through."""
 _UNNOTED_MAX = 1000
 """Notes that one start of a daemon makes up for; the next start goes on."""
 
@@ -20,7 +25,8 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.targets, submissions.force, submissions.stage_options, submissions.limits, submissions.max_failures, submissions.umask, submissions.submitted_at,
        submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree, submissions.verifies,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
-       runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at
+       runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at,
+       runs.progress
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
 LEFT JOIN runs ON runs.entry = entries.id AND runs.attempt = entries.attempt
@@ -67,6 +73,19 @@ def read_unnoted(cursor: Cursor) -> list[Unnoted]:
         )
         for row in cursor.execute(sql, (_UNNOTED_MAX,))
     ]
+
+
+def read_stage_seconds(cursor: Cursor, run: RunId, stage: str, command_hash: str) -> list[float]:
+    """Read how long a stage took where it ran to its good end, in the newest runs of the repository of this one."""
+    sql = """SELECT json_extract(stage.value, '$.seconds') AS seconds
+        FROM (SELECT runs.context FROM runs JOIN entries ON entries.id = runs.entry
+              WHERE runs.id > (SELECT max(id) FROM runs) - ? AND runs.context IS NOT NULL AND entries.git_directory =
+                  (SELECT git_directory FROM entries JOIN runs ON runs.entry = entries.id WHERE runs.id = ?)
+              ORDER BY runs.id DESC LIMIT ?) AS newest, json_each(newest.context, '$.stages') AS stage
+        WHERE json_extract(stage.value, '$.name') = ? AND json_extract(stage.value, '$.command_hash') = ?
+              AND json_extract(stage.value, '$.exit_code') = 0"""
+    rows = cursor.execute(sql, (_ESTIMATE_REACH, run, _ESTIMATE_RUNS, stage, command_hash))
+    return [float(row["seconds"]) for row in rows]
 
 
 def entry_from_row(row: Row) -> Entry:
@@ -136,6 +155,7 @@ def _run_from_row(row: Row) -> Run:
         cancel_at=row["cancel_at"],
         started_at=row["started_at"],
         ended_at=row["run_ended_at"],
+        progress=None if row["progress"] is None else from_map(RunProgress, _params(row["progress"])),
     )
 
 

@@ -82,6 +82,7 @@ CREATE TABLE runs (
     ended_at      REAL,
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
     context       TEXT CHECK (context IS NULL OR json_valid(context)), -- in what it took place; none of a run that was lost
+    progress      TEXT CHECK (progress IS NULL OR json_valid(progress)), -- how far it was when it ended
     noted         INTEGER NOT NULL DEFAULT 0 CHECK (noted IN (0, 1)), -- no note of the context is left to be written
     UNIQUE (entry, attempt),
     CHECK ((ended_at IS NULL) = (outcome IS NULL)),

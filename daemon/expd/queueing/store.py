@@ -19,6 +19,7 @@ from expd.queueing.rows import (
     read_context,
     read_entry,
     read_run_entry,
+    read_stage_seconds,
     read_state_before_end,
     read_unnoted,
 )
@@ -40,6 +41,7 @@ from expd.queueing.transitions import (
     start_run,
 )
 from expproto.context import Context
+from expproto.progress import RunProgress
 from expproto.vocabulary import EntryId, EntryState, Outcome, Rev, RunId
 
 T = TypeVar("T")
@@ -79,10 +81,17 @@ class Store:
         return await self._announced(lambda cursor: move_run(cursor, run, EntryState.COLLECTING, at))
 
     async def finish(
-        self, run: RunId, outcome: Outcome, at: float, context: Context | None = None, *, is_noted: bool = False
+        self,
+        run: RunId,
+        outcome: Outcome,
+        at: float,
+        context: Context | None = None,
+        *,
+        progress: RunProgress | None = None,
+        is_noted: bool = False,
     ) -> Entry:
         """Record how a run ended, in what it took place, and whether its result has a note of that: any active state → done."""
-        end = RunEnd(outcome=outcome, at=at, context=context, is_noted=is_noted)
+        end = RunEnd(outcome=outcome, at=at, context=context, progress=progress, is_noted=is_noted)
         finished = await self._database.run(lambda cursor: finish_run(cursor, run, end))
         self.changes.announce(finished.entry.id, *finished.stopped)
         return finished.entry
@@ -240,6 +249,10 @@ class Store:
     async def state_before_end(self, entry: EntryId) -> EntryState | None:
         """Read from which state an entry passed to done; None if it never did."""
         return await self._database.run(lambda cursor: read_state_before_end(cursor, entry))
+
+    async def stage_seconds(self, run: RunId, stage: str, command_hash: str) -> list[float]:
+        """List how long a stage took with the same command in the newest runs of the same repository."""
+        return await self._database.run(lambda cursor: read_stage_seconds(cursor, run, stage, command_hash))
 
     async def unnoted(self) -> list[Unnoted]:
         """List the contexts of results that are no notes yet, oldest first, up to a limit."""

@@ -12,6 +12,7 @@ from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_ru
 from expd.queueing.schedule import PoolState
 from expproto.context import Context
 from expproto.fields import to_map
+from expproto.progress import RunProgress
 from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, Outcome, RunId, Succeeded
 
 ACTIVE = ("preparing", "running", "collecting")
@@ -67,6 +68,7 @@ class RunEnd:
     outcome: Outcome
     at: float
     context: Context | None = None
+    progress: RunProgress | None = None
     is_noted: bool = False
 
 
@@ -250,8 +252,10 @@ def finish_run(cursor: Cursor, run: RunId, end: RunEnd) -> Finished:
     entry = _entry_of_run(cursor, run)
     context = None if end.context is None else context_to_json(end.context)
     is_noted = end.is_noted or not isinstance(end.outcome, Succeeded)  # what is no commit gets no note
-    values = (end.at, outcome_to_json(end.outcome), context, int(is_noted), run)
-    cursor.execute("UPDATE runs SET ended_at = ?, outcome = ?, context = ?, noted = ? WHERE id = ?", values)
+    progress = None if end.progress is None else json.dumps(to_map(end.progress))
+    values = (end.at, outcome_to_json(end.outcome), context, progress, int(is_noted), run)
+    sql = "UPDATE runs SET ended_at = ?, outcome = ?, context = ?, progress = ?, noted = ? WHERE id = ?"
+    cursor.execute(sql, values)
     _end(cursor, entry, end.outcome, end.at)
     stopped = _stop_sweep(cursor, entry, end.at)
     return Finished(entry=_read_back(cursor, entry.id), stopped=stopped)

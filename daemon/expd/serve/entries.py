@@ -89,6 +89,7 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         mode=entry.submission.mode,
         attempt=entry.attempt,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
+        progress=None if run is None else run.progress or services.pool.progress_of(run.id),
     )
 
 
