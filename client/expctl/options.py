@@ -69,6 +69,7 @@ class Arguments:
     set_param: list[str]
     since: str | None
     single_item: bool
+    stage_jobs: int | None
     stall_limit: float | None
     source: str | None
     targets: list[str]
@@ -225,9 +226,12 @@ STAGE_OPTIONS = (
     Option("--ignore-errors", help="when a stage fails, go on with everything, and commit what was made"),
     Option("--pull", help="bring missing data from the DVC remote, by the dvc of this environment"),
     Option("--allow-missing", help="missing data counts as unchanged"),
+    Option(
+        "--stage-jobs", metavar="N", read=number_of_jobs, help="run up to N stages that don't need each other at once"
+    ),
     Option("--dry", help="refused: there is no dry run"),
 )
-"""How a run goes through a pipeline, as `dvc exp run` has it; `expctl.stage_options` reads them."""
+"""How a run goes through a pipeline, as `dvc exp run` has it, and --stage-jobs; `expctl.stage_options` reads them."""
 
 LIMITS = (
     Option(

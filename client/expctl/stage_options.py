@@ -32,6 +32,7 @@ def stage_options(arguments: Arguments) -> dict[str, object]:
         "on_failure": _the_one(arguments, _ON_FAILURE, "stop"),
         "pull": arguments.pull,
         "allow_missing": arguments.allow_missing,
+        "stage_jobs": arguments.stage_jobs,
     }
 
 

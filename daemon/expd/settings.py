@@ -8,6 +8,7 @@ from pathlib import Path
 import tomli
 
 from expproto import address
+from expproto.stage_options import STAGE_JOBS_MAX
 
 _COUNT_MAX = 2**31 - 1
 """No reason but that everything below can store and compare it."""
@@ -25,6 +26,8 @@ class Settings:
 
     jobs: int = 1
     """Runs at once on a new installation: an experiment usually wants the whole machine. `expctl jobs N` changes it."""
+    stage_jobs: int = 1
+    """Stages of one run at once, where it does not say itself: commands that share more than they declare are common."""
     grace_seconds: float = 10.0
     """Between SIGINT and SIGTERM, and again before SIGKILL: time to write a checkpoint."""
     sweep_points_max: int = 10_000
@@ -65,6 +68,7 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
     defaults = Settings()
     return Settings(
         jobs=_count(table, "jobs", defaults.jobs, path, least=1),
+        stage_jobs=_count(table, "stage_jobs", defaults.stage_jobs, path, least=1, most=STAGE_JOBS_MAX),
         grace_seconds=_seconds(table, "grace_seconds", defaults.grace_seconds, path),
         sweep_points_max=_count(table, "sweep_points_max", defaults.sweep_points_max, path, least=1),
         kept_worktrees_max=_count(table, "kept_worktrees_max", defaults.kept_worktrees_max, path, least=0),

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+STAGE_JOBS_MAX = 256
+"""Stages of one run at once: each is a process at least, and more is a mistyped number."""
+
 
 class Reach(StrEnum):
     """How far to go from the targets: what they need (which DVC does unasked), or --single-item, --downstream,
@@ -35,7 +38,8 @@ class StageOptions:
     """The options of a run, with DVC's meaning.
 
     With `recursive` targets are directories. `force_downstream` runs what reads from a stage that ran. `pull` brings
-    missing data through the user's own dvc; with `allow_missing` missing data counts as unchanged.
+    missing data through the user's own dvc; with `allow_missing` missing data counts as unchanged. `stage_jobs`, which
+    DVC does not have, is how many stages that need nothing of each other run side by side; nil is what the settings say.
     """
 
     kind = "stage_options"
@@ -45,6 +49,7 @@ class StageOptions:
     on_failure: OnFailure = OnFailure.STOP
     pull: bool = False
     allow_missing: bool = False
+    stage_jobs: int | None = None
 
 
 DEFAULT_STAGE_OPTIONS = StageOptions()
@@ -54,6 +59,8 @@ def contradiction(options: StageOptions, targets: Sequence[str], command: Sequen
     """Say what makes no sense about these options together; None if they do. DVC ignores one side in silence."""
     if command is not None and options != DEFAULT_STAGE_OPTIONS:
         return "a command has no stages: options of a pipeline can't be given with it"
+    if options.stage_jobs is not None and not 1 <= options.stage_jobs <= STAGE_JOBS_MAX:
+        return f"--stage-jobs is a number from 1 to {STAGE_JOBS_MAX}, not {options.stage_jobs}"
     if options.reach is Reach.EVERYTHING and (targets or options.recursive):
         return "--all-pipelines takes no targets and no --recursive: it is everything"
     if options.recursive and not targets:

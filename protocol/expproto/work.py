@@ -103,7 +103,10 @@ Order = Execute | CancelRun | Acknowledge | Leave
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStarted:
-    """The first command of a stage is about to run; before the first one this also means: the worktree stands."""
+    """The first command of a stage is about to run; before the first one this also means: the worktree stands.
+
+    Of stages side by side `stage` names all that run commands now, in the order of their start, joined by a comma and a blank.
+    """
 
     kind = "stage_started"
     run: RunId

@@ -10,7 +10,6 @@ from client.scripted import RESULT, an_entry
 from expctl import requests, transport
 from expctl.fields import Entry, Fields, entries_of
 from expctl.limits import run_limits
-from expctl.options import VERBS, Arguments, quick
 from expctl.parser import thorough
 from expctl.stage_options import stage_options
 from expproto import PROTOCOL_VERSION, VERSION
@@ -46,14 +45,6 @@ from expproto.stage_options import OnFailure, Reach, StageOptions
 from expproto.vocabulary import EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
 
-
-def _typed(*words: str) -> Arguments:
-    """Read arguments of `submit`."""
-    arguments = quick(VERBS["submit"], words)
-    assert arguments is not None
-    return arguments
-
-
 SUBMIT = requests.submit(
     cwd="/w",
     overrides=["a=1"],
@@ -64,7 +55,9 @@ SUBMIT = requests.submit(
     targets=["t"],
     environment=[(b"A", b"\xff")],
     umask=0o27,
-    stages=stage_options(_typed("-s", "--force-downstream", "-k", "--pull", "--allow-missing")),
+    stages=stage_options(
+        thorough("submit", ["-s", "--force-downstream", "-k", "--pull", "--allow-missing", "--stage-jobs", "3"])
+    ),
     limits=run_limits(thorough("submit", ["--time-limit", "2h", "--stall-limit", "90"])),
     max_failures=3,
     include=["i"],
@@ -103,6 +96,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
                     on_failure=OnFailure.KEEP_GOING,
                     pull=True,
                     allow_missing=True,
+                    stage_jobs=3,
                 ),
                 limits=RunLimits(time_seconds=7200.0, stall_seconds=90.0),
                 max_failures=3,

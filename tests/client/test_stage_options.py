@@ -27,6 +27,7 @@ ONE: list[Step] = [a_page(an_entry()), Submitted(submission=1, count=1)]
         (["-k"], StageOptions(on_failure=OnFailure.KEEP_GOING)),
         (["--ignore-errors"], StageOptions(on_failure=OnFailure.IGNORE)),
         (["--pull", "--allow-missing"], StageOptions(pull=True, allow_missing=True)),
+        (["--stage-jobs", "4"], StageOptions(stage_jobs=4)),
         (["-kp", "train"], StageOptions(reach=Reach.PIPELINE, on_failure=OnFailure.KEEP_GOING)),
     ],
 )
@@ -58,8 +59,8 @@ def test_contradictions_are_refused_before_anything_is_asked(expctl: Expctl, typ
 
 
 def test_every_stage_option_is_one_of_dvc() -> None:
-    """Nobody has to learn new words: names and letters are those of `dvc exp run`."""
-    assert {flag for option in STAGE_OPTIONS for flag in option.flags} == {
+    """Nobody has to learn new words: names and letters are those of `dvc exp run`, which has nothing like --stage-jobs."""
+    assert {flag for option in STAGE_OPTIONS for flag in option.flags} - {"--stage-jobs"} == {
         *("-s", "--single-item", "-p", "--pipeline", "-P", "--all-pipelines", "-R", "--recursive", "--downstream"),
         *("--force-downstream", "-k", "--keep-going", "--ignore-errors", "--pull", "--allow-missing", "--dry"),
     }

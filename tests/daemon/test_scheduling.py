@@ -6,12 +6,14 @@ from expd.execute.scheduling import Schedule
 from expproto.stage_options import OnFailure, StageOptions
 
 ORDER = ("prepare", "left", "right", "join", "other")
+WAITS = {"left": ("prepare",), "right": ("prepare",), "join": ("left", "right")}
 READERS = {"prepare": ("left", "right"), "left": ("join",), "right": ("join",), "join": (), "other": ()}
 
 
 def a_schedule(*, force: bool = False, **options: object) -> Schedule:
     """Make the schedule of a diamond and a stage beside it."""
-    return Schedule(ORDER, READERS, StageOptions(**options), force=force)  # type: ignore[arg-type]  # its fields
+    typed = StageOptions(**options)  # type: ignore[arg-type]  # its fields
+    return Schedule(ORDER, READERS, typed, force=force, waits=WAITS)
 
 
 def gone_through(schedule: Schedule, *failing: str) -> list[str]:
@@ -21,8 +23,7 @@ def gone_through(schedule: Schedule, *failing: str) -> list[str]:
         started.append(address)
         if address in failing:
             schedule.fail(address)
-        else:
-            schedule.end(address, has_run=False)
+        schedule.end(address, has_run=False)
     return started
 
 
@@ -80,3 +81,55 @@ def test_what_was_forced_forces_on() -> None:
 
     assert schedule.is_forced("join")
     assert not plain.is_forced("left")
+
+
+def started_at_once(schedule: Schedule) -> list[str]:
+    """Start all that may be started now."""
+    started = []
+    while (address := schedule.start_next()) is not None:
+        started.append(address)
+    return started
+
+
+def test_side_by_side_is_what_waits_for_nobody() -> None:
+    """Stages start when those they wait for have ended, the first of the plan first, and never more than asked for."""
+    schedule = a_schedule(stage_jobs=2)
+
+    assert started_at_once(schedule) == ["prepare", "other"]
+    schedule.end("other", has_run=True)
+    assert started_at_once(schedule) == []
+    schedule.end("prepare", has_run=True)
+    assert started_at_once(schedule) == ["left", "right"]
+    schedule.end("right", has_run=True)
+    assert started_at_once(schedule) == []
+    schedule.end("left", has_run=True)
+    assert started_at_once(schedule) == ["join"]
+
+
+@pytest.mark.parametrize("jobs", [None, 1])
+def test_one_at_a_time_is_the_plan(jobs: int | None) -> None:
+    """With one at a time a stage starts when the one before it has ended."""
+    schedule = a_schedule(stage_jobs=jobs)
+
+    assert started_at_once(schedule) == ["prepare"]
+    assert started_at_once(schedule) == []
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "left_out", "later"),
+    [
+        (OnFailure.STOP, ["left", "right", "join"], []),
+        (OnFailure.KEEP_GOING, ["left", "right", "join"], []),
+        (OnFailure.IGNORE, [], ["left", "right"]),
+    ],
+)
+def test_failure_lets_what_runs_go_on(on_failure: OnFailure, left_out: list[str], later: list[str]) -> None:
+    """Nothing that is left out starts, and what has started still ends."""
+    schedule = a_schedule(stage_jobs=4, on_failure=on_failure)
+    started_at_once(schedule)
+
+    assert schedule.fail("prepare") == left_out
+    schedule.end("prepare", has_run=False)
+    assert started_at_once(schedule) == later
+    schedule.end("other", has_run=True)
+    assert started_at_once(schedule) == []

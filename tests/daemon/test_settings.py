@@ -23,7 +23,7 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Each field of the settings is a key of the file, and what is not named keeps its default."""
     text = (
-        "jobs = 4\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\n"
+        "jobs = 4\nstage_jobs = 3\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\n"
         "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
         "env_deny = ['AWS_*']\n"
     )
@@ -32,6 +32,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 
     assert read == Settings(
         jobs=4,
+        stage_jobs=3,
         grace_seconds=2.5,
         sweep_points_max=100,
         kept_worktrees_max=0,

@@ -1,5 +1,6 @@
 """An entry → the order that a worker gets, and the outcome record a worker leaves → what it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from expd.queueing.entry import Entry, Run
@@ -17,6 +18,7 @@ Environment = tuple[tuple[bytes, bytes], ...]
 def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: Settings) -> Execute:
     """Say everything a worker must know to run an entry."""
     submission = entry.submission
+    options = submission.stage_options
     return Execute(
         run=run.id,
         run_token=run.token,
@@ -47,7 +49,7 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         attempt=run.attempt,
         overrides=entry.params,
         daemon_version=VERSION,
-        stage_options=submission.stage_options,
+        stage_options=replace(options, stage_jobs=options.stage_jobs or settings.stage_jobs),
         limits=submission.limits,
     )
 

@@ -11,6 +11,7 @@ import trio
 
 from expd.execute.commands import run_command
 from expd.execute.runlog import RunLog
+from expd.execute.turns import Turns
 from expd.pipeline.changes import Restorable, Unchanged, Verdict
 from expd.pipeline.model import MissingDependencyError, Stage
 from expd.pipeline.project import Project
@@ -20,8 +21,10 @@ from expd.pipeline.remotes import fetch_arguments, find_dvc
 class Puller:
     """Pulls for one run."""
 
-    def __init__(self, project: Project, environment: Mapping[str, str], log: RunLog) -> None:
+    def __init__(self, project: Project, turns: Turns, environment: Mapping[str, str], log: RunLog) -> None:
         self._project = project
+        self._turns = turns
+        self._alone = trio.Lock()  # dvc locks its repository, and gives up after three seconds
         self._log = log
         self._environment = {
             **environment,
@@ -34,31 +37,35 @@ class Puller:
         """Bring in one go what can be known to be needed before anything has run."""
         if allow_missing:
             return
-        targets = await trio.to_thread.run_sync(self._project.lacking, order)
+        targets = await self._turns.take(self._project.lacking, order)
         if not is_forced:
-            targets += await trio.to_thread.run_sync(self._project.lacking_only_data, order)
+            targets += await self._turns.take(self._project.lacking_only_data, order)
         await self._fetch(targets)
 
     async def examine(self, stage: Stage, examine: Callable[[], Verdict]) -> Verdict:
         """Examine a stage; if all it lacks is data, or it can't run for want of data, bring that and look again."""
-        verdict = await trio.to_thread.run_sync(_verdict_or_lack, examine)
+        async with self._alone:
+            return await self._examine(stage, examine)
+
+    async def _examine(self, stage: Stage, examine: Callable[[], Verdict]) -> Verdict:
+        verdict = await self._turns.take(_verdict_or_lack, examine)
         if isinstance(verdict, MissingDependencyError):
             await self._pull_inputs(stage, verdict)
-            verdict = await trio.to_thread.run_sync(examine)
+            verdict = await self._turns.take(examine)
         if isinstance(verdict, Unchanged | Restorable):
             return verdict
-        targets = await trio.to_thread.run_sync(self._project.lacking_only_data, [stage])
+        targets = await self._turns.take(self._project.lacking_only_data, [stage])
         if not targets:
             return verdict
         await self._fetch(targets)
-        return await trio.to_thread.run_sync(examine)
+        return await self._turns.take(examine)
 
     async def _pull_inputs(self, stage: Stage, missing: MissingDependencyError) -> None:
-        lacking = await trio.to_thread.run_sync(self._project.lacking, [stage])
+        lacking = await self._turns.take(self._project.lacking, [stage])
         if not lacking:
             raise missing
         await self._fetch(lacking)
-        await trio.to_thread.run_sync(lambda: self._project.link_data_sources([stage], allow_missing=True))
+        await self._turns.take(lambda: self._project.link_data_sources([stage], allow_missing=True))
 
     async def _fetch(self, targets: Sequence[str]) -> None:
         if not targets:

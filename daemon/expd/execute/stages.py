@@ -1,4 +1,7 @@
-"""The stages of a pipeline, gone through: examined, restored from the cache or run, recorded."""
+"""The stages of a pipeline, gone through: examined, restored from the cache or run, recorded.
+
+Several may be under way at once. What they leave does not tell: .gitignore and dvc.lock are written in the order of the plan.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +15,13 @@ from expd.execute.pulling import Puller
 from expd.execute.runlog import RunLog
 from expd.execute.scheduling import Schedule
 from expd.execute.timings import command_hash
+from expd.execute.turns import Turns
 from expd.pipeline.changes import Changed, Frozen, Restorable, Unchanged, Verdict
 from expd.pipeline.commands import shell_commands
 from expd.pipeline.model import MissingDependencyError, PipelineError, Stage
 from expd.pipeline.project import Project, StageRecord
 from expd.pipeline.targets import Scope
+from expd.pipeline.waiting import waits
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, OnFailure, Reach, StageOptions
 
 
@@ -54,80 +59,133 @@ class StagesDone:
 async def run_stages(project: Project, targets: tuple[str, ...], surroundings: Surroundings) -> StagesDone:
     """Go through the stages in order; raises CommandEnded, PipelineError or OSError of the first that failed.
 
-    With --keep-going it is raised at the end, with --ignore-errors not at all.
+    It is raised when everything that was started has ended; with --keep-going at the end, with --ignore-errors not at all.
     """
     options = surroundings.options
     scope = Scope(reach=options.reach, recursive=options.recursive)
     order = await trio.to_thread.run_sync(lambda: project.order(targets, scope))
     surroundings.log.timings.total = len(order)
-    puller = Puller(project, surroundings.environment, surroundings.log) if options.pull else None
+    turns = Turns()
+    puller = Puller(project, turns, surroundings.environment, surroundings.log) if options.pull else None
     if puller is not None:
         await puller.pull_ahead(order, allow_missing=options.allow_missing, is_forced=surroundings.force)
     # Where a failure is not the end of the run, missing data is the failure of the stage that reads it.
     allow_missing = options.allow_missing or options.on_failure is not OnFailure.STOP
     await trio.to_thread.run_sync(lambda: project.link_data_sources(order, allow_missing=allow_missing))
-    return await _Walk(project, order, surroundings, puller).go()
+    return await _Walk(project, turns, order, surroundings, puller).go()
 
 
 class _Walk:
     """One way through the stages of a run."""
 
-    def __init__(self, project: Project, order: list[Stage], surroundings: Surroundings, puller: Puller | None) -> None:
+    def __init__(
+        self, project: Project, turns: Turns, order: list[Stage], surroundings: Surroundings, puller: Puller | None
+    ) -> None:
         options = surroundings.options
         readers = {} if options.reach is Reach.SINGLE else project.graph.consumers()
-        addresses = [stage.address for stage in order]
+        waiting = waits(order, project.graph) if (options.stage_jobs or 1) > 1 else {}
         self._project = project
-        self._stages = dict(zip(addresses, order, strict=True))
+        self._turns = turns
+        self._stages = {stage.address: stage for stage in order}
         self._surroundings = surroundings
         self._puller = puller
-        self._schedule = Schedule(addresses, readers, options, force=surroundings.force)
-        self._visited: list[StageRecord] = []
-        self._ran: list[StageRecord] = []
+        self._schedule = Schedule(list(self._stages), readers, options, force=surroundings.force, waits=waiting)
+        self._under_way: dict[str, None] = {}
+        self._unwritten = dict.fromkeys(self._stages, False)  # in the order of the plan; True for what has ended
+        self._kept = set[str]()
+        self._visited: dict[str, StageRecord] = {}
+        self._ran = set[str]()
         self._first_failure: CommandEnded | PipelineError | OSError | None = None
 
     async def go(self) -> StagesDone:
         """Go through all that can be gone through."""
-        while (address := self._schedule.start_next()) is not None:
-            await self._visit(self._stages[address])
+        try:
+            async with trio.open_nursery() as nursery:
+                self._start_all(nursery)
+        finally:
+            with trio.CancelScope(shield=True):  # of a run that is cancelled, what it has made is still known
+                await self._close_anyway(*self._unwritten)
         if self._first_failure is not None and self._surroundings.options.on_failure is not OnFailure.IGNORE:
             raise self._first_failure
-        return StagesDone(visited=tuple(self._visited), ran=tuple(self._ran))
+        visited = tuple(self._visited[address] for address in self._stages if address in self._visited)
+        return StagesDone(visited=visited, ran=tuple(record for record in visited if record.address in self._ran))
 
-    async def _visit(self, stage: Stage) -> None:
+    def _start_all(self, nursery: trio.Nursery) -> None:
+        while (address := self._schedule.start_next()) is not None:
+            nursery.start_soon(self._visit, self._stages[address], nursery)
+
+    async def _visit(self, stage: Stage, nursery: trio.Nursery) -> None:
+        """Go through one stage, and start what may start after it."""
         try:
             record, has_run = await self._go_through(stage)
+            await self._close(stage.address)  # before anybody starts who may read what is written
         except (CommandEnded, PipelineError, OSError) as error:
-            await self._take_failure(stage, error)
-            return
+            has_run, skipped = False, await self._take_failure(stage, error)
+            await self._close_anyway(stage.address, *skipped)
+        else:
+            self._take_record(stage, record, has_run=has_run)
         self._schedule.end(stage.address, has_run=has_run)
-        if record is not None:
-            self._visited.append(record)
-        if record is not None and has_run:
-            self._ran.append(record)
+        self._start_all(nursery)
 
-    async def _take_failure(self, stage: Stage, error: CommandEnded | PipelineError | OSError) -> None:
-        """Keep the first failure, and say what it means for the others; where it ends the run, its outcome says it."""
-        self._first_failure = self._first_failure or error
-        skipped = [self._project.address(self._stages[address]) for address in self._schedule.fail(stage.address)]
-        name = self._project.address(stage)
+    def _take_record(self, stage: Stage, record: StageRecord | None, *, has_run: bool) -> None:
+        if record is not None:
+            self._visited[stage.address] = record
+        if record is not None and has_run:
+            self._ran.add(stage.address)
+
+    async def _close(self, *addresses: str) -> None:
+        """Take note that stages have ended or will not start, and write down what only waited for them."""
+        await self._turns.take(self._write_down, addresses)
+
+    async def _close_anyway(self, *addresses: str) -> None:
+        """Do the same where something has failed: what can't be written is one failure more, and keeps nothing else."""
+        while True:
+            try:
+                return await self._close(*addresses)
+            except (PipelineError, OSError) as error:
+                self._first_failure = self._first_failure or error
+                self._surroundings.log.note(f"expd: {error}")
+
+    def _write_down(self, ended: tuple[str, ...]) -> None:
+        """Write in the order of the plan, as far as it is through; what fails is not tried again."""
+        self._unwritten.update((address, True) for address in ended if address in self._unwritten)
+        while (address := next(iter(self._unwritten), None)) is not None and self._unwritten[address]:
+            del self._unwritten[address]
+            if address in self._kept:
+                self._project.write_down(self._stages[address])
+
+    async def _take_failure(self, stage: Stage, error: CommandEnded | PipelineError | OSError) -> list[str]:
+        """Keep the first failure, and say what it means for the others; where it ends the run, its outcome says it.
+
+        Gives the stages that are left out because of it.
+        """
+        is_first, self._first_failure = self._first_failure is None, self._first_failure or error
+        left_out = self._schedule.fail(stage.address)
+        name, log = self._project.address(stage), self._surroundings.log
         match self._surroundings.options.on_failure:
             case OnFailure.KEEP_GOING:
-                self._surroundings.log.note(f"Stage '{name}' failed: {error}")
-                for dependent in skipped:
-                    self._surroundings.log.note(f"Stage '{dependent}' is skipped, because '{name}' failed")
+                log.note(f"Stage '{name}' failed: {error}")
+                for address in left_out:
+                    dependent = self._project.address(self._stages[address])
+                    log.note(f"Stage '{dependent}' is skipped, because '{name}' failed")
             case OnFailure.IGNORE:
-                self._surroundings.log.note(f"Stage '{name}' failed, which is ignored: {error}")
+                log.note(f"Stage '{name}' failed, which is ignored: {error}")
                 if isinstance(error, MissingDependencyError):  # else its metrics of the baseline would be the result
-                    await trio.to_thread.run_sync(self._project.clear_outputs, stage)
+                    await self._turns.take(self._project.clear_outputs, stage)
+            case OnFailure.STOP if self._under_way:
+                log.note(f"Stage '{name}' failed: {error}; waiting for the end of {', '.join(self._under_way)}")
+            case OnFailure.STOP if not is_first:
+                log.note(f"Stage '{name}' failed as well: {error}")
             case OnFailure.STOP:
                 pass
+        return left_out
 
     async def _go_through(self, stage: Stage) -> tuple[StageRecord | None, bool]:
         """Bring one stage up to date; gives its record, and whether DVC would say that it ran (restored or not)."""
         while True:
             verdict = await self._examine(stage)
             is_shared = isinstance(verdict, Changed) and not self._schedule.is_forced(stage.address)
-            key = await trio.to_thread.run_sync(self._project.flight_key, stage) if is_shared else None
+            key = await self._turns.take(self._project.flight_key, stage) if is_shared else None
             if key is None:
                 return await self._settle(stage, verdict)
             flight = await trio.to_thread.run_sync(self._surroundings.flights.try_start, key)
@@ -135,7 +193,7 @@ class _Walk:
                 break
             await self._wait_for(stage, key)
         with flight.held():
-            if await trio.to_thread.run_sync(self._project.has_run, key):  # somebody landed since we looked
+            if await self._turns.take(self._project.has_run, key):  # somebody landed since we looked
                 verdict = await self._examine(stage)
             return await self._settle(stage, verdict)
 
@@ -155,18 +213,24 @@ class _Walk:
         match verdict:
             case Unchanged():
                 log.skipped(name)
-                return _record_as_locked(project, stage), False
+                return await self._turns.take(_record_as_locked, project, stage), False
             case Restorable(source=source):
                 with log.restored(name, source):
-                    await trio.to_thread.run_sync(project.restore, stage, verdict)
+                    await self._turns.take(project.restore, stage, verdict)
                 # What dvc.lock knows of is there from the beginning where DVC runs an experiment: it did not run.
-                return await trio.to_thread.run_sync(project.record, stage), source == "run cache"
+                return await self._keep(stage), source == "run cache"
             case Frozen():
                 log.frozen(name)
-                return await trio.to_thread.run_sync(project.record, stage), True
+                return await self._keep(stage), True
             case Changed():
                 await self._run_stage(stage, name)
-                return await trio.to_thread.run_sync(project.record, stage), True
+                return await self._keep(stage), True
+
+    async def _keep(self, stage: Stage) -> StageRecord:
+        """Keep what a stage made; it is written down when its turn comes in the order of the plan."""
+        record = await self._turns.take(self._project.keep, stage)
+        self._kept.add(stage.address)
+        return record
 
     async def _examine(self, stage: Stage) -> Verdict:
         """Find out what is to be done about a stage, pulling what it lacks if that is wanted."""
@@ -177,13 +241,26 @@ class _Walk:
             return self._project.examine(stage, force=force, allow_missing=allow_missing)
 
         if self._puller is None or force:
-            return await trio.to_thread.run_sync(examine)
+            return await self._turns.take(examine)
         return await self._puller.examine(stage, examine)
 
     async def _run_stage(self, stage: Stage, name: str) -> None:
+        self._under_way[name] = None
+        try:
+            await self._tell_stages()
+            await self._run_commands(stage, name)
+        finally:
+            del self._under_way[name]
+        if self._under_way:
+            await self._tell_stages()
+
+    async def _tell_stages(self) -> None:
+        """Tell which stages run commands now."""
+        await self._surroundings.tell_stage(", ".join(self._under_way))
+
+    async def _run_commands(self, stage: Stage, name: str) -> None:
         surroundings = self._surroundings
-        await surroundings.tell_stage(name)
-        await trio.to_thread.run_sync(self._project.clear_outputs, stage)
+        await self._turns.take(self._project.clear_outputs, stage)
         environment = {**surroundings.environment, "DVC_STAGE": name, "PWD": stage.wdir}
         commands = shell_commands(stage, environment)
         log = surroundings.log

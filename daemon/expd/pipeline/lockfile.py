@@ -66,12 +66,21 @@ class LockFile:
 
     def record(self, name: str, entry: LockEntry) -> None:
         """Set the entry of the stage, on disk before this returns."""
+        self.remember(name, entry)
+        self.write(name)
+
+    def remember(self, name: str, entry: LockEntry) -> None:
+        """Set the entry of the stage for whoever asks us, and not on disk yet."""
+        self._load()
+        self._entries[name] = entry
+
+    def write(self, name: str) -> None:
+        """Put the entry that we have of the stage on disk. The order of writing decides where a new stage stands."""
         lock = self._load()
         before = lock.text
-        lock.set(name, entry)
+        lock.set(name, self._entries[name])
         if lock.text != before:
             replace_text(Path(self.location), lock.text)
-        self._entries[name] = entry
 
     def _load(self) -> LockText:
         if self._lock is None:

@@ -328,6 +328,12 @@ class Project:
 
         MissingOutputError and MissingDependencyError name what is not there; nothing is written then.
         """
+        record = self.keep(stage)
+        self.write_down(stage)
+        return record
+
+    def keep(self, stage: Stage) -> StageRecord:
+        """Do the part of `record` that has no order among stages: cache and run cache. Others see the new entry."""
         recorded = self.lock_entry(stage)
         inputs = self._observer.inputs(stage, recorded)
         contents = self._observer.outputs(stage, recorded)
@@ -343,11 +349,15 @@ class Project:
                 self._store(out, contents[out.path])
         if keeps:
             self._run_cache.keep(entry)
+        self._lock(stage).remember(stage.name, entry)
+        return self.record_of(stage, entry)
+
+    def write_down(self, stage: Stage) -> None:
+        """Do the rest of `record`: .gitignore and dvc.lock, whose bytes depend on the order of these calls."""
         for out in stage.outs:
             if out.cache:
                 self._gitignore.add(out.location)
-        self._lock(stage).record(stage.name, entry)
-        return self.record_of(stage, entry)
+        self._lock(stage).write(stage.name)
 
     def record_of(self, stage: Stage, entry: LockEntry) -> StageRecord:
         """What there is to say of a stage whose entry is already written."""
