@@ -26,6 +26,7 @@ from expproto.replies import (
     Ended,
     EntryPage,
     Followed,
+    Mark,
     Output,
     Refusal,
 )
@@ -33,16 +34,12 @@ from expproto.requests import (
     AskDaemon,
     Follow,
     FollowTarget,
-    Get,
-    Inspect,
     Request,
-    SetJobs,
-    Show,
-    Status,
     Submit,
 )
 from expproto.vocabulary import Rev, RunId, Succeeded
 from expproto.work import Acknowledge, Register, RunEnded
+from faults.hostile_requests import hostile_requests, hostile_submissions
 from helpers.daemons import Json, RunningDaemon, a_daemon
 from helpers.repositories import a_repository
 from helpers.waiting import eventually
@@ -126,7 +123,7 @@ class Talk(Peer):
     def request(self, request: Request) -> Message:
         """Send a request and give its reply, events passed over."""
         self.send(self._connection.send(request))
-        while isinstance(message := self.receive(), EntryPage | Output | Ended):
+        while isinstance(message := self.receive(), EntryPage | Output | Mark | Ended):
             pass
         return message
 
@@ -327,55 +324,6 @@ def test_a_submission_whose_answer_nobody_hears_is_made_once(hosted: tuple[Runni
     assert [entry["name"] for entry in daemon.entries(repository)].count("unheard") == 1
 
 
-HOSTILE_TEXT = (
-    "",
-    "\0",
-    "/\0",
-    "-n",
-    "../..",
-    "9" * 5000,
-    "HEAD@{999}",
-    ":/x",
-    "^",
-    "a..b",
-    "\u202e",
-    "x" * 70_000,
-    "\n<3>fake",
-)
-
-
-def _hostile_requests(cwd: str) -> Iterator[Request]:
-    for text in HOSTILE_TEXT:
-        yield Status(cwd=cwd, entries=(text,))
-        yield Status(cwd=text, entries=("1",))
-        yield Show(cwd=text)
-        yield Inspect(cwd=cwd, experiment=text)
-        yield Inspect(cwd=text, experiment="HEAD")
-        yield Get(cwd=cwd, experiment=text, paths=(), directory="/nonexistent")
-        yield Get(cwd=cwd, experiment="HEAD", paths=(text,), directory="/proc/nonexistent")
-        yield Get(cwd=cwd, experiment="HEAD", paths=("train.sh",), directory=text)
-    yield SetJobs(jobs=-1)
-    yield SetJobs(jobs=2**62)
-    yield Follow(cwd=cwd, targets=(FollowTarget(entry="nobody"),))
-
-
-def _hostile_submissions(cwd: str) -> Iterator[Submit]:
-    good = Submit(request_id="", cwd=cwd, command=("true",))
-    for text in HOSTILE_TEXT:
-        yield replace(good, cwd=text)
-        yield replace(good, name=text or "/")
-        yield replace(good, overrides=(f"=a{text}",))
-        yield replace(good, command=None, targets=(f"{text}?",))
-    yield replace(good, command=())
-    yield replace(good, command=("echo", "\0"))
-    yield replace(good, environment=((b"A=B", b"c"),))
-    yield replace(good, environment=((b"A", b"\0"),))
-    yield replace(good, environment=((b"", b"c"),))
-    yield replace(good, umask=-1)
-    yield replace(good, umask=2**40)
-    yield replace(good, message="\0")
-
-
 def test_requests_that_make_no_sense_are_refused_with_a_reason(hosted: tuple[RunningDaemon, Path]) -> None:
     """Well-formed requests with hostile values are refused with a code of their own: none is a bug, none is accepted."""
     daemon, repository = hosted
@@ -383,10 +331,10 @@ def test_requests_that_make_no_sense_are_refused_with_a_reason(hosted: tuple[Run
     codes = {}
     submissions = [
         replace(submission, request_id=f"hostile{number:03}")
-        for number, submission in enumerate(_hostile_submissions(str(repository)))
+        for number, submission in enumerate(hostile_submissions(str(repository)))
     ]
     with others_are_served(daemon):
-        for request in (*_hostile_requests(str(repository)), *submissions):
+        for request in (*hostile_requests(str(repository)), *submissions):
             with Talk(daemon) as talk:
                 answer = talk.request(request)
             codes[repr(request)[:300]] = answer.code if isinstance(answer, Refusal) else answer.kind
