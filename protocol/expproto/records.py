@@ -43,17 +43,19 @@ class ExperimentRecord:
     """One experiment: parameters that differ from the baseline's, all its metrics, and its entry if the queue knows it.
 
     Keys are dotted; a key met in two files is prefixed by its file and a colon. `error` stands where a row can't be read.
+    Without a result `rev` is None: a run that ended with `outcome`, or still goes on, with the metrics it last wrote.
     """
 
     kind = "experiment"
     name: str
-    rev: Rev
+    rev: Rev | None
     baseline_rev: Rev
     created_at: float
     params: Mapping[str, object]
     metrics: Mapping[str, object]
     entry: EntryId | None
     error: str | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

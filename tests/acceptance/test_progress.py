@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from helpers.daemons import Json, RunningDaemon
+from helpers.daemons import Json, RunningDaemon, rows
 from helpers.repositories import a_repository
 from helpers.waiting import eventually
 
@@ -82,9 +82,11 @@ def test_status_tells_stage_step_and_metrics_while_a_run_goes_on(
     daemon.expctl(project, "submit", "-n", "one")
     running = _hold(daemon, project, "one", gate)
     shown = daemon.expctl(project, "show", "one")
+    partial = rows(daemon.expctl_json(project, "show"), "experiments")
     gate.write_text("go on\n")
     daemon.expctl(project, "wait", "one")
     done = _progress(daemon, project, "one")
+    results = rows(daemon.expctl_json(project, "show"), "experiments")
 
     assert (running["begun"], running["total"], running["step"]) == (2, 3, 7)
     assert running["metrics"] == {"loss": 0.5, "acc.top1": 0.25}
@@ -93,6 +95,8 @@ def test_status_tells_stage_step_and_metrics_while_a_run_goes_on(
     assert "progress\tstages\t2 of 3\n" in shown
     assert "progress\tmetric loss\t0.5\n" in shown
     assert (done["begun"], done["stages"], done["step"]) == (3, [], 7)
+    assert [(row["outcome"], row["metrics"]) for row in partial] == [("running", running["metrics"])]
+    assert [row["outcome"] for row in results] == ["succeeded"]
 
 
 def test_a_run_that_fails_keeps_its_metrics(daemon: RunningDaemon, project: Path, gate: Path) -> None:
@@ -108,6 +112,9 @@ def test_a_run_that_fails_keeps_its_metrics(daemon: RunningDaemon, project: Path
     assert "progress\tstep\t7\n" in shown
     assert "progress\tmetric acc.top1\t0.25\n" in shown
     assert _progress(daemon, project, "bad")["begun"] == 2
+    (row,) = rows(daemon.expctl_json(project, "show"), "experiments")
+    assert (row["name"], row["rev"], row["outcome"]) == ("bad", None, "failed")
+    assert (row["params"], row["metrics"]) == ({"end": 3}, {"loss": 0.5, "acc.top1": 0.25})
 
 
 def test_a_run_that_is_cancelled_keeps_its_metrics(daemon: RunningDaemon, project: Path, gate: Path) -> None:

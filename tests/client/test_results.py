@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from expproto.replies import (
     Shown,
 )
 from expproto.requests import Get, Inspect, Show
-from expproto.vocabulary import EntryId, EntryState, Succeeded
+from expproto.vocabulary import EntryId, EntryState, Failed, Succeeded
 
 TUNED = ExperimentRecord(
     name="tuned",
@@ -85,12 +86,12 @@ def test_show_csv_has_a_heading_the_baseline_and_every_experiment(sock: Path, ex
 
     assert list(csv.DictReader(io.StringIO(ran.out)))[:2] == [
         {
-            "name": "main", "rev": BASELINE, "baseline_rev": "", "created_at": "", "entry": "", "train.lr": "0.01",
+            "name": "main", "rev": BASELINE, "baseline_rev": "", "created_at": "", "entry": "", "outcome": "", "train.lr": "0.01",
             "params:loss": "", "acc": "nan", "metrics:loss": "",
         },
         {
             "name": "tuned", "rev": RESULT, "baseline_rev": BASELINE, "created_at": "1970-01-01T00:00:00.000000Z",
-            "entry": "3", "train.lr": "0.1", "params:loss": "l2, smooth", "acc": "0.987654321", "metrics:loss": "0.5",
+            "entry": "3", "outcome": "succeeded", "train.lr": "0.1", "params:loss": "l2, smooth", "acc": "0.987654321", "metrics:loss": "0.5",
         },
     ]  # fmt: skip
 
@@ -107,8 +108,28 @@ def test_show_json_has_the_baseline_and_every_experiment(sock: Path, expctl: Exp
     assert isinstance(experiments, list)
     assert experiments[1] == {
         "name": "odd", "rev": RESULT, "baseline_rev": BASELINE, "created_at": "1970-01-01T00:00:01.500000Z",
-        "params": {}, "metrics": {}, "id": None, "error": "metrics.json is no JSON",
+        "params": {}, "metrics": {}, "id": None, "outcome": "succeeded", "error": "metrics.json is no JSON",
     }  # fmt: skip
+
+
+def test_show_marks_what_has_no_result(sock: Path, expctl: Expctl) -> None:
+    """A run that failed, and one that goes on, stand with their metrics and say what they are; -q leaves them out."""
+    failed = replace(TUNED, name="bad", rev=None, metrics={"acc": 0.5}, outcome=Failed(stage="train", exit_code=3))
+    going = replace(failed, name="new", outcome=None)
+    told: list[Step] = [ExperimentPage(experiments=(failed, going, TUNED)), SHOWN]
+    with serving(sock, [told], [told], [told], [told]):
+        plain, quiet, table = expctl("show").out, expctl("show", "-q").out, expctl("show", "--csv").out
+        document = expctl("show", "--json").document
+
+    assert plain.splitlines()[:2] == [
+        "bad\t\ttrain.lr=0.1 loss=l2, smooth\tacc=0.5\tfailed: train exited with 3",
+        "new\t\ttrain.lr=0.1 loss=l2, smooth\tacc=0.5\trunning",
+    ]
+    assert quiet == "tuned\n"
+    assert [row["outcome"] for row in csv.DictReader(io.StringIO(table))] == ["", "failed", "running", "succeeded"]
+    experiments = document["experiments"]
+    assert isinstance(experiments, list)
+    assert [(row["rev"], row["outcome"]) for row in experiments[:2]] == [(None, "failed"), (None, "running")]
 
 
 def test_show_of_no_experiments_says_so_on_stderr(sock: Path, expctl: Expctl) -> None:

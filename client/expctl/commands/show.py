@@ -57,7 +57,7 @@ def _show_all(cwd: str, output: Output, *, is_csv: bool) -> None:
         return
     output.show(
         document=lambda: render_all.document(shown, found),
-        names=lambda: "".join(f"{experiment.name}\n" for experiment in found),
+        names=lambda: "".join(f"{experiment.name}\n" for experiment in found if experiment.rev is not None),
         lines=lambda: render_all.plain(found),
         table=lambda: render_all.page(shown, found),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from expctl.render.lines import lines, pairs_text, value_text
 from expctl.render.times import iso, span
+from expproto.fields import kind_of, to_map
 from expproto.records import ExperimentRecord
 from expproto.replies import Shown
 
@@ -27,7 +28,10 @@ def document(shown: Shown, found: Sequence[ExperimentRecord]) -> dict[str, objec
 
 def plain(found: Sequence[ExperimentRecord]) -> str:
     """Give name, rev, changed parameters, metrics, and what is wrong with the row if anything is."""
-    return lines((row.name, row.rev, pairs_text(row.params), pairs_text(row.metrics), row.error or "") for row in found)
+    return lines(
+        (row.name, row.rev or "", pairs_text(row.params), pairs_text(row.metrics), row.error or _without_result(row))
+        for row in found
+    )
 
 
 def csv_text(shown: Shown, found: Sequence[ExperimentRecord]) -> str:
@@ -37,15 +41,15 @@ def csv_text(shown: Shown, found: Sequence[ExperimentRecord]) -> str:
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
     writer.writerow(
-        ["name", "rev", "baseline_rev", "created_at", "entry"]
+        ["name", "rev", "baseline_rev", "created_at", "entry", "outcome"]
         + [f"params:{key}" if key in both else key for key in params]
         + [f"metrics:{key}" if key in both else key for key in metrics]
     )
-    baseline = [shown.baseline_name or "", shown.baseline_rev, "", "", ""]
+    baseline = [shown.baseline_name or "", shown.baseline_rev, "", "", "", ""]
     writer.writerow(baseline + _cells(shown.baseline_params, params) + _cells(shown.baseline_metrics, metrics))
     for row in found:
         entry = "" if row.entry is None else str(row.entry)
-        about = [row.name, row.rev, row.baseline_rev, iso(row.created_at) or "", entry]
+        about = [row.name, row.rev or "", row.baseline_rev, iso(row.created_at) or "", entry, _outcome(row)]
         writer.writerow(about + _cells(row.params, params) + _cells(row.metrics, metrics))
     return page.getvalue()
 
@@ -59,7 +63,7 @@ def page(shown: Shown, found: Sequence[ExperimentRecord]) -> str:
     baseline = [shown.baseline_name or "HEAD", shown.baseline_rev[:7], ""]
     rows = [baseline + _rounded(shown.baseline_metrics, metrics) + _cells(shown.baseline_params, params)]
     for row in found:
-        about = [row.name, row.rev[:7], span(now - row.created_at)]
+        about = [row.name, _outcome(row) if row.rev is None else row.rev[:7], span(now - row.created_at)]
         cells = _rounded(row.metrics, metrics) + _cells(row.params, params)
         rows.append(about + (cells if row.error is None else [f"! {row.error}", *cells[1:]]))
     heading = ["name", "rev", "age", *metrics, *params]
@@ -79,8 +83,26 @@ def _document(row: ExperimentRecord) -> dict[str, object]:
         "params": row.params,
         "metrics": row.metrics,
         "id": row.entry,
+        "outcome": _outcome(row),
         "error": row.error,
     }
+
+
+def _outcome(row: ExperimentRecord) -> str:
+    """Say how it ended: with a result, otherwise, or not yet."""
+    if row.rev is not None:
+        return "succeeded"
+    return "running" if row.outcome is None else kind_of(type(row.outcome))
+
+
+def _without_result(row: ExperimentRecord) -> str:
+    """Say why there is no result, if there is none."""
+    if row.rev is not None or row.outcome is None:
+        return "" if row.rev is not None else "running"
+    from expctl.fields import Fields  # noqa: PLC0415
+    from expctl.render.outcomes import outcome_words  # noqa: PLC0415
+
+    return outcome_words(Fields(to_map(row.outcome)))
 
 
 def _keys(rows: Iterable[Mapping[str, object]]) -> list[str]:

@@ -126,6 +126,20 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """An entry whose newest run has no result: it goes on (no `outcome`; its progress is not stored yet), or ended otherwise."""
+
+    entry: EntryId
+    run: RunId
+    name: str
+    params: Mapping[str, object]
+    outcome: Outcome | None
+    at: float
+    """When it ended; before that, when it was claimed or submitted."""
+    progress: RunProgress | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One line of the queue with its submission and the run of its present attempt, once there is one."""
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from expd.queueing.database import Cursor, Row
-from expd.queueing.entry import Attempt, Entry, Run, Submission, Unnoted, outcome_from_json
+from expd.queueing.entry import Attempt, Entry, Run, Submission, Unfinished, Unnoted, outcome_from_json
 from expproto.fields import from_map
 from expproto.limits import RunLimits
 from expproto.progress import RunProgress
@@ -72,6 +72,31 @@ def read_unnoted(cursor: Cursor) -> list[Unnoted]:
             context=_params(row["context"]),
         )
         for row in cursor.execute(sql, (_UNNOTED_MAX,))
+    ]
+
+
+def read_unfinished(cursor: Cursor, git_directory: str, baseline_rev: Rev) -> list[Unfinished]:
+    """Read what has run, or runs, under a baseline and has no result; verifications never have one."""
+    sql = """SELECT entries.id, runs.id AS run, entries.name, entries.params, entries.outcome, runs.progress,
+               coalesce(entries.ended_at, runs.started_at, submissions.submitted_at) AS at
+        FROM entries
+        JOIN submissions ON submissions.id = entries.submission
+        JOIN runs ON runs.entry = entries.id AND runs.attempt = entries.attempt
+        WHERE entries.git_directory = ? AND entries.baseline_rev = ? AND submissions.verifies IS NULL
+              AND (entries.state IN ('preparing', 'running', 'collecting')
+                   OR (entries.outcome_kind <> 'succeeded' AND runs.progress IS NOT NULL))
+        ORDER BY entries.id"""
+    return [
+        Unfinished(
+            entry=EntryId(row["id"]),
+            run=RunId(row["run"]),
+            name=row["name"],
+            params=_params(row["params"]),
+            outcome=None if row["outcome"] is None else outcome_from_json(row["outcome"]),
+            at=row["at"],
+            progress=_progress(row["progress"]),
+        )
+        for row in cursor.execute(sql, (git_directory, baseline_rev))
     ]
 
 
@@ -155,8 +180,12 @@ def _run_from_row(row: Row) -> Run:
         cancel_at=row["cancel_at"],
         started_at=row["started_at"],
         ended_at=row["run_ended_at"],
-        progress=None if row["progress"] is None else from_map(RunProgress, _params(row["progress"])),
+        progress=_progress(row["progress"]),
     )
+
+
+def _progress(text: str | None) -> RunProgress | None:
+    return None if text is None else from_map(RunProgress, _params(text))
 
 
 def _params(text: str) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
-from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unnoted
+from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.removal import Removed, remove_entry
 from expd.queueing.rows import (
     SELECT_ENTRY,
@@ -21,6 +21,7 @@ from expd.queueing.rows import (
     read_run_entry,
     read_stage_seconds,
     read_state_before_end,
+    read_unfinished,
     read_unnoted,
 )
 from expd.queueing.schedule import PoolState
@@ -212,6 +213,10 @@ class Store:
             return {Rev(row["rev"]): EntryId(row["id"]) for row in cursor.execute(sql, (git_directory, baseline_rev))}
 
         return await self._database.run(read)
+
+    async def unfinished(self, git_directory: str, baseline_rev: Rev) -> list[Unfinished]:
+        """List what has run, or runs, under a baseline and has no result, by entry."""
+        return await self._database.run(lambda cursor: read_unfinished(cursor, git_directory, baseline_rev))
 
     async def ahead_of(self, entry: EntryId) -> int:
         """Count the queued entries that come before this one."""

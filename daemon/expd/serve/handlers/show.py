@@ -1,12 +1,13 @@
 """Show: the experiments of HEAD, each row computed alone, so that a broken one hides none of the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from expd.collect.results import Facts, Results, changed_facts, shown
 from expd.prepare.capture import NoCommit
+from expd.queueing.entry import Unfinished
 from expd.serve.projects import ResultMemory, open_project_at
 from expd.serve.services import Answer, Services
 from expproto.records import ExperimentRecord
@@ -33,10 +34,17 @@ class _Table:
 
 
 async def handle(request: Show, services: Services, answer: Answer) -> Shown:
-    """List the experiments of HEAD, newest first."""
+    """List the experiments of HEAD, and the runs without a result that have metrics, newest first."""
     table = await trio.to_thread.run_sync(_read_table, request.cwd, services.results, limiter=services.git)
     entries = await services.store.results_of_baseline(table.git_directory, table.baseline_rev)
-    records = sorted((_record(row, table, entries.get(row.rev)) for row in table.rows), key=_newest_first)
+    unfinished = await services.store.unfinished(table.git_directory, table.baseline_rev)
+    results = [_record(row, table, entries.get(row.rev)) for row in table.rows]
+    partial = [
+        _partial_record(one, table, progress.metrics)
+        for one in unfinished
+        if (progress := one.progress or services.pool.progress_of(one.run)) is not None and progress.metrics
+    ]
+    records = sorted([*results, *partial], key=_newest_first)
     for start in range(0, len(records), PAGE_ENTRIES):
         await answer(ExperimentPage(experiments=tuple(records[start : start + PAGE_ENTRIES])))
     return Shown(
@@ -87,4 +95,18 @@ def _record(row: _Row, table: _Table, entry: EntryId | None) -> ExperimentRecord
         metrics=shown(row.results.metrics),
         entry=entry,
         error=row.results.error,
+    )
+
+
+def _partial_record(unfinished: Unfinished, table: _Table, metrics: Mapping[str, object]) -> ExperimentRecord:
+    """Give the row of a run without a result: what was overridden, and the metrics that it wrote last."""
+    return ExperimentRecord(
+        name=unfinished.name,
+        rev=None,
+        baseline_rev=table.baseline_rev,
+        created_at=unfinished.at,
+        params=unfinished.params,
+        metrics=metrics,
+        entry=unfinished.entry,
+        outcome=unfinished.outcome,
     )
