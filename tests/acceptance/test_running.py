@@ -189,7 +189,7 @@ def test_a_command_that_cannot_start_is_refused_with_its_reason(daemon: RunningD
 
     result = daemon.run_expctl(repository, "follow", "missing")
 
-    assert result.returncode == 120
+    assert result.returncode == 127
     assert b"/nonexistent/program" in result.stdout
 
 
