@@ -199,3 +199,27 @@ echo started > '{gate}'; cat '{gate}'
 
     assert second["metrics"] == {"loss": 0.1}
     assert second["total"] is None
+
+
+def test_stages_side_by_side_are_all_told(daemon: RunningDaemon, tmp_path: Path, gate: Path) -> None:
+    """With --stage-jobs 2 both stages under way are named, and both count as begun."""
+    other = tmp_path / "other"
+    os.mkfifo(other)
+    files = {
+        "dvc.yaml": f"""\
+stages:
+  left: {{cmd: "cat '{gate}' > left.txt", outs: [left.txt]}}
+  right: {{cmd: "cat '{other}' > right.txt", outs: [right.txt]}}
+""",
+        ".gitignore": "/left.txt\n/right.txt\n",
+    }
+    project = a_repository(tmp_path / "wide", files)
+    daemon.expctl(project, "submit", "-n", "both", "--stage-jobs", "2")
+    eventually(lambda: _progress(daemon, project, "both").get("begun") == 2, "both stages have begun")
+    progress = _progress(daemon, project, "both")
+    for pipe in (gate, other):
+        pipe.write_text("go on\n")
+    daemon.expctl(project, "wait", "both")
+
+    assert progress["total"] == 2
+    assert {stage["name"] for stage in rows(progress, "stages")} == {"left", "right"}
