@@ -55,6 +55,7 @@ class Store:
         self._database = database
         self._runs_directory = runs_directory
         self.changes = Changes()
+        self._name: str | None = None
 
     async def accept(self, submission: Submission, entries: Sequence[NewEntry]) -> list[Entry]:
         """Queue a submission and give its entries; the same request id again gives the same entries.
@@ -225,7 +226,10 @@ class Store:
 
     async def name(self) -> str:
         """Give the store's own name: eight hexadecimal digits."""
-        return await self._database.run(lambda cursor: str(cursor.execute("SELECT name FROM store").fetchone()["name"]))
+        if self._name is None:
+            sql = "SELECT name FROM store"
+            self._name = await self._database.run(lambda cursor: str(cursor.execute(sql).fetchone()["name"]))
+        return self._name
 
     async def repositories(self) -> list[str]:
         """List the common Git directories that submissions came from."""
