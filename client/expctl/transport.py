@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from expctl import requests
 from expctl.trouble import (
@@ -233,8 +233,12 @@ def _wait_for_supervisor(trouble: Trouble) -> Link:
     raise trouble
 
 
-def ask(request: Message, *, deadline: float | None = None) -> tuple[list[Message], Message]:
+def ask(
+    request: Message, *, deadline: float | None = None, hear: Callable[[Message], None] | None = None
+) -> tuple[list[Message], Message]:
     """Give the events and the reply to one request; asks again, with the same map, if the connection breaks.
+
+    `hear` is given each message as it comes; those of a connection that breaks come again.
 
     Every request may be asked twice: Submit carries its id, and the others lead to the same state.
     """
@@ -242,8 +246,12 @@ def ask(request: Message, *, deadline: float | None = None) -> tuple[list[Messag
     while True:
         try:
             with reconnect() if breaks else connect() as link:
-                *events, reply = link.converse(request, deadline)
-                return events, reply
+                messages = list[Message]()
+                for message in link.converse(request, deadline):
+                    messages.append(message)
+                    if hear is not None:
+                        hear(message)
+                return messages[:-1], messages[-1]
         except DisconnectedError:
             breaks += 1
             if breaks > BREAKS_MAX:

@@ -14,7 +14,6 @@ from expctl.submitting import accepted, submission, submit
 from expctl.transport import ask
 from expctl.trouble import Trouble
 from expproto.errors import USAGE
-from expproto.vocabulary import ACTIVE_STATES
 
 
 def run(arguments: Arguments, output: Output) -> int:
@@ -47,7 +46,7 @@ def _run_all(arguments: Arguments, output: Output) -> int:
     held = [str(entry.id) for entry in here if entry.state == "held"]
     if held:
         ask(requests.release(cwd, held))
-    waiting = [entry for entry in here if entry.state in {"held", "queued"} or entry.state in ACTIVE_STATES]
+    waiting = [entry for entry in here if entry.state != "done"]
     if not waiting:
         output.words("expctl: nothing of this repository is held, queued or running")
         return 0

@@ -10,9 +10,7 @@ from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.render.outcomes import outcome_words
 from expctl.render.terminal import visible
-from expctl.transport import BREAKS_MAX, Message, connect, reconnect
-from expctl.trouble import DAEMON_LOST, DisconnectedError, Trouble
-from expproto.errors import BAD_MESSAGE, RemoteProtocolError
+from expctl.transport import Message, ask
 
 EXIT_DIFFERENT = 9
 """It ran, and what came of it is not the same."""
@@ -73,19 +71,13 @@ def _conclude(verified: Fields, outcome: Fields, code: int, output: Output) -> i
 
 
 def _ask(request: Message, output: Output) -> Message:
-    """Ask, and say which entry the repetition is as soon as that is known; asks again if the connection breaks."""
-    breaks, told = 0, False
-    while True:
-        try:
-            with reconnect() if breaks else connect() as link:
-                for message in link.converse(request):
-                    if message["kind"] == "verified":
-                        return message
-                    for entry in entries_of([message]) if not told else ():
-                        told = True
-                        output.words(f"expctl: runs again as {entry.id}; `expctl follow {entry.id}` shows it")
-            raise RemoteProtocolError(BAD_MESSAGE, "no answer to verify")
-        except DisconnectedError:
-            breaks += 1
-            if breaks > BREAKS_MAX:
-                raise Trouble(DAEMON_LOST, {"times": breaks, "request": "verify"}) from None
+    """Ask, and say which entry the repetition is as soon as that is known."""
+    told = set[int]()
+
+    def tell(message: Message) -> None:
+        for entry in entries_of([message]) if message["kind"] == "entry_page" else ():
+            if entry.id not in told:
+                told.add(entry.id)
+                output.words(f"expctl: runs again as {entry.id}; `expctl follow {entry.id}` shows it")
+
+    return ask(request, hear=tell)[1]

@@ -22,7 +22,7 @@ from expd.serve.handlers.submit import accept, check_request
 from expd.serve.handlers.wait import wait_done
 from expd.serve.holding import holding
 from expd.serve.projects import ResultMemory, open_project_at
-from expd.serve.refusals import Refused
+from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expproto.errors import NO_RESULT, STOPPING
 from expproto.records import DifferenceRecord
@@ -71,7 +71,7 @@ async def _accept(request: Verify, named: NamedExperiment, rev: Rev, services: S
         request_id=request.request_id,
         cwd=request.cwd,
         source=rev,
-        name=_name_of(named),
+        name=f"verify-{rev[:7] if named.name == rev else named.name}",
         force=True,
         environment=environment,
         umask=request.umask,
@@ -104,10 +104,6 @@ async def _accept_again(request: Verify, entry: Entry, rev: Rev, environment: by
     return accepted
 
 
-def _name_of(named: NamedExperiment) -> str:
-    return f"verify-{named.name}" if named.rev is None or named.name != named.rev else f"verify-{named.rev[:7]}"
-
-
 def _hold(git_directory: Path, held_as: str, rev: Rev) -> None:
     hold_commit(Repository(git_directory), held_as, rev)
 
@@ -122,11 +118,7 @@ def _compare(named: NamedExperiment, expected: Rev, found: Rev, memory: ResultMe
 def _record(difference: Difference) -> DifferenceRecord:
     return DifferenceRecord(
         what=difference.kind,
-        subject=_sendable(difference.subject),
-        expected=None if difference.expected is None else _sendable(difference.expected),
-        found=None if difference.found is None else _sendable(difference.found),
+        subject=shown_path(difference.subject[:_TEXT_MAX]),
+        expected=None if difference.expected is None else shown_path(difference.expected[:_TEXT_MAX]),
+        found=None if difference.found is None else shown_path(difference.found[:_TEXT_MAX]),
     )
-
-
-def _sendable(text: str) -> str:
-    return text[:_TEXT_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
