@@ -10,8 +10,8 @@ from expd.pipeline.stages import StageFile
 
 def parse(text: str, **files: str) -> Pipeline:
     """The pipeline of a dvc.yaml in `sub/`; `files` lie beside it, with `_` for the dot of their name."""
-    beside = {f"/root/sub/{name.replace('_', '.')}": content for name, content in files.items()}
-    pipeline = parse_pipeline(text, StageFile(path="sub/dvc.yaml", root="/root"), ParsingSettings(), beside.get)
+    beside = {f"/project/sub/{name.replace('_', '.')}": content for name, content in files.items()}
+    pipeline = parse_pipeline(text, StageFile(path="sub/dvc.yaml", root="/project"), ParsingSettings(), beside.get)
     assert pipeline is not None
     return pipeline
 
@@ -24,7 +24,7 @@ stages:
   train:
     cmd: [first, second]
     wdir: code
-    deps: [in/, /root/sub/code/abs, ../up]
+    deps: [in/, /project/sub/code/abs, ../up]
     params: [lr, other.toml: [a, b], lr2]
     outs: [model: {persist: true, desc: d}]
     metrics: [m.json: {cache: false}]
@@ -35,18 +35,18 @@ stages:
     meta: {anything: [1]}
 """
     )
-    wdir = "/root/sub/code"
+    wdir = "/project/sub/code"
     assert pipeline.stages == (
         Stage(
             name="train",
             dvcyaml="sub/dvc.yaml",
-            directory="/root/sub",
+            directory="/project/sub",
             wdir=wdir,
             commands=("first", "second"),
             deps=(
                 Dependency(path="in/", location=f"{wdir}/in"),
                 Dependency(path="abs", location=f"{wdir}/abs"),
-                Dependency(path="../up", location="/root/sub/up"),
+                Dependency(path="../up", location="/project/sub/up"),
             ),
             params=(
                 ParamsDependency(path="params.yaml", location=f"{wdir}/params.yaml", keys=("lr", "lr2")),

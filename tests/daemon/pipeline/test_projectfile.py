@@ -90,8 +90,8 @@ FAULTS = {
 
 
 def _parse(text: str, name: str) -> Pipeline | None:
-    files = {"/root/params.yaml": "lr: 0.1\n", "/root/other.yaml": "depth: 3\n"}
-    return parse_pipeline(text, StageFile(path=name, root="/root"), ParsingSettings(), files.get)
+    files = {"/project/params.yaml": "lr: 0.1\n", "/project/other.yaml": "depth: 3\n"}
+    return parse_pipeline(text, StageFile(path=name, root="/project"), ParsingSettings(), files.get)
 
 
 def test_toml_and_yaml_give_the_same_pipeline() -> None:
