@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from expd.dispatch.host import LocalHost
 from expd.dispatch.pool import Pool
 from expd.dispatch.sweeping import sweep
 from expd.linux.durable import private_directory
@@ -64,7 +65,8 @@ class Daemon:
     async def _serve(self, store: Store) -> None:
         become_subreaper()
         await store.ensure_pool(self._settings.jobs)
-        pool = Pool(store, self._settings, self._address.socket_path, self._state_directory)
+        host = LocalHost(socket_path=self._address.socket_path, worker_log=self._state_directory / "workers.log")
+        pool = Pool(store, self._settings, host)
         await pool.recover()
         services = self._services(store, pool)
         listening = self._address.bind()

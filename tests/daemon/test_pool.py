@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from expd.dispatch.host import LocalHost
 from expd.dispatch.orders import pack_environment
 from expd.dispatch.pool import Pool
 from expd.linux.processes import identity_of
@@ -34,7 +35,11 @@ class Bench:
         self.database = Database(directory / "queue.db")
         self.database.open()
         self.store = Store(self.database, directory / "runs")
-        self.pool = Pool(self.store, Settings(jobs=jobs), directory / "expd.sock", directory)
+        self.pool = Pool(
+            self.store,
+            Settings(jobs=jobs),
+            LocalHost(socket_path=directory / "expd.sock", worker_log=directory / "workers.log"),
+        )
         self._nursery = nursery
 
     async def queue(self, *names: str) -> list[Entry]:

@@ -5,8 +5,6 @@ first and told to others afterwards; a worker's word counts only under its run's
 """
 
 import logging
-import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +13,10 @@ from statistics import median
 import trio
 
 from expd.bell import Bell, wait_first
+from expd.dispatch.host import Host
 from expd.dispatch.orders import execute_order, read_record
 from expd.dispatch.settling import Settling, insist
-from expd.dispatch.slots import WorkerSlot, spawn_worker
+from expd.dispatch.slots import WorkerSlot
 from expd.linux.processes import ProcessIdentity
 from expd.queueing.entry import Entry, Run
 from expd.queueing.recovery import RunFacts, decide
@@ -44,17 +43,16 @@ _STRAYS_MAX = 1000
 class Pool:
     """`recover` first, then `run` schedules until it is drained; `attend` is called for each connection of a worker."""
 
-    def __init__(self, store: Store, settings: Settings, socket_path: Path, state_directory: Path) -> None:
+    def __init__(self, store: Store, settings: Settings, host: Host) -> None:
         self._store = store
         self._settings = settings
-        self._socket_path = socket_path
-        self._worker_log = state_directory / "workers.log"
+        self._host = host
         self._slots: dict[str, WorkerSlot] = {}
         self._cancelled: dict[RunId, CancelRun] = {}
         self._stages: dict[RunId, str] = {}
         self._progress: dict[RunId, RunProgress] = {}
         self._bell = Bell()
-        self._settling = Settling(store, self._bell)
+        self._settling = Settling(store, self._bell, host)
         self._adopting, self._adopted = trio.open_memory_channel[WorkerSlot](_STRAYS_MAX)
         self._draining = self._hurrying = self._dismissing = False
         self._trouble: str | None = None
@@ -82,7 +80,7 @@ class Pool:
             assert entry.run is not None
             run, record = entry.run, read_record(Path(entry.run.record))
             worker = ProcessIdentity(boot_id=run.boot_id, pid=run.pid, start_ticks=run.start_ticks)
-            verdict = decide(RunFacts(worker_lives=worker.is_alive(), has_record=record is not None))
+            verdict = decide(RunFacts(worker_lives=self._host.is_alive(worker), has_record=record is not None))
             _journal.info("recovery: run %s of entry %s: %s", run.id, entry.id, verdict)
             if verdict == "adopt":
                 self._adopt(WorkerSlot(token=run.worker, identity=worker, run=run.id))
@@ -118,7 +116,7 @@ class Pool:
 
     async def cancel(self, entries: Sequence[EntryId], reason: str) -> list[Entry]:
         """End entries in whatever state they are; gives them as they are once the wish is on disk."""
-        cancelled = await self._store.cancel(entries, reason, time.time())
+        cancelled = await self._store.cancel(entries, reason, self._host.now())
         for entry in cancelled:
             if entry.run is not None and entry.state is not EntryState.DONE:
                 self._note_wish(entry.run)
@@ -136,7 +134,7 @@ class Pool:
                 wanted -= 1
         starting = sum(1 for slot in self._slots.values() if slot.orders is None and slot.run is None)
         for _new in range(wanted - starting):
-            slot = WorkerSlot(token=secrets.token_hex(16))
+            slot = WorkerSlot(token=self._host.new_token())
             self._slots[slot.token] = slot
             nursery.start_soon(self._mind_new, slot)
 
@@ -148,8 +146,8 @@ class Pool:
             pid=slot.identity.pid,
             start_ticks=slot.identity.start_ticks,
             boot_id=slot.identity.boot_id,
-            token=secrets.token_hex(16),
-            at=time.time(),
+            token=self._host.new_token(),
+            at=self._host.now(),
             immediate_only=immediate_only,
         )
         entry = await insist(lambda: self._store.claim(claim))
@@ -192,7 +190,7 @@ class Pool:
     async def _mind_new(self, slot: WorkerSlot) -> None:
         """Start a worker process and stay with it to its end."""
         try:
-            process = await spawn_worker(slot.token, self._socket_path, self._worker_log)
+            process = await self._host.start_worker(slot.token)
         except OSError as error:
             await self._bury(slot, f"its worker could not be started: {error}")
             return
@@ -212,14 +210,14 @@ class Pool:
     async def _mind_adopted(self, slot: WorkerSlot) -> None:
         """Wait for the end of a worker that is not our child: a pidfd tells of it."""
         assert slot.identity is not None
-        await slot.identity.wait_gone()
+        await self._host.wait_gone(slot.identity)
         await self._bury(slot, "its worker, started by an earlier daemon, ended")
 
     async def _bury(self, slot: WorkerSlot, how: str) -> None:
         """A worker has ended: settle or lose the run it was in."""
         if slot.identity is None:
-            self._trouble = f"a worker: {how} before it was ready; see {self._worker_log}"
-            _journal.error("no worker: %s before it was ready; see %s", how, self._worker_log)
+            self._trouble = f"a worker: {how} before it was ready; see {self._host.worker_log}"
+            _journal.error("no worker: %s before it was ready; see %s", how, self._host.worker_log)
             await trio.sleep(_CRASH_SECONDS)
         del self._slots[slot.token]
         slot.gone.set()
@@ -320,7 +318,7 @@ class Pool:
                 self._progress[run] = await self._estimated(run, progress)
             case StageStarted(run=run, stage=stage):
                 self._stages[run] = stage
-                await insist(lambda: self._store.start(run, time.time()))
+                await insist(lambda: self._store.start(run, self._host.now()))
             case Collecting(run=run):
                 entry = await insist(lambda: self._store.entry_of_run(run))
                 assert entry is not None

@@ -5,7 +5,6 @@ is full or a repository that is away is waited for, while the entry shows that i
 """
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,7 @@ import trio
 from expd.bell import Bell
 from expd.collect.annotating import Annotator
 from expd.collect.filing import Result, file_result
-from expd.linux.processes import kill_token
+from expd.dispatch.host import Host
 from expd.queueing.database import StoreFailed
 from expd.queueing.entry import Entry, Unnoted
 from expd.queueing.store import Store
@@ -62,8 +61,9 @@ def _note_of(entry: Entry, ended: RunEnded) -> Unnoted | None:
 class Settling:
     """`run` settles what `settle` hands it; `settled` rings after each."""
 
-    def __init__(self, store: Store, settled: Bell) -> None:
+    def __init__(self, store: Store, settled: Bell, host: Host) -> None:
         self._store = store
+        self._host = host
         self._settled = settled
         self._sending, self._receiving = trio.open_memory_channel[RunEnded](_ENDED_MAX)
         self._under_way: set[RunId] = set()
@@ -172,7 +172,7 @@ class Settling:
         assert entry.run is not None
         run = entry.run.id
         if entry.state in {EntryState.PREPARING, EntryState.RUNNING}:
-            await insist(lambda: self._store.collect(run, time.time()))
+            await insist(lambda: self._store.collect(run, self._host.now()))
 
     async def finish(
         self, entry: Entry, outcome: Outcome, told: RunEnded | None = None, *, is_noted: bool = False
@@ -183,7 +183,9 @@ class Settling:
         context, progress = (None, None) if told is None else (told.context, told.progress)
         try:
             await insist(
-                lambda: self._store.finish(run, outcome, time.time(), context, progress=progress, is_noted=is_noted)
+                lambda: self._store.finish(
+                    run, outcome, self._host.now(), context, progress=progress, is_noted=is_noted
+                )
             )
         except WrongState as error:
             _journal.warning("run %s was ended before: %s", run, error)
@@ -193,9 +195,9 @@ class Settling:
     async def lose(self, entry: Entry, reason: str, progress: RunProgress | None = None) -> None:
         """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard."""
         assert entry.run is not None
-        await trio.to_thread.run_sync(kill_token, entry.run.token)
+        await self._host.kill_run(entry.run.token)
         outcome = Lost(reason=reason)
         told = RunEnded(
-            run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=time.time(), progress=progress
+            run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=self._host.now(), progress=progress
         )
         await self.finish(entry, outcome, told)

@@ -1,15 +1,11 @@
 """A worker as the daemon knows it: its process, its conversation, and the run it is in."""
 
 import logging
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import trio
 
-from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity
+from expd.linux.processes import ProcessIdentity
 from expproto.vocabulary import RunId
 from expproto.work import Order
 
@@ -47,20 +43,3 @@ class WorkerSlot:
             self.orders.send_nowait(order)
         except (trio.WouldBlock, trio.BrokenResourceError):
             _journal.warning("worker %s does not listen: %s is not sent", self.identity, order.kind)
-
-
-async def spawn_worker(token: str, socket_path: Path, log: Path) -> trio.Process:
-    """Start a worker process in a session of its own, its remarks in a file; it comes back over the socket."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        return await trio.lowlevel.open_process(
-            [sys.executable, "-m", "expd.execute", str(socket_path)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            cwd="/",
-            env={**os.environ, WORKER_TOKEN_VARIABLE: token},
-            start_new_session=True,
-        )
-    finally:
-        os.close(descriptor)

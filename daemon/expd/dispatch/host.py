@@ -1,0 +1,94 @@
+"""What the pool asks of the machine it is on: workers, which of them live, the wall clock, and tokens nobody can guess.
+
+A seam: behind it stands this machine, or one that a test makes up, with a day of crashes in a second of virtual time.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, kill_token
+
+
+class Child(Protocol):
+    """A process that we have started."""
+
+    async def wait(self) -> int:
+        """Wait for its end; gives its exit code, or minus the signal that ended it."""
+
+
+class Host(Protocol):
+    """The machine of a pool."""
+
+    @property
+    def worker_log(self) -> Path:
+        """Give the file that workers write their remarks to."""
+
+    def now(self) -> float:
+        """Give the wall time, in seconds since 1970: for people and the disk; how long something took is trio's clock."""
+
+    def new_token(self) -> str:
+        """Make a token that nobody can guess: 32 hexadecimal digits."""
+
+    def is_alive(self, worker: ProcessIdentity) -> bool:
+        """Tell whether this very process exists."""
+
+    async def wait_gone(self, worker: ProcessIdentity) -> None:
+        """Wait until a process has ended that need not be our child."""
+
+    async def start_worker(self, token: str) -> Child:
+        """Start a worker that comes back over the socket; raises OSError."""
+
+    async def kill_run(self, token: str) -> None:
+        """Kill whatever a run started, wherever it went, until nothing of it lives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalHost:
+    """This machine; workers come back to `socket_path`."""
+
+    socket_path: Path
+    worker_log: Path
+
+    def now(self) -> float:
+        """Give the wall time."""
+        return time.time()
+
+    def new_token(self) -> str:
+        """Make a token of 128 random bits."""
+        return secrets.token_hex(16)
+
+    def is_alive(self, worker: ProcessIdentity) -> bool:
+        """Ask the kernel."""
+        return worker.is_alive()
+
+    async def wait_gone(self, worker: ProcessIdentity) -> None:
+        """Wait on a pidfd."""
+        await worker.wait_gone()
+
+    async def start_worker(self, token: str) -> trio.Process:
+        """Start a worker process in a session of its own, its remarks in a file."""
+        descriptor = os.open(self.worker_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            return await trio.lowlevel.open_process(
+                [sys.executable, "-m", "expd.execute", str(self.socket_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                cwd="/",
+                env={**os.environ, WORKER_TOKEN_VARIABLE: token},
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
+
+    async def kill_run(self, token: str) -> None:
+        """Kill by the token in the environment, in a thread."""
+        await trio.to_thread.run_sync(kill_token, token)
