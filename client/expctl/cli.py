@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from expctl.options import VERBS, Arguments, quick
+from expctl.options import VERBS, Arguments
 from expctl.output import Output
+from expctl.quick import quick
 from expctl.trouble import NO_SUCH_COMMAND, Trouble
 from expproto import VERSION
 from expproto.errors import USAGE

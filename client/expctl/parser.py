@@ -1,4 +1,4 @@
-"""The thorough way through the table of arguments: argparse, for everything that `options.quick` leaves, and for help."""
+"""The thorough way through the table of arguments: argparse, for everything that `quick` leaves, and for help."""
 
 import argparse
 import os

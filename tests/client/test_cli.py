@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from client.conftest import Expctl
 from expctl.cli import parse
-from expctl.options import VERBS, quick
+from expctl.options import VERBS
 from expctl.parser import parser_of, thorough
+from expctl.quick import quick
 from expctl.trouble import Trouble
 from expproto import VERSION
 

@@ -1,0 +1,53 @@
+"""The quick way through the table of arguments, for what people type all day.
+
+Without argparse, whose import and first use cost a third of a submission. It gives None wherever argparse might see it
+differently; `parser` then reads the same table.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from expctl.options import SHARED, Arguments, Option, Verb
+
+
+def quick(verb: Verb, words: Sequence[str]) -> Arguments | None:
+    """Read flags, options with a text after them, and one list of words; None if anything else is there."""
+    if [positional.count for positional in verb.positionals] not in (["*"], ["+"], []):
+        return None
+    options = {flag: option for option in (*verb.options, *SHARED) for flag in option.flags}
+    arguments, loose, rest = _defaults(verb), list[str](), iter(words)
+    for word in rest:
+        option = options.get(word)
+        if option is not None:
+            if not _take(arguments, option, rest):
+                return None
+        elif word.startswith("-"):
+            return None
+        else:
+            loose.append(word)
+    if verb.positionals:
+        setattr(arguments, verb.positionals[0].name, loose)
+    is_complete = bool(loose) or not verb.positionals or verb.positionals[0].count == "*"
+    return arguments if is_complete and (verb.positionals or not loose) else None
+
+
+def _defaults(verb: Verb) -> Arguments:
+    arguments = Arguments()
+    for option in (*verb.options, *SHARED):
+        default: object = [] if option.is_list else None if option.metavar else False
+        setattr(arguments, option.name, default)
+    return arguments
+
+
+def _take(arguments: Arguments, option: Option, rest: Iterator[str]) -> bool:
+    """Set one option; False where its value is missing, needs reading, or looks like an option itself."""
+    if option.metavar is None:
+        setattr(arguments, option.name, True)
+        return True
+    value = next(rest, "-")
+    if option.read or value.startswith("-"):
+        return False
+    if option.is_list:
+        getattr(arguments, option.name).append(value)
+    else:
+        setattr(arguments, option.name, value)
+    return True
