@@ -16,8 +16,9 @@ $(VENV)/.ready: .ci/requirements.txt pyproject.toml
 demo: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/examples/demo.py
 
+# A file's tests stay in one process: what they share of the real DVC is made once.
 test: lint types contracts
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 # ASYNC9 asks every async function for a checkpoint, a promise libraries give; ours return at once when there is no need to wait.
 lint: setup

@@ -14,6 +14,7 @@ from expproto.fields import to_map
 from expproto.vocabulary import RunId
 from expproto.work import CancelRun, StageStarted
 from helpers.repositories import git, write_files
+from helpers.waiting import eventually
 
 SECRET = "canary-51a7"
 
@@ -158,6 +159,7 @@ def test_a_cancelled_run_is_told_with_what_it_took(scripted: ScriptedDaemon, tmp
     conversation, _register = scripted.meet()
     conversation.order(order)
     conversation.hear(StageStarted)
+    eventually((Path(order.worktree) / "started").exists, "the command has begun")
     conversation.order(CancelRun(run=order.run, reason="enough"))
 
     context = conversation.hear_end().context
