@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from expctl.options import VERBS, Arguments
+from expctl.arguments import Arguments
+from expctl.options import VERBS
 from expctl.output import Output
 from expctl.quick import quick
 from expctl.trouble import NO_SUCH_COMMAND, Trouble

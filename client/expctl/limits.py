@@ -1,6 +1,6 @@
 """What a run may use up, as typed → as sent. The form is that of `expproto.limits`."""
 
-from expctl.options import Arguments
+from expctl.arguments import Arguments
 
 
 def run_limits(arguments: Arguments) -> dict[str, object]:

@@ -3,7 +3,8 @@
 import argparse
 import os
 
-from expctl.options import SHARED, VERBS, Arguments, Option, Positional
+from expctl.arguments import Arguments, Option, Positional
+from expctl.options import SHARED, VERBS
 from expctl.trouble import Trouble
 from expproto.errors import USAGE
 

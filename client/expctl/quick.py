@@ -6,7 +6,8 @@ differently; `parser` then reads the same table.
 
 from collections.abc import Iterator, Sequence
 
-from expctl.options import SHARED, Arguments, Option, Verb
+from expctl.arguments import Arguments, Option, Verb
+from expctl.options import SHARED
 
 
 def quick(verb: Verb, words: Sequence[str]) -> Arguments | None:

@@ -3,7 +3,7 @@
 DVC lets one of two contradicting options win in silence. The form is that of `expproto.stage_options`.
 """
 
-from expctl.options import Arguments
+from expctl.arguments import Arguments
 from expctl.trouble import Trouble
 from expproto.errors import USAGE
 

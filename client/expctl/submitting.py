@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.fields import Entry, Fields, entries_of
 from expctl.limits import run_limits
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.stage_options import stage_options
 from expctl.transport import ask

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.fields import Entry, Fields, entries_of
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.render.terminal import visible

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from expctl.options import Arguments
+from expctl.arguments import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.transport import ask

@@ -3,8 +3,8 @@
 import os
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.commands.status import show_entries
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.submitting import accepted, submit
 

@@ -2,8 +2,8 @@
 
 import os
 
+from expctl.arguments import Arguments
 from expctl.commands.show import inspect, show_one
-from expctl.options import Arguments
 from expctl.output import Output
 
 

@@ -1,8 +1,8 @@
 """`expctl jobs`: how many experiments run at once."""
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.fields import Fields
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.transport import Message, ask

@@ -1,8 +1,8 @@
 """`expctl pause`: start nothing more."""
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.commands.jobs import show_pool
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.transport import ask
 

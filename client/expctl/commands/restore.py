@@ -3,8 +3,8 @@
 import os
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.fields import Fields
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.render.terminal import visible

@@ -3,9 +3,9 @@
 import os
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.commands.status import show_entries
 from expctl.fields import entries_of
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.transport import ask
 from expctl.trouble import Trouble

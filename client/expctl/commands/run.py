@@ -5,9 +5,9 @@ import signal
 from types import FrameType
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.commands.follow import Following, view_of
 from expctl.fields import Entry, Fields, entries_of
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.terminal import visible
 from expctl.submitting import accepted, submission, submit

@@ -2,7 +2,7 @@
 
 import os
 
-from expctl.options import Arguments
+from expctl.arguments import Arguments
 from expctl.output import Output
 from expctl.render import experiment as render_one
 from expctl.render import experiments as render_all

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.fields import Entry, Fields, entries_of
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render import entries as render
 from expctl.transport import ask

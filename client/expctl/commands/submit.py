@@ -1,6 +1,6 @@
 """`expctl submit`: freeze the workspace, queue it, give the prompt back."""
 
-from expctl.options import Arguments
+from expctl.arguments import Arguments
 from expctl.output import Output
 from expctl.render import entries as render
 from expctl.submitting import accepted, submission, submit

@@ -3,9 +3,9 @@
 import os
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.exit_codes import outcome_exit_code
 from expctl.fields import Fields, entries_of
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.render.outcomes import outcome_words

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 from expctl import requests
+from expctl.arguments import Arguments
 from expctl.commands.status import show_entries
 from expctl.fields import Entry, entries_of
-from expctl.options import Arguments
 from expctl.output import Output
 from expctl.transport import ask
 from expctl.trouble import TIMEOUT, Trouble

@@ -2,7 +2,7 @@
 
 import os
 
-from expctl.options import Arguments
+from expctl.arguments import Arguments
 from expctl.output import Output
 from expctl.render import why as render
 from expctl.transport import ask

@@ -1,0 +1,169 @@
+"""What a command line is made of: options, positionals and how their texts are read; and what came of one."""
+
+from collections.abc import Callable, Sequence
+
+
+class Arguments:
+    """The arguments of one command line; those its verb doesn't take are not there."""
+
+    action: str
+    all: bool
+    all_pipelines: bool
+    allow_missing: bool
+    command: list[str] | None
+    copy_paths: list[str]
+    csv: bool
+    deps: list[str]
+    done: bool
+    downstream: bool
+    dry: bool
+    entries: list[str]
+    entry: str
+    env: list[str]
+    experiment: str
+    failed: bool
+    file: str
+    explain: bool
+    force: bool
+    force_downstream: bool
+    help: bool
+    hold: bool
+    ignore_errors: bool
+    include: list[str]
+    jobs: int | None
+    json: bool
+    keep_going: bool
+    lines: int | None
+    max_failures: int | None
+    message: str | None
+    metrics: list[str]
+    name: str | None
+    new_name: str
+    no_env: bool
+    no_hydra: bool
+    now: bool
+    output: str | None
+    outs: list[str]
+    outs_no_cache: list[str]
+    params: list[str]
+    paths: list[str]
+    plots: list[str]
+    plots_no_cache: list[str]
+    pipeline: bool
+    points: str | None
+    preview: bool
+    pull: bool
+    queue: bool
+    quiet: bool
+    raw: bool
+    recursive: bool
+    run_all: bool
+    sample: int | None
+    seed: int | None
+    set_param: list[str]
+    since: str | None
+    single_item: bool
+    stage_jobs: int | None
+    stall_limit: float | None
+    source: str | None
+    targets: list[str]
+    temp: bool
+    time_limit: float | None
+    timeout: float | None
+
+
+class Option:
+    """An option: a flag without `metavar`, else with a value; read by `read` if it is no text, collected if `is_list`."""
+
+    __slots__ = ("flags", "help", "is_list", "metavar", "name", "read")
+
+    def __init__(
+        self,
+        *flags: str,
+        help: str,  # noqa: A002 - argparse's word for it
+        metavar: str | None = None,
+        read: Callable[[str], object] | None = None,
+        is_list: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.flags = flags
+        self.name = name or flags[-1].removeprefix("--").replace("-", "_")
+        self.help = help
+        self.metavar = metavar
+        self.read = read
+        self.is_list = is_list
+
+
+class Positional:
+    """A positional argument; `count` as argparse has it, None for exactly one."""
+
+    __slots__ = ("choices", "count", "help", "metavar", "name", "read")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 - argparse's word for it
+        count: str | None = None,
+        metavar: str | None = None,
+        choices: Sequence[str] | None = None,
+        read: Callable[[str], object] | None = None,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.count = count
+        self.metavar = metavar
+        self.choices = choices
+        self.read = read
+
+
+class Verb:
+    """A command: what it does, and its arguments. `expctl.commands.<verb>` carries it out."""
+
+    __slots__ = ("options", "positionals", "summary", "usage")
+
+    def __init__(self, summary: str, *arguments: Option | Positional, usage: str | None = None) -> None:
+        self.summary = summary
+        self.usage = usage
+        self.positionals = [argument for argument in arguments if isinstance(argument, Positional)]
+        self.options = [argument for argument in arguments if isinstance(argument, Option)]
+
+
+def count(text: str) -> int:
+    """Read how many, which may be none."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def number_of_jobs(text: str) -> int:
+    """Read how many at once; nought at once is what pause is for."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def number_of_seconds(text: str) -> float:
+    """Read a duration."""
+    seconds = float(text)
+    if not 0 <= seconds < 1e9:
+        raise ValueError
+    return seconds
+
+
+def duration(text: str) -> float:
+    """Read a duration in seconds: `90`, `90s`, `10m`, `2h`, `1d`; it is longer than nothing."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNIT_SECONDS else (text, "s")
+    seconds = number_of_seconds(number) * _UNIT_SECONDS[unit]
+    if seconds == 0:
+        raise ValueError
+    return seconds
+
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
+duration.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
+"""As argparse names them in its sentences."""
