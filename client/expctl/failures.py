@@ -351,8 +351,8 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.REF_LOCKED: (
         EXIT_FAILURE,
-        lambda data: f"another Git process holds {data['path']}; nothing was changed",
-        _hint_or("repeat the command when it is through; if no git runs, remove the file"),
+        lambda data: f"{data['holder'] or 'another Git process'} holds {data['path']}; nothing was changed",
+        _hint_or("repeat the command when it is through; `expctl doctor` tells whether it was left behind"),
     ),
     errors.STORE_FAILED: (
         EXIT_FAILURE,

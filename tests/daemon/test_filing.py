@@ -1,5 +1,6 @@
 """A result gets its ref however long that takes, over nobody else's, and once."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,3 +176,24 @@ async def test_results_filed_at_once_all_get_a_name(project: Path) -> None:
     filed = experiments(project)
     assert sorted(names) == sorted(filed) == sorted(["crowd", *(f"crowd-{number}" for number in range(2, 11))])
     assert len(set(filed.values())) == 10
+
+
+async def test_who_holds_a_lock_is_told(project: Path) -> None:
+    """A lock that lasts is told with the process that has it open; one that nobody has is told as perhaps left behind."""
+    result = result_of(project, 1)
+    lock = project / ".git" / f"refs/exps/{result.baseline_rev[:2]}/{result.baseline_rev[2:]}/tried.lock"
+    lock.parent.mkdir(parents=True)
+    told = list[str]()
+
+    def hear(what: str) -> None:
+        told.append(what)
+        if "doctor" in what:
+            lock.unlink()
+        elif "has it" in what:
+            held.close()
+
+    with lock.open("w") as held:
+        await file_result(result, trio.CapacityLimiter(1), hear)
+
+    assert any(f"(process {os.getpid()}) has it" in what for what in told)
+    assert experiments(project) == {"tried": "result 1"}

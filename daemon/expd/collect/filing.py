@@ -14,12 +14,15 @@ import trio
 from expd.gitio.errors import GitFailed, ObjectMissing, RefLocked, RefMoved
 from expd.gitio.refs import RefChange, change_ref, experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
+from expd.linux.holders import holder_of
 from expproto.vocabulary import Rev
 
 _journal = logging.getLogger("expd.collect")
 
 _BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.02, 5.0
 """Git holds a ref's lock for microseconds; what holds one for seconds is stuck, and somebody has to look."""
+_REMARK_SECONDS, _LASTING_SECONDS = 1.0, 0.1
+"""Back-offs from which on it is worth a line of the journal, and a search for the process that has the lock."""
 _NAMES_MAX = 1000
 """Names tried beside the one that is taken."""
 
@@ -48,7 +51,7 @@ async def file_result(
         try:
             return await trio.to_thread.run_sync(again_if_disturbed, lambda: _file_once(result), limiter=limiter)
         except RefLocked as locked:
-            what = f"{locked.ref} is locked ({locked.path}): {locked.what}"
+            what = await _words_of(locked, backoff)
         except GitFailed as failed:
             what = f"experiment {result.name} of {result.git_directory} can't be filed: {failed.what}"
         tell(what)
@@ -57,9 +60,20 @@ async def file_result(
         backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
 
 
+async def _words_of(locked: RefLocked, backoff: float) -> str:
+    """Say what is locked, and, once that lasts, by whom: to look at all processes takes longer than most locks."""
+    what = f"{locked.ref} is locked ({locked.path}): {locked.what}"
+    if backoff < _LASTING_SECONDS:
+        return what
+    holder = await trio.to_thread.run_sync(holder_of, Path(locked.path))
+    if holder is not None:
+        return f"{what}; {holder} has it"
+    return f"{what}; no process has it open: `expctl doctor` tells whether it was left behind"
+
+
 def _remark(backoff: float, what: str) -> None:
     """Say what is in the way once it has been there for a second, and then every time."""
-    level = logging.WARNING if backoff >= 1 else logging.DEBUG
+    level = logging.WARNING if backoff >= _REMARK_SECONDS else logging.DEBUG
     _journal.log(level, "%s; trying again in %.2g s", what, backoff)
 
 

@@ -14,6 +14,7 @@ import pygit2
 from pygit2.enums import DeltaStatus, FileMode, RepositoryOpenFlag
 
 from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
+from expd.gitio.locate import common_directory_of
 from expproto.vocabulary import Rev
 
 EMPTY_TREE = Rev("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
@@ -218,15 +219,27 @@ class Repository:
     def check_present(self, baseline: Rev, commits: Sequence[Rev]) -> None:
         """Raise ObjectMissing unless each commit, and what its tree adds to the baseline's, is in the store.
 
+        GitFailed for an object whose file is empty: a power cut leaves such, and Git takes it for written.
+
         Asked by a handle that has not written them: beside `git gc` in a loop about one fresh object in ten thousand
         was gone the moment after libgit2 had reported it as written.
         """
         fresh = Repository(Path(self.handle.path))
         baseline_tree = fresh.tree_of(baseline)
         for commit in commits:
-            tree = fresh.tree_of(commit)
-            if not all(fresh.has_object(rev) for rev in fresh.objects_added(baseline_tree, tree)):
+            added = fresh.objects_added(baseline_tree, fresh.tree_of(commit))
+            if not all(fresh.has_object(rev) for rev in added):
                 raise ObjectMissing(f"objects of {commit} are gone")
+            if empty := next(filter(fresh.is_empty_file, added), None):
+                raise GitFailed(f"the file of object {empty} is empty")
+
+    def is_empty_file(self, rev: Rev) -> bool:
+        """Tell whether an object is a loose one whose file has no byte, which no object is."""
+        objects = common_directory_of(Path(self.handle.path)) / "objects"
+        try:
+            return (objects / rev[:2] / rev[2:]).stat().st_size == 0
+        except FileNotFoundError:
+            return False
 
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""

@@ -3,6 +3,7 @@
 Nothing is in the queue before the store has it; until then all there is are objects and one ref that a restart sweeps.
 """
 
+import logging
 import math
 import os
 import random
@@ -10,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from expd.gitio.damage import mend_empty_objects
+from expd.gitio.errors import GitFailed
 from expd.gitio.refs import experiment_ref, read_ref
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.pipeline.model import COMMAND_STAGE, DEFAULT_PARAMS_FILE
@@ -30,6 +33,11 @@ from expd.prepare.project import Project
 from expd.prepare.source import capture_commit
 from expproto.requests import Declared, Submit
 from expproto.vocabulary import Mode, Rev
+
+_journal = logging.getLogger("expd.prepare")
+
+_EMPTY_NAMED = 5
+"""Empty object files that a refusal names."""
 
 
 class ExperimentExists(Exception):
@@ -97,7 +105,27 @@ def prepare(request: Submit, project: Project, circumstances: Circumstances) -> 
     points = points_of(request, circumstances.points_max, circumstances.rng, has_groups=has_groups)
     if len(points) > 1 and request.mode is not Mode.QUEUE:
         raise SweepOutsideQueue(len(points))
-    return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
+    try:
+        return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
+    except GitFailed as failed:
+        removed = _remove_empty_objects(project, failed)
+    try:
+        return again_if_disturbed(lambda: _prepare_once(request, circumstances, project, points))
+    except GitFailed as failed:
+        empty = ", ".join(map(str, removed[:_EMPTY_NAMED]))
+        raise GitFailed(
+            f"{failed.what}; empty object files, as a power cut leaves them, were removed: {empty}"
+        ) from failed
+
+
+def _remove_empty_objects(project: Project, failed: GitFailed) -> tuple[Path, ...]:
+    """Remove object files without a byte, so that what is captured is written anew; raises what failed if there are none."""
+    mended = mend_empty_objects(Repository(project.location.opened_at))
+    if not mended.removed:
+        raise failed
+    for path in mended.removed:
+        _journal.warning("the object file %s was empty, and is removed", path)
+    return mended.removed
 
 
 def _prepare_once(request: Submit, circumstances: Circumstances, project: Project, points: list[Point]) -> Prepared:

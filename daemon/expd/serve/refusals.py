@@ -1,9 +1,11 @@
 """Every exception a request may meet → the Refusal a client gets; the only such place. None means: a bug."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from expd.collect.fetching import AlreadyThere, NoSuchResult
 from expd.gitio.errors import CannotCapture, GitFailed, NotARepository, RefLocked, RefMoved
+from expd.linux.holders import holder_of
 from expd.pipeline.model import PipelineError
 from expd.prepare.capture import NoCommit, UnfinishedMerge
 from expd.prepare.manifest import UnusableExport
@@ -84,7 +86,11 @@ def _of_the_repository(error: Exception) -> Refusal | None:
             data = {"name": error.name, "holder": "experiment", "baseline_rev": error.baseline_rev}
             return Refusal(code=errors.NAME_TAKEN, data=data)
         case RefLocked():
-            return Refusal(code=errors.REF_LOCKED, data={"path": error.path, "what": error.what})
+            holder = holder_of(Path(error.path))
+            return Refusal(
+                code=errors.REF_LOCKED,
+                data={"path": error.path, "what": error.what, "holder": None if holder is None else str(holder)},
+            )
         case RefMoved():
             return Refusal(code=errors.REF_LOCKED, data={"path": error.ref, "what": str(error)})
         case GitFailed():
