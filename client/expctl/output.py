@@ -7,6 +7,10 @@ the write that meets it, and the bytes of a log pass unchanged.
 import os
 from collections.abc import Callable, Mapping
 
+TYPE_CHECKING = False  # typing costs 9 ms
+if TYPE_CHECKING:
+    from expctl.render.status_line import StatusLine
+
 STDOUT, STDERR = 1, 2
 
 
@@ -17,6 +21,8 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.is_terminal = os.isatty(STDOUT)
+        self.below: StatusLine | None = None
+        """What stands below the output on a terminal, and gives way to it."""
 
     def data(self, text: str) -> None:
         """Write what was asked for."""
@@ -24,10 +30,17 @@ class Output:
 
     def raw(self, data: bytes) -> None:
         """Write bytes to stdout as they are."""
-        write_all(STDOUT, data)
+        write_all(STDOUT, data if self.below is None else self.below.around(data))
+
+    def show_below(self, text: str) -> None:
+        """Write another text on the line below, where there is one."""
+        if self.below is not None:
+            write_all(STDOUT, self.below.change(text))
 
     def words(self, text: str) -> None:
         """Write a line for the person who waits; not with --json or --quiet."""
+        if self.below is not None:
+            write_all(STDOUT, self.below.away())
         if not (self.as_json or self.quiet):
             write_all(STDERR, f"{text}\n".encode("utf-8", "backslashreplace"))
 

@@ -35,6 +35,8 @@ RECEIVE_BYTES = 64 * 1024
 """What the daemon puts into one Output."""
 HELLO_SECONDS = 30.0
 """A daemon that systemd starts on our connect has to read its store before it greets; longer than this it hangs."""
+IDLE_SECONDS = 1.0
+"""How often a clock on a screen moves on."""
 BREAKS_MAX = 5
 """Connections in a row that end without one message: beyond, the daemon dies of what we ask."""
 BACK_DEADLINE_SECONDS = 10.0
@@ -62,7 +64,7 @@ ANSWERS = {
     "inspect": (_NOTHING, {"inspected"}),
     "why": (_NOTHING, {"diagnosed"}),
     "get": (_NOTHING, {"fetched"}),
-    "follow": (frozenset({"output", "mark", "ended"}), {"followed"}),
+    "follow": (frozenset({"output", "mark", "entry_progress", "ended"}), {"followed"}),
     "pause": (_NOTHING, {"pool_shown"}),
     "resume": (_NOTHING, {"pool_shown"}),
     "set_jobs": (_NOTHING, {"pool_shown"}),
@@ -105,17 +107,32 @@ class Link:
             theirs = {"daemon_version": peer.get("version"), "daemon_protocol": peer.get("protocol"), "pid": pid}
             raise Trouble(VERSION_MISMATCH, {**theirs, "version": VERSION, "protocol": PROTOCOL_VERSION})
 
-    def converse(self, request: Message, deadline: float | None = None) -> Iterator[Message]:
-        """Ask, and give the events and then the reply; raises TimeoutError at the deadline."""
+    def converse(
+        self, request: Message, deadline: float | None = None, *, idle: Callable[[], None] | None = None
+    ) -> Iterator[Message]:
+        """Ask, and give the events and then the reply; raises TimeoutError at the deadline.
+
+        Without a deadline `idle` is called, if there is one, whenever nothing has come for a second.
+        """
         self.send(request)
         events, replies = ANSWERS[str(request["kind"])]
         while True:
-            message = self.receive(None if deadline is None else deadline - time.monotonic())
+            if idle is not None and deadline is None:
+                message = self._receive_patiently(idle)
+            else:
+                message = self.receive(None if deadline is None else deadline - time.monotonic())
             if message["kind"] not in replies and message["kind"] not in events:
                 raise RemoteProtocolError(OUT_OF_TURN, f"{message['kind']} answered {request['kind']}")
             yield message
             if message["kind"] in replies:
                 return
+
+    def _receive_patiently(self, idle: Callable[[], None]) -> Message:
+        while True:
+            try:
+                return self.receive(IDLE_SECONDS)
+            except TimeoutError:
+                idle()
 
     def send(self, request: Message) -> None:
         """Send one message; what the daemon said before it closed is still read by `receive`."""

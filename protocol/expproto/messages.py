@@ -18,6 +18,7 @@ from expproto.replies import (
     EntriesChanged,
     EntriesRemoved,
     EntryPage,
+    EntryProgress,
     Event,
     ExperimentPage,
     Explained,
@@ -95,7 +96,7 @@ Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
     Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Verify, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Progress, Collecting, RunEnded,

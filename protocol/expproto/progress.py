@@ -17,7 +17,7 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
-    """`begun` of `total` stages have begun (None: a single command); `stages` are those under way.
+    """`begun` of `total` stages have begun (None: a single command), `done` have ended well; `stages` are those under way.
 
     `metrics` are those that were written since the run began, by dotted keys; `step` is that of DVCLive among them.
     """
@@ -28,3 +28,4 @@ class RunProgress:
     stages: tuple[StageProgress, ...]
     step: int | None
     metrics: Mapping[str, object]
+    done: int = 0

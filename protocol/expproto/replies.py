@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expproto.context import Usage
+from expproto.progress import RunProgress
 from expproto.records import (
     CaptureRecord,
     DifferenceRecord,
@@ -94,6 +95,15 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EntryProgress:
+    """How far a run is that is followed, whenever that has changed; once more before its end."""
+
+    kind = "entry_progress"
+    entry: EntryId
+    progress: RunProgress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """An entry is done and all its output has been sent."""
 
@@ -103,7 +113,7 @@ class Ended:
     outcome: Outcome
 
 
-Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | Ended
+Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | EntryProgress | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

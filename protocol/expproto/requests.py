@@ -144,12 +144,13 @@ class FollowTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """Stream the logs of entries until each has ended; `raw` is without marks."""
+    """Stream the logs of entries until each has ended; `raw` is without marks, `progress` also tells how far each run is."""
 
     kind = "follow"
     cwd: str
     targets: tuple[FollowTarget, ...]
     raw: bool = False
+    progress: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """How far a run is, from the shell: stages, DVCLive's step and metrics while it runs, and what is left of them."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_status_tells_stage_step_and_metrics_while_a_run_goes_on(
     assert "progress\tstages\t2 of 3\n" in shown
     assert "progress\tmetric loss\t0.5\n" in shown
     assert (done["begun"], done["stages"], done["step"]) == (3, [], 7)
+    assert (running["done"], done["done"]) == (1, 3)
     assert [(row["outcome"], row["metrics"]) for row in partial] == [("running", running["metrics"])]
     assert [row["outcome"] for row in results] == ["succeeded"]
 
@@ -115,6 +117,26 @@ def test_a_run_that_fails_keeps_its_metrics(daemon: RunningDaemon, project: Path
     (row,) = rows(daemon.expctl_json(project, "show"), "experiments")
     assert (row["name"], row["rev"], row["outcome"]) == ("bad", None, "failed")
     assert (row["params"], row["metrics"]) == ({"end": 3}, {"loss": 0.5, "acc.top1": 0.25})
+    why = daemon.expctl(project, "why", "bad")
+    assert "stages done\t1 of 3\nstep\t7\nmetric\tloss=0.5\nmetric\tacc.top1=0.25\n" in why
+
+
+def test_follow_tells_how_far_a_run_is(daemon: RunningDaemon, project: Path, gate: Path) -> None:
+    """Programs that follow hear of stage, step and metrics while the run goes on, and of its end; nothing comes after that."""
+    daemon.expctl(project, "submit", "-n", "watched")
+    with daemon.start_expctl(project, "follow", "watched", "--json") as following:
+        assert following.stdout is not None
+        gate.read_text()
+        events = map(json.loads, following.stdout)
+        told = next(event for event in events if event.get("step") == 7)
+        gate.write_text("go on\n")
+        rest = list(events)
+
+    assert (told["begun"], told["done"], told["metrics"]) == (2, 1, {"loss": 0.5, "acc.top1": 0.25})
+    assert [stage["name"] for stage in told["stages"]] == ["train"]
+    *_before, last, end = rest
+    assert (last["event"], last["done"], last["stages"], last["step"]) == ("progress", 3, [], 7)
+    assert (end["event"], end["exit_code"]) == ("ended", 0)
 
 
 def test_a_run_that_is_cancelled_keeps_its_metrics(daemon: RunningDaemon, project: Path, gate: Path) -> None:

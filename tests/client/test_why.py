@@ -10,6 +10,7 @@ from client.scripted import RESULT, an_entry, serving
 from expctl.hints import hints
 from expctl.render.why import LINES_MAX, last_lines
 from expproto.context import Usage
+from expproto.progress import RunProgress, StageProgress
 from expproto.replies import TAIL_BYTES, Diagnosed
 from expproto.requests import Why
 from expproto.vocabulary import (
@@ -67,6 +68,19 @@ def test_the_facts_are_lines(sock: Path, expctl: Expctl) -> None:
     assert ["kept", "/r/.git/expd/kept/1"] in facts
     assert ["last lines", "ModuleNotFoundError: No module named 'torch'"] in facts
     assert facts[-1] == ["try", "and then expctl retry 1"]
+
+
+def test_how_far_the_run_was_is_told(sock: Path, expctl: Expctl) -> None:
+    """Stages that ended well of all, what is still under way, DVCLive's step, and every metric that was written."""
+    stage = StageProgress(name="train", started_at=1.0, command_hash=None)
+    far = RunProgress(begun=3, done=2, total=4, stages=(stage,), step=7, metrics={"loss": 0.5, "f1": 0.25})
+    with serving(sock, [[replace(FAILED, entry=replace(FAILED.entry, progress=far))]]):
+        facts = [line.split("\t") for line in expctl("why", "tuned").out.splitlines()]
+
+    start = facts.index(["stages done", "2 of 4"])
+    assert facts[start + 1][0] == "under way"
+    assert facts[start + 1][1].startswith("train: ")
+    assert facts[start + 2 : start + 5] == [["step", "7"], ["metric", "loss=0.5"], ["metric", "f1=0.25"]]
 
 
 def test_the_document_has_the_same(sock: Path, expctl: Expctl) -> None:

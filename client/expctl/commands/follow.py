@@ -15,7 +15,7 @@ from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Tr
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.fields import to_map
 from expproto.messages import message_from_map, message_to_map
-from expproto.replies import Ended, Followed, Mark
+from expproto.replies import Ended, EntryProgress, Followed, Mark
 from expproto.replies import Output as LogOutput
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import ACTIVE_STATES, EntryId, exit_code_of
@@ -64,13 +64,16 @@ class Following:
 
     def _follow(self, link: Link) -> None:
         targets = tuple(self._open.values())
-        request = message_to_map(Follow(cwd=self._cwd, targets=targets, raw=self._view.is_raw))
-        for reply in link.converse(request):
+        shows_progress = self._view.shows_progress
+        request = Follow(cwd=self._cwd, targets=targets, raw=self._view.is_raw, progress=shows_progress)
+        for reply in link.converse(message_to_map(request), idle=self._view.refresh if shows_progress else None):
             match message_from_map(reply):
                 case LogOutput() as piece:
                     self._show(piece)
                 case Mark() as mark:
                     self._tell(mark)
+                case EntryProgress(entry=entry, progress=progress):
+                    self._view.progress(entry, Fields(to_map(progress)))
                 case Ended() as ended:
                     self._end(ended)
                 case Followed() if not self._open:
@@ -83,6 +86,7 @@ class Following:
         """Show a piece; the next connection asks for what follows it."""
         self._continue(piece.entry, piece.offset + len(piece.data), piece.marks)
         self._view.output(piece.entry, piece.offset, piece.data)
+        self._view.refresh()
 
     def _tell(self, mark: Mark) -> None:
         """Show a mark; likewise."""
@@ -139,4 +143,4 @@ def view_of(entries: Sequence[Entry], output: Output, *, is_raw: bool) -> View:
     is_safe = output.is_terminal and not is_raw
     if len(entries) > 1:
         return Prefixed(output, names, is_safe=is_safe, is_raw=is_raw)
-    return Safe(output) if is_safe else Exact(output, is_raw=is_raw)
+    return Safe(output, names) if is_safe else Exact(output, is_raw=is_raw)

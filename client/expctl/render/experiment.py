@@ -92,6 +92,7 @@ def _progress_facts(progress: RunProgress) -> Iterator[tuple[str, ...]]:
 
     if progress.total is not None:
         yield "progress", "stages", f"{progress.begun} of {progress.total}"
+        yield "progress", "stages done", str(progress.done)
     for stage in progress.stages:
         yield "progress", "stage", stage.name, time_words(Fields(to_map(stage)), time.time())
     if progress.step is not None:

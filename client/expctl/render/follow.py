@@ -2,9 +2,14 @@
 
 import base64
 import codecs
+import os
+import time
 from collections.abc import Mapping
 
-from expctl.output import Output
+from expctl.fields import Fields
+from expctl.output import STDOUT, Output
+from expctl.render.progress import progress_document, progress_words
+from expctl.render.status_line import StatusLine
 from expctl.render.terminal import RESET, Sanitizer, visible, visible_lines
 from expctl.render.times import iso
 from expproto.replies import Mark
@@ -19,6 +24,13 @@ class View:
     """Where pieces of logs go as they arrive, and marks between them unless it `is_raw`."""
 
     is_raw = False
+    shows_progress = False
+
+    def progress(self, entry: int, progress: Fields) -> None:
+        """Take how far an entry's run is, where the form shows it."""
+
+    def refresh(self) -> None:
+        """Bring up to date what changes with time alone."""
 
     def output(self, entry: int, offset: int, data: bytes) -> None:
         """Show a piece of an entry's log."""
@@ -56,11 +68,44 @@ class Exact(View):
             self._is_line_open = False
 
 
-class Safe(View):
+class _Live(View):
+    """On a terminal, the runs' progress stands on a line below the log."""
+
+    def __init__(self, output: Output, names: Mapping[int, str], *, is_live: bool) -> None:
+        self._output = output
+        self._titles = {entry: f"{name}: " if len(names) > 1 else "" for entry, name in names.items()}
+        self._progress: dict[int, Fields] = {}
+        if is_live and not output.quiet and os.environ.get("TERM", "dumb") != "dumb":
+            output.below = StatusLine(lambda: os.get_terminal_size(STDOUT).columns)
+            self.shows_progress = True
+
+    def progress(self, entry: int, progress: Fields) -> None:
+        """Show it instead of what was told before."""
+        self._progress[entry] = progress
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what time has passed."""
+        now = time.time()
+        told = (self._titles[entry] + "  ".join(progress_words(one, now)) for entry, one in self._progress.items())
+        self._output.show_below(" | ".join(told))
+
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
+        """Show no more of its progress."""
+        self._progress.pop(entry, None)
+        self.refresh()
+
+    def close(self) -> None:
+        """Leave no line behind."""
+        self._progress.clear()
+        self.refresh()
+
+
+class Safe(_Live):
     """One log on a terminal."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    def __init__(self, output: Output, names: Mapping[int, str]) -> None:
+        super().__init__(output, names, is_live=True)
         self._sanitizer = Sanitizer()
         self._is_line_open = False
 
@@ -71,14 +116,20 @@ class Safe(View):
     def mark(self, mark: Mark) -> None:
         """Show the lines of a mark, in no colour that the log has left on."""
         if mark.text:
-            self.close()
+            self._end_line()
             self._show(visible_lines(mark.text) + "\n")
 
-    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Leave the terminal as it was: no colour, and at the beginning of a line."""
-        self.close()
+        super().ended(entry, outcome, exit_code)
+        self._end_line()
 
     def close(self) -> None:
+        """Show what the sanitizer held, and leave nothing else behind."""
+        super().close()
+        self._end_line()
+
+    def _end_line(self) -> None:
         """Show what the sanitizer held, reset its colours and end the line."""
         self._show(self._sanitizer.finish())
         if self._is_line_open:
@@ -90,11 +141,11 @@ class Safe(View):
             self._is_line_open = not text.removesuffix(RESET).endswith("\n")
 
 
-class Prefixed(View):
+class Prefixed(_Live):
     """Several logs, line by line, each line after its experiment's name."""
 
     def __init__(self, output: Output, names: Mapping[int, str], *, is_safe: bool, is_raw: bool = False) -> None:
-        self._output = output
+        super().__init__(output, names, is_live=is_safe)
         self.is_raw = is_raw
         shown = {entry: visible(name) for entry, name in names.items()}
         width = max(map(len, shown.values()))
@@ -119,8 +170,9 @@ class Prefixed(View):
             text = visible_lines(mark.text) if self._sanitizers else mark.text
             self._output.raw(b"".join(self._line(mark.entry, line.encode()) for line in text.split("\n")))
 
-    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:  # noqa: ARG002
+    def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Show the last line, which may lack its end."""
+        super().ended(entry, outcome, exit_code)
         self._finish_line(entry)
         del self._unfinished[entry]
 
@@ -134,6 +186,7 @@ class Prefixed(View):
         """Show the last lines of all that did not end."""
         for entry in list(self._unfinished):
             self.ended(entry, {}, 0)
+        super().close()
 
     def _line(self, entry: int, line: bytes) -> bytes:
         if self._sanitizers and b"\x1b" in line and not line.endswith(_RESET):
@@ -147,6 +200,7 @@ class JsonLines(View):
     def __init__(self, output: Output, names: Mapping[int, str], *, is_raw: bool = False) -> None:
         self._output = output
         self.is_raw = is_raw
+        self.shows_progress = not is_raw
         self._names = names
         self._cut: dict[int, tuple[int, bytes]] = {}
         """Of each entry, the beginning of a character whose other bytes have not come, and its place."""
@@ -169,6 +223,10 @@ class JsonLines(View):
         """Show a mark as it is."""
         about = {"offset": mark.offset, "at": iso(mark.at), "what": mark.what, "stage": mark.stage}
         self._event(mark.entry, "mark", {**about, "text": mark.text, "exit_code": mark.exit_code})
+
+    def progress(self, entry: int, progress: Fields) -> None:
+        """Show it as `status --json` does."""
+        self._event(entry, "progress", progress_document(progress) or {})
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Show how an entry ended."""

@@ -16,6 +16,7 @@ def progress_document(progress: Fields | None) -> dict[str, object] | None:
         return None
     return {
         "begun": progress.integer("begun"),
+        "done": progress.integer("done"),
         "total": progress.integer_or_none("total"),
         "stages": [
             {

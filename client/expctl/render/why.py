@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from expctl.fields import Entry, Fields
 from expctl.hints import hints
 from expctl.render.entries import entry_document
-from expctl.render.lines import lines
+from expctl.render.lines import lines, value_text
 from expctl.render.outcomes import outcome_words
+from expctl.render.progress import time_words
 from expctl.render.terminal import Sanitizer, visible
 from expctl.render.times import iso, span
 from expproto.fields import to_map
@@ -77,6 +78,7 @@ def _facts(found: Diagnosed) -> Iterator[tuple[str, str]]:
     yield from _known(("phase", found.phase), ("stage", found.stage), ("command", found.command))
     yield from _known(("exit code", None if entry.exit_code is None else str(entry.exit_code)))
     yield from _taken(found)
+    yield from _reached(entry)
     yield from _known(("kept", found.kept), ("log", entry.log))
     said = last_lines(found)
     for line in said:
@@ -98,6 +100,22 @@ def _taken(found: Diagnosed) -> Iterator[tuple[str, str]]:
     if found.usage is not None:
         yield "processor", span(found.usage.user_seconds + found.usage.system_seconds)
         yield "memory", f"{found.usage.rss_bytes_max / _MIB:.0f} MiB at most, in one process"
+
+
+def _reached(entry: Entry) -> Iterator[tuple[str, str]]:
+    """How far the run is, or was: the metrics of one that failed are in no commit."""
+    progress = entry.progress
+    if progress is None:
+        return
+    total = progress.integer_or_none("total")
+    if total is not None:
+        yield "stages done", f"{progress.integer('done')} of {total}"
+    for stage in progress.records("stages"):
+        yield "under way", f"{stage.text('name')}: {time_words(stage, time.time())}"
+    step = progress.integer_or_none("step")
+    yield from _known(("step", None if step is None else str(step)))
+    for key, value in progress.mapping("metrics").items():
+        yield "metric", f"{key}={value_text(value)}"
 
 
 def _entry(found: Diagnosed) -> Entry:

@@ -6,15 +6,14 @@ first and told to others afterwards; a worker's word counts only under its run's
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import trio
 
 from expd.bell import Bell, wait_first
 from expd.dispatch.host import Host
 from expd.dispatch.orders import execute_order, read_record
+from expd.dispatch.progress import ProgressBoard
 from expd.dispatch.settling import Settling, insist
 from expd.dispatch.slots import WorkerSlot
 from expd.linux.processes import ProcessIdentity
@@ -26,7 +25,6 @@ from expd.queueing.transitions import Claim
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.messages import Message
-from expproto.progress import RunProgress, StageProgress
 from expproto.vocabulary import EntryId, EntryState, RunId
 from expproto.work import Acknowledge, CancelRun, Collecting, Leave, Order, Progress, Register, RunEnded, StageStarted
 
@@ -50,7 +48,7 @@ class Pool:
         self._slots: dict[str, WorkerSlot] = {}
         self._cancelled: dict[RunId, CancelRun] = {}
         self._stages: dict[RunId, str] = {}
-        self._progress: dict[RunId, RunProgress] = {}
+        self.progress = ProgressBoard(store)
         self._bell = Bell()
         self._settling = Settling(store, self._bell, host)
         self._adopting, self._adopted = trio.open_memory_channel[WorkerSlot](_STRAYS_MAX)
@@ -69,10 +67,6 @@ class Pool:
     def obstacle(self, run: RunId) -> str | None:
         """Say what keeps the result of a run from being filed, if anything does."""
         return self._settling.obstacle(run)
-
-    def progress_of(self, run: RunId) -> RunProgress | None:
-        """Give how far a run is that has not ended."""
-        return self._progress.get(run)
 
     async def recover(self) -> None:
         """Compare the store with what lives, before anything is scheduled; carries out `queueing.recovery`."""
@@ -228,7 +222,7 @@ class Pool:
             if record is not None:
                 self._settling.settle(record)
             else:
-                await self._settling.lose(entry, how, self._progress.pop(entry.run.id, None))
+                await self._settling.lose(entry, how, self.progress.take(entry.run.id))
         self._bell.ring()
 
     async def _dismiss_workers(self) -> None:
@@ -307,7 +301,7 @@ class Pool:
         if isinstance(report, RunEnded):
             slot.run = None
             self._stages.pop(report.run, None)
-            self._progress.pop(report.run, None)
+            self.progress.take(report.run)
             self._cancelled.pop(report.run, None)
             slot.order(Acknowledge(run=report.run))
             self._bell.ring()
@@ -315,7 +309,7 @@ class Pool:
     async def _take(self, report: StageStarted | Progress | Collecting | RunEnded) -> None:
         match report:
             case Progress(run=run, progress=progress):
-                self._progress[run] = await self._estimated(run, progress)
+                await self.progress.put(run, progress)
             case StageStarted(run=run, stage=stage):
                 self._stages[run] = stage
                 await insist(lambda: self._store.start(run, self._host.now()))
@@ -325,25 +319,6 @@ class Pool:
                 await self._settling.collect(entry)
             case RunEnded():
                 self._settling.settle(report)
-
-    async def _estimated(self, run: RunId, progress: RunProgress) -> RunProgress:
-        """Add how long the stages took before, asked of the store once a stage."""
-        before = self._progress.get(run)
-        known = {} if before is None else {(stage.name, stage.command_hash): stage for stage in before.stages}
-        stages: list[StageProgress] = []
-        for stage in progress.stages:
-            same = known.get((stage.name, stage.command_hash))
-            estimate = await self._estimate(run, stage) if same is None else same.estimate_seconds
-            stages.append(replace(stage, estimate_seconds=estimate))
-        return replace(progress, stages=tuple(stages))
-
-    async def _estimate(self, run: RunId, stage: StageProgress) -> float | None:
-        """Give what the same stage took with the same command in earlier runs, as a median."""
-        command = stage.command_hash
-        if command is None:
-            return None
-        seconds = await insist(lambda: self._store.stage_seconds(run, stage.name, command))
-        return median(seconds) if seconds else None
 
 
 async def _send_orders(wire: Wire, orders: trio.MemoryReceiveChannel[Order]) -> None:

@@ -156,6 +156,7 @@ def progress_of(timings: Timings, live: LiveMetrics) -> RunProgress:
     ]
     return RunProgress(
         begun=timings.begun,
+        done=timings.done,
         total=timings.total,
         stages=tuple(under_way),
         step=live.step,

@@ -221,8 +221,8 @@ class Run:
         with log.running(COMMAND_STAGE, command_hash(command)) as times:
             times.command = shlex.join(command)
             times.exit_code = await run_command(command, cwd, environment, log.descriptor, times)
-        if times.exit_code != 0:
-            raise CommandEnded(COMMAND_STAGE, times.exit_code)
+            if times.exit_code != 0:
+                raise CommandEnded(COMMAND_STAGE, times.exit_code)
 
     async def _begin_collecting(self) -> None:
         """From here on no limit counts: what was computed is not given up."""

@@ -88,5 +88,6 @@ class RunLog:
         times = self.timings.begin(stage, fate, command_hash)
         try:
             yield times
+            self.timings.done += 1
         finally:
             times.ended()

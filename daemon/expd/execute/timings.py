@@ -115,12 +115,12 @@ class StageTimes:
 
 
 class Timings:
-    """What one run took; `bell` rings when a stage begins or ends. `total` is how many there are, if that is known."""
+    """What one run took; `bell` rings when a stage begins or ends. `total` is how many there are, if that is known; `done` ended well."""
 
     def __init__(self) -> None:
         self.bell = Bell()
         self.total: int | None = None
-        self.begun = 0
+        self.begun = self.done = 0
         self.started_at = time.time()
         self._began = time.monotonic()
         self._whole = Taken()

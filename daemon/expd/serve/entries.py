@@ -13,6 +13,7 @@ from expd.queueing.schedule import PoolState, waits_for
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY
+from expproto.progress import RunProgress
 from expproto.records import EntryRecord
 from expproto.replies import PAGE_ENTRIES, EntryPage
 from expproto.vocabulary import EntryId, EntryState, Mode, exit_code_of
@@ -89,8 +90,13 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         mode=entry.submission.mode,
         attempt=entry.attempt,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
-        progress=None if run is None else run.progress or services.pool.progress_of(run.id),
+        progress=progress_of(services, entry),
     )
+
+
+def progress_of(services: Services, entry: Entry) -> RunProgress | None:
+    """Give how far an entry's newest run is, or was when it ended."""
+    return None if entry.run is None else entry.run.progress or services.pool.progress.of(entry.run.id)
 
 
 def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: int) -> str | None:

@@ -1,5 +1,7 @@
 """Follow: the bytes of a run log as they are written and the marks between them, from any place, to the last one.
 
+Beside them, where it is wanted, how far the run is: told after what was written by then, and once more before its end.
+
 No timer, no decoding. That a run has ended is observed before the log is read for the last time, so that what a command
 wrote just before its end is always sent.
 """
@@ -12,12 +14,13 @@ import trio
 from expd.bell import Bell, wait_first
 from expd.execute.marks import marks_of
 from expd.queueing.entry import Attempt, Entry
-from expd.serve.entries import find_entries
+from expd.serve.entries import find_entries, progress_of
 from expd.serve.logs import LogStream, Place, tail_place
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import UNKNOWN_ENTRY
-from expproto.replies import Ended, Followed
+from expproto.progress import RunProgress
+from expproto.replies import Ended, EntryProgress, Followed
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import EntryId, EntryState
 
@@ -31,7 +34,7 @@ async def handle(request: Follow, services: Services, answer: Answer) -> Followe
             followed[entry.id] = (entry, target, await _find_attempt(entry, number, target, services))
     async with trio.open_nursery() as nursery:
         for entry, target, attempt in followed.values():
-            wish = _Wish(target, with_marks=not request.raw)
+            wish = _Wish(target, with_marks=not request.raw, with_progress=request.progress)
             if attempt is None:
                 nursery.start_soon(_follow, entry, wish, services, answer)
             else:
@@ -45,6 +48,7 @@ class _Wish:
 
     target: FollowTarget
     with_marks: bool
+    with_progress: bool
 
     def marks_of(self, log: Path) -> Path | None:
         """Give the marks that are wanted with a log, if they are."""
@@ -92,19 +96,26 @@ async def _wait_for_run(entry: Entry, services: Services) -> Entry:
 
 async def _follow_log(entry: Entry, log: Path, wish: _Wish, services: Services, answer: Answer) -> Entry:
     """Send a log to its end, and give the entry as it was when it was done."""
+    assert entry.run is not None
     grown, changed = Bell(), services.store.changes.of(entry.id)
+    news = services.pool.progress.bell_of(entry.run.id)
     marks = wish.marks_of(log)
     place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
     stream = LogStream(entry.id, log, marks, answer)
+    told: RunProgress | None = None
     with services.watcher.ringing(log, grown), services.watcher.ringing(marks or log, grown):
         change = changed.next_ring
         entry = await _read(entry.id, services)
         while True:
-            growth = grown.next_ring
+            growth, further = grown.next_ring, news.next_ring
             place = await stream.send_rest(place)
+            progress = progress_of(services, entry) if wish.with_progress else None
+            if progress is not None and progress != told:
+                await answer(EntryProgress(entry=entry.id, progress=progress))
+                told = progress
             if entry.state is EntryState.DONE:
                 return entry
-            await wait_first(growth, change)
+            await wait_first(growth, change, further)
             if change.is_set():
                 change = changed.next_ring
                 entry = await _read(entry.id, services)

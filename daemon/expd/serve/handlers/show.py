@@ -42,7 +42,7 @@ async def handle(request: Show, services: Services, answer: Answer) -> Shown:
     partial = [
         _partial_record(one, table, progress.metrics)
         for one in unfinished
-        if (progress := one.progress or services.pool.progress_of(one.run)) is not None and progress.metrics
+        if (progress := one.progress or services.pool.progress.of(one.run)) is not None and progress.metrics
     ]
     records = sorted([*results, *partial], key=_newest_first)
     for start in range(0, len(records), PAGE_ENTRIES):
