@@ -1,0 +1,204 @@
+"""The engine of this host: warm worker processes, which come to the daemon's own socket and outlive the daemon.
+
+A task minds each process; another attends each connection. What a worker says it does is compared with what the store
+says whenever it registers, and both are made the same.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import trio
+
+from expd.dispatch.engine import LOCAL, Ledger, RunReport, Seat
+from expd.dispatch.host import Host
+from expd.dispatch.slots import WorkerSlot
+from expd.linux.processes import ProcessIdentity
+from expd.queueing.entry import Run
+from expd.wire import Wire
+from expproto.messages import Message
+from expproto.work import Acknowledge, CancelRun, Execute, Leave, Order, Register, RunEnded
+
+_journal = logging.getLogger("expd.dispatch")
+
+_CRASH_SECONDS = 1.0
+"""Between two workers that end before they register: a broken installation must not spin."""
+_LEAVE_SECONDS = 5.0
+"""How long the end of the daemon waits for idle workers to go."""
+_MINDED_MAX = 3000
+"""Workers that wait for a task to mind them, those nobody started that register at once among them."""
+
+
+class LocalEngine:
+    """An Engine; `attend` is called for each connection of a worker."""
+
+    name = LOCAL
+
+    def __init__(self, host: Host, ledger: Ledger) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._slots: dict[str, WorkerSlot] = {}
+        self._to_mind, self._minded = trio.open_memory_channel[WorkerSlot](_MINDED_MAX)
+        self._dismissing = False
+        self._trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why no worker comes up, while none does."""
+        return self._trouble
+
+    async def run(self) -> None:
+        """Stay with every worker process to its end."""
+        async with trio.open_nursery() as nursery:
+            async for slot in self._minded:
+                nursery.start_soon(self._mind_new if slot.identity is None else self._mind_adopted, slot)
+
+    def seats(self, wanted: int) -> Sequence[Seat]:
+        """Give idle workers, and start some where there are too few."""
+        idle = [slot for slot in self._slots.values() if slot.is_idle][: max(0, wanted)]
+        starting = sum(1 for slot in self._slots.values() if slot.orders is None and slot.run is None)
+        for _new in range(wanted - len(idle) - starting):
+            slot = WorkerSlot(token=self._host.new_token())
+            self._slots[slot.token] = slot
+            self._to_mind.send_nowait(slot)
+        return [_seat_of(slot) for slot in idle]
+
+    def start(self, seat: Seat, order: Execute) -> None:
+        """Order a worker to run, or leave it to the worker's return."""
+        slot = self._slots.get(seat.worker)
+        if slot is None:  # it ended in this very moment, and its seat with it
+            slot = WorkerSlot(token=seat.worker, identity=_identity(seat))
+            self._slots[slot.token] = slot
+            self._to_mind.send_nowait(slot)
+        slot.run = order.run
+        slot.order(order)
+
+    def cancel(self, wish: CancelRun) -> None:
+        """Tell the worker of a run that its end is wanted, if it can hear."""
+        slot = next((slot for slot in self._slots.values() if slot.run == wish.run), None)
+        if slot is not None:
+            slot.order(wish)
+
+    def lives(self, run: Run) -> bool:
+        """Ask whether its worker lives."""
+        return self._host.is_alive(_identity(run))
+
+    def adopt(self, run: Run) -> None:
+        """Take in the worker of a run."""
+        self._adopt(WorkerSlot(token=run.worker, identity=_identity(run), run=run.id))
+
+    async def dismiss(self) -> None:
+        """Let idle workers go, and wait a moment until they have."""
+        self._dismissing = True
+        with trio.move_on_after(_LEAVE_SECONDS):
+            for slot in list(self._slots.values()):
+                slot.order(Leave())
+            for slot in list(self._slots.values()):
+                await slot.gone.wait()
+
+    # --- processes
+
+    async def _mind_new(self, slot: WorkerSlot) -> None:
+        """Start a worker process and stay with it to its end."""
+        try:
+            process = await self._host.start_worker(slot.token)
+        except OSError as error:
+            await self._bury(slot, f"its worker could not be started: {error}")
+            return
+        code = await process.wait()
+        await self._bury(slot, f"its worker ended with code {code}")
+
+    def _adopt(self, slot: WorkerSlot) -> None:
+        """Take in a worker that an earlier daemon started."""
+        self._slots[slot.token] = slot
+        self._to_mind.send_nowait(slot)
+
+    async def _mind_adopted(self, slot: WorkerSlot) -> None:
+        """Wait for the end of a worker that is not our child: a pidfd tells of it."""
+        assert slot.identity is not None
+        await self._host.wait_gone(slot.identity)
+        await self._bury(slot, "its worker, started by an earlier daemon, ended")
+
+    async def _bury(self, slot: WorkerSlot, how: str) -> None:
+        """A worker has ended, and with it the run it was in."""
+        if slot.identity is None:
+            self._trouble = f"a worker: {how} before it was ready; see {self._host.worker_log}"
+            _journal.error("no worker: %s before it was ready; see %s", how, self._host.worker_log)
+            await trio.sleep(_CRASH_SECONDS)
+        self._slots.pop(slot.token, None)
+        slot.gone.set()
+        if slot.run is not None:
+            await self._ledger.vanished(slot.run, how)
+        self._ledger.ring()
+
+    # --- connections
+
+    async def attend(self, register: Register, wire: Wire) -> None:
+        """Serve one connection of a worker until it ends."""
+        slot = self._recognise(register)
+        orders = slot.connect()
+        mine = slot.orders
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_send_orders, wire, orders)
+                await self._agree(slot, register)
+                if self._dismissing and slot.run is None:
+                    slot.order(Leave())  # it was on its way up when the others were told
+                self._ledger.ring()
+                while (report := await wire.receive()) is not None:
+                    await self._hear(slot, report)
+                nursery.cancel_scope.cancel()
+        finally:
+            if slot.orders is mine:
+                slot.orders = None
+
+    def _recognise(self, register: Register) -> WorkerSlot:
+        """Find the slot of a worker; one that nobody here started has outlived its daemon, and is taken in."""
+        identity = _identity(register)
+        slot = self._slots.get(register.token)
+        if slot is None:
+            slot = WorkerSlot(token=register.token, identity=identity, run=register.run)
+            self._adopt(slot)
+        slot.identity = identity
+        self._trouble = None
+        return slot
+
+    async def _agree(self, slot: WorkerSlot, register: Register) -> None:
+        """Compare what a worker says it does with what the store says, and order what makes both the same."""
+        if register.run is not None and not await self._ledger.is_wanted(register.run, register.run_token):
+            slot.order(CancelRun(run=register.run, reason="this attempt was given up"))
+        run = slot.run
+        if run is None:
+            return
+        if run != register.run:
+            again = None if run in register.ended else await self._ledger.order_again(run)
+            if again is None:
+                return
+            _journal.info("run %s never reached its worker: sending it again", run)
+            slot.order(again)
+        if (wish := self._ledger.wish(run)) is not None:
+            slot.order(wish)
+
+    async def _hear(self, slot: WorkerSlot, report: Message) -> None:
+        """Pass a report on; at the end of its run a worker is free again, whether the run was still wanted or not."""
+        if not isinstance(report, RunReport):
+            return
+        await self._ledger.hear(report)
+        if isinstance(report, RunEnded):
+            slot.run = None
+            slot.order(Acknowledge(run=report.run))
+            self._ledger.ring()
+
+
+def _identity(who: Seat | Run | Register) -> ProcessIdentity:
+    return ProcessIdentity(boot_id=who.boot_id, pid=who.pid, start_ticks=who.start_ticks)
+
+
+def _seat_of(slot: WorkerSlot) -> Seat:
+    who = slot.identity
+    assert who is not None
+    return Seat(worker=slot.token, pid=who.pid, start_ticks=who.start_ticks, boot_id=who.boot_id)
+
+
+async def _send_orders(wire: Wire, orders: trio.MemoryReceiveChannel[Order]) -> None:
+    async for order in orders:
+        await wire.send(order)
