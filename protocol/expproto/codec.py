@@ -8,16 +8,10 @@ import msgpack
 
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.frames import FRAME_BYTES_MAX
+from expproto.plain_codec import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, ITEMS_MAX
 
-DEPTH_MAX = 16
-"""Our deepest message, a page of entries with parameters, nests seven levels; json.dumps dies at a thousand."""
-ITEMS_MAX = 65_536
-"""Elements of one array or map: an environment of 2 MiB has fewer variables, a page of entries has at most 500."""
 STRING_BYTES_MAX = FRAME_BYTES_MAX
 """A string or bytes value is bounded by its frame."""
-
-_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
-"""SQLite's integers, which msgpack's unsigned ones exceed."""
 
 
 def encode(message: dict[str, object]) -> bytes:
@@ -79,5 +73,5 @@ def _check(value: object, depth: int) -> None:
     elif isinstance(value, list):
         for item in value:
             _check(item, depth + 1)
-    elif isinstance(value, int) and not _INTEGER_MIN <= value <= _INTEGER_MAX:
+    elif isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
         raise RemoteProtocolError(BAD_MESSAGE, "an integer outside 64 signed bits")

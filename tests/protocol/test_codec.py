@@ -4,19 +4,30 @@ import subprocess
 import sys
 import tracemalloc
 from itertools import pairwise
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expproto.codec import DEPTH_MAX, ITEMS_MAX, decode, encode
+from expproto import codec, plain_codec
+from expproto.codec import decode, encode
 from expproto.connection import Connection, NeedData
 from expproto.errors import BAD_FRAME, BAD_MESSAGE, ProtocolError, RemoteProtocolError
 from expproto.frames import FRAME_BYTES_MAX, HEADER_BYTES, FrameReader, encode_frame
 from expproto.messages import Hello, Message, message_to_map
+from expproto.plain_codec import DEPTH_MAX, ITEMS_MAX
 from protocol.samples import messages
 
 MIB = 1024 * 1024
+CODECS = [codec, plain_codec]
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.binary(max_size=300),
+    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=40), inner, max_size=20),
+    max_leaves=30,
+)
+"""Whatever a message may hold."""
 
 HOSTILE = {
     "nothing": b"",
@@ -103,13 +114,14 @@ def test_largest_frame_passes_and_one_byte_more_is_not_sent() -> None:
         encode_frame(bytes(FRAME_BYTES_MAX + 1))
 
 
+@pytest.mark.parametrize("reading", CODECS)
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_body_is_refused_in_bounded_memory(body: bytes) -> None:
+def test_hostile_body_is_refused_in_bounded_memory(body: bytes, reading: ModuleType) -> None:
     """Each ends as a RemoteProtocolError with a short text; none takes memory beyond a small multiple of a frame."""
     tracemalloc.start()
     try:
         with pytest.raises(RemoteProtocolError) as caught:
-            decode(body)
+            reading.decode(body)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -153,6 +165,46 @@ def test_random_bytes_are_refused_or_a_map(body: bytes) -> None:
     assert all(isinstance(key, str) for key in value)
 
 
+@settings(deadline=None, max_examples=200)
+@given(message=st.dictionaries(st.text(max_size=40), VALUES, max_size=20))
+def test_both_codecs_give_the_same_bytes_and_values(message: dict[str, object]) -> None:
+    """What needs no library writes what msgpack writes, and reads what it reads."""
+    body = encode(message)
+
+    assert plain_codec.encode(message) == body
+    assert repr(plain_codec.decode(body)) == repr(decode(body))
+
+
+@pytest.mark.parametrize("length", [31, 32, 255, 256, 65_535, 65_536])
+def test_both_codecs_agree_at_the_lengths_where_the_form_changes(length: int) -> None:
+    """Text, bytes, arrays, maps and integers have forms by size, and no two of them are taken for another."""
+    count = min(length, ITEMS_MAX)
+    keys = {str(number): None for number in range(count)}
+    message: dict[str, object] = {
+        "text": "x" * length, "bytes": bytes(length), "array": [None] * count, "map": keys, "more": length, "less": -length,
+    }  # fmt: skip
+    body = encode(message)
+
+    assert plain_codec.encode(message) == body
+    assert plain_codec.decode(body) == decode(body) == message
+
+
+@settings(deadline=None, max_examples=500)
+@given(body=st.binary(max_size=60), wrapped=st.booleans())
+def test_both_codecs_refuse_the_same(body: bytes, wrapped: bool) -> None:
+    """Of random bytes each makes the same map, or both refuse them."""
+    if wrapped:
+        body = b"\x81\xa1a" + body
+    found = []
+    for each in CODECS:
+        try:
+            found.append(repr(each.decode(body)))
+        except RemoteProtocolError as error:
+            found.append(error.code)
+
+    assert found[0] == found[1]
+
+
 @settings(deadline=None, max_examples=300)
 @given(message=messages(), place=st.integers(0, 10_000), byte=st.integers(0, 255), cut=st.booleans())
 def test_damaged_message_is_refused_or_read(message: Message, place: int, byte: int, cut: bool) -> None:
@@ -182,11 +234,12 @@ def test_deepest_message_passes() -> None:
     assert value is None
 
 
+@pytest.mark.parametrize("writing", CODECS)
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", object(), {1, 2}])
-def test_what_the_wire_cannot_hold_is_not_sent(value: object) -> None:
+def test_what_the_wire_cannot_hold_is_not_sent(value: object, writing: ModuleType) -> None:
     """A bug on our side is ours: ValueError or TypeError, before a byte leaves."""
     with pytest.raises((ValueError, TypeError)):
-        encode({"kind": "x", "value": value})
+        writing.encode({"kind": "x", "value": value})
 
 
 def test_limits_of_integers_pass() -> None:
