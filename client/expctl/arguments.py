@@ -1,6 +1,10 @@
 """What a command line is made of: options, positionals and how their texts are read; and what came of one."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Arguments:

@@ -1,7 +1,6 @@
 """Arguments to command: the verb's module is imported, and no other; a failure is given to `failures`."""
 
-from collections.abc import Callable
-from importlib import import_module
+from __future__ import annotations
 
 from expctl.arguments import Arguments
 from expctl.options import VERBS
@@ -10,6 +9,10 @@ from expctl.quick import quick
 from expctl.trouble import NO_SUCH_COMMAND, Trouble
 from expproto import VERSION
 from expproto.errors import USAGE
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def run(argv: list[str]) -> int:
@@ -38,7 +41,7 @@ def _run(words: list[str], command: list[str] | None, output: Output) -> int:
         output.data(parser_of(words[0]).format_help())
         return 0
     output.quiet = arguments.quiet
-    execute: Callable[[Arguments, Output], int] = import_module(f"expctl.commands.{words[0]}").run
+    execute: Callable[[Arguments, Output], int] = __import__(f"expctl.commands.{words[0]}", fromlist=["run"]).run
     return execute(arguments, output)
 
 

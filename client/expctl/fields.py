@@ -4,9 +4,13 @@ The commands that people type all day read entries through this instead of `expp
 cost 35 ms of imports, three times the rest of `expctl status`. A test holds the two to the same fields.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class Fields:
@@ -94,15 +98,15 @@ class Fields:
             raise self._wrong(name)
         return found
 
-    def record(self, name: str) -> "Fields":
+    def record(self, name: str) -> Fields:
         """Give a record."""
         return Fields(self.mapping(name))
 
-    def record_or_none(self, name: str) -> "Fields | None":
+    def record_or_none(self, name: str) -> Fields | None:
         """Give a record, or None."""
         return None if self._fields.get(name) is None else Fields(self.mapping(name))
 
-    def records(self, name: str) -> list["Fields"]:
+    def records(self, name: str) -> list[Fields]:
         """Give an array of records."""
         items = self.sequence(name)
         found = [Fields(item) for item in items if isinstance(item, dict)]

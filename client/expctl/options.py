@@ -1,8 +1,12 @@
 """Every verb with its arguments, as one table; `quick` and `parser` read by it."""
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
 
 from expctl.arguments import Option, Positional, Verb, count, duration, number_of_jobs, number_of_seconds
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 ENTRIES_HELP = "an entry's id, its experiment's name or a revision; a sweep's name, or s and its submission's number"
 

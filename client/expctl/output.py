@@ -4,11 +4,14 @@ Written by os.write: nothing stays in a buffer that a later write would fail to 
 the write that meets it, and the bytes of a log pass unchanged.
 """
 
-import os
-from collections.abc import Callable, Mapping
+from __future__ import annotations
 
-TYPE_CHECKING = False  # typing costs 9 ms
+import os
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from expctl.render.status_line import StatusLine
 
 STDOUT, STDERR = 1, 2

@@ -4,10 +4,14 @@ Without argparse, whose import and first use cost a third of a submission. It gi
 differently; `parser` then reads the same table.
 """
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
 
 from expctl.arguments import Arguments, Option, Verb
 from expctl.options import SHARED
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def quick(verb: Verb, words: Sequence[str]) -> Arguments | None:

@@ -3,12 +3,17 @@
 A test shows for each that both give the same bytes. Here is also what of this process goes along with a submission.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
 
 from expctl.trouble import Trouble
 from expproto import PROTOCOL_VERSION, VERSION
 from expproto.errors import USAGE
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 PRIVATE_VARIABLES = frozenset({
     b"_", b"SHLVL", b"OLDPWD",  # the shell's own bookkeeping; would differ between two equal submissions

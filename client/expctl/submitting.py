@@ -1,7 +1,8 @@
 """What `submit` and `run` have in common: their arguments as one request, and what the answer says."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
 
 from expctl import requests
 from expctl.arguments import Arguments
@@ -13,12 +14,14 @@ from expctl.transport import ask
 from expctl.trouble import Trouble
 from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
 
-TYPE_CHECKING = False  # typing costs 9 ms
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from expctl.transport import Message
 
 
-def submission(arguments: Arguments, mode: str) -> "Message":
+def submission(arguments: Arguments, mode: str) -> Message:
     """Give the request for one submission; `run` has no sweeps, and so no options of sweeps."""
     if arguments.command == []:
         raise Trouble(USAGE, {"what": "there is no command after --"})
@@ -62,7 +65,7 @@ def _declared(arguments: Arguments) -> dict[str, Sequence[str]] | None:
     return declared
 
 
-def submit(request: "Message", output: Output) -> "tuple[Sequence[Message], Fields]":
+def submit(request: Message, output: Output) -> tuple[Sequence[Message], Fields]:
     """Ask for a submission; gives the pages and the answer."""
     try:
         pages, reply = ask(request)
@@ -72,7 +75,7 @@ def submit(request: "Message", output: Output) -> "tuple[Sequence[Message], Fiel
     return pages, Fields(reply)
 
 
-def accepted(pages: "Sequence[Message]", submitted: Fields, output: Output) -> list[Entry]:
+def accepted(pages: Sequence[Message], submitted: Fields, output: Output) -> list[Entry]:
     """Give the entries that came of it, and name what was not captured."""
     entries = entries_of(pages)
     if not entries or len(entries) != submitted.integer("count"):

@@ -1,15 +1,16 @@
 """One blocking socket to the daemon, as maps: greeted, asked, answered; a daemon is started if nobody listens.
 
-Stands on the light core of expproto (`frames`, `codec`, `errors`, `address`) and on `_socket`, the C module under
+Stands on the light core of expproto (`frames`, `plain_codec`, `errors`, `address`) and on `_socket`, the C module under
 `socket`, whose Python part costs 7 ms for names this file does not need.
 """
+
+from __future__ import annotations
 
 import _socket
 import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 
 from expctl import requests
 from expctl.trouble import (
@@ -23,14 +24,17 @@ from expctl.trouble import (
 )
 from expproto import PROTOCOL_VERSION, VERSION
 from expproto.address import SOCKET_PATH_BYTES_MAX, socket_path
-from expproto.codec import decode, encode
 from expproto.errors import BAD_MESSAGE, OUT_OF_TURN, TOO_LARGE, VERSION_MISMATCH, RemoteProtocolError
 from expproto.frames import FRAME_BYTES_MAX, FrameReader, encode_frame
+from expproto.plain_codec import encode
 
-TYPE_CHECKING = False  # typing costs 9 ms
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Self
 
+SHORT_BYTES = 32 * 1024
+"""Bodies up to here are read in plain Python: importing msgpack costs more instructions than it saves on about 40 kB."""
 RECEIVE_BYTES = 64 * 1024
 """What the daemon puts into one Output."""
 HELLO_SECONDS = 30.0
@@ -85,7 +89,7 @@ class Link:
         self._connection = connection
         self._frames = FrameReader()
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +157,7 @@ class Link:
             if not data:
                 raise DisconnectedError
             self._frames.receive_data(data)
-        message = decode(body)
+        message = _from_bytes(body)
         if message.get("kind") == "refusal":
             raise _refused(message)
         if not isinstance(message.get("kind"), str):
@@ -280,6 +284,14 @@ def _refused(message: Message) -> Trouble:
     if not isinstance(code, str) or not isinstance(data, dict):
         raise RemoteProtocolError(BAD_MESSAGE, "a refusal without code or data")
     return Trouble(code, data)
+
+
+def _from_bytes(body: bytes) -> Message:
+    if len(body) <= SHORT_BYTES:
+        from expproto.plain_codec import decode  # noqa: PLC0415 - one of the two
+    else:
+        from expproto.codec import decode  # noqa: PLC0415 - costs more than all else of a short command
+    return decode(body)
 
 
 def _to_bytes(request: Message) -> bytes:

@@ -1,6 +1,11 @@
 """The two ways a command ends early: as data. The words for them are in `failures`, and nowhere else."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 NO_DAEMON = "no_daemon"
 """Nobody listens at `socket`, and starting a daemon was not asked for or is forbidden: `why`."""

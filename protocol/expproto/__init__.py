@@ -1,6 +1,6 @@
 """What the client, the daemon and the workers say to each other: no I/O, no clock, no task.
 
-Light core (imports msgpack and nothing else): `frames`, `codec`, `errors`, `address`.
+Light core (imports nothing): `frames`, `plain_codec`, `errors`, `address`; for long bodies `codec`, which imports msgpack.
 On it stand the typed `vocabulary`, `messages` and the sans-I/O `connection`.
 `docs/protocol.md` describes the same bytes for clients in other languages.
 """

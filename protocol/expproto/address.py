@@ -4,7 +4,12 @@ Light core: strings only. `EXPD_RUNTIME_DIR` and `EXPD_STATE_DIR` name other pla
 the usual one; else the XDG base directories decide, and never /tmp, where others may have put something first.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 SOCKET_NAME = "expd.sock"
 

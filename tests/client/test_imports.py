@@ -10,7 +10,7 @@ from client.scripted import Step, a_page, an_entry, serving
 from expproto.replies import CancelAccepted, Listed, Submitted
 
 HEAVY = {
-    "argparse", "asyncio", "dataclasses", "difflib", "email", "hydra", "inspect", "json", "logging", "pathlib", "psutil", "pygit2", "re",
+    "argparse", "asyncio", "collections", "dataclasses", "datetime", "difflib", "email", "hydra", "importlib", "inspect", "json", "logging", "msgpack", "pathlib", "psutil", "pygit2", "re",
     "rich", "ruamel", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "tomli",
     "traceback", "trio", "typing", "yaml", "expd", "expproto.messages", "expctl.failures", "expctl.start",
     "expctl.render.table",

@@ -5,20 +5,45 @@ import sys
 
 from expproto.address import runtime_directory, settings_path, socket_path, state_directory
 
+LOADED_BY_MSGPACK = set(
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; before = set(sys.modules); import msgpack; print(*set(sys.modules) - before)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout.split()
+)
+
 PROGRAM = """
-import sys, collections.abc, msgpack
+import sys
 before = set(sys.modules)
-import expproto.frames, expproto.codec, expproto.errors, expproto.address
+import {modules}
 print(*sorted(set(sys.modules) - before))
 """
 
 
-def test_light_core_imports_only_msgpack() -> None:
-    """frames, codec, errors and address cost a client nothing but msgpack."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30)
+def loaded_by(*names: str) -> set[str]:
+    """Give what a fresh interpreter loads beside its own when it imports these of expproto."""
+    program = PROGRAM.format(modules=", ".join(f"expproto.{name}" for name in names))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    return set(done.stdout.split())
 
-    names = {"address", "codec", "errors", "frames"}
-    assert set(done.stdout.split()) == {"expproto", *(f"expproto.{name}" for name in names)}
+
+def test_light_core_imports_nothing() -> None:
+    """What a short command needs to speak costs a client no import beside its own, msgpack neither."""
+    names = ("address", "errors", "frames", "plain_codec")
+
+    assert loaded_by(*names) == {"__future__", "expproto", *(f"expproto.{name}" for name in names)}
+
+
+def test_the_codec_adds_only_msgpack() -> None:
+    """For what is long there is the library, and what that needs."""
+    assert loaded_by("codec") - loaded_by("plain_codec", "frames") - LOADED_BY_MSGPACK == {"expproto.codec"}
 
 
 def test_addresses_follow_the_base_directories() -> None:

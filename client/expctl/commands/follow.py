@@ -1,7 +1,8 @@
 """`expctl follow`: the output of entries, as it is written, until they end."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
 
 from expctl import requests
 from expctl.arguments import Arguments
@@ -19,6 +20,10 @@ from expproto.replies import Ended, EntryProgress, Followed, Mark
 from expproto.replies import Output as LogOutput
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import ACTIVE_STATES, EntryId, exit_code_of
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def run(arguments: Arguments, output: Output) -> int:

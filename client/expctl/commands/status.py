@@ -1,7 +1,8 @@
 """`expctl status`: the queue."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
 
 from expctl import requests
 from expctl.arguments import Arguments
@@ -9,6 +10,10 @@ from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
 from expctl.render import entries as render
 from expctl.transport import ask
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def run(arguments: Arguments, output: Output) -> int:

@@ -1,8 +1,9 @@
 """`expctl wait`: return when entries are done."""
 
+from __future__ import annotations
+
 import os
 import time
-from collections.abc import Sequence
 
 from expctl import requests
 from expctl.arguments import Arguments
@@ -12,6 +13,10 @@ from expctl.output import Output
 from expctl.transport import ask
 from expctl.trouble import TIMEOUT, Trouble
 from expproto.errors import USAGE
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def run(arguments: Arguments, output: Output) -> int:

@@ -1,13 +1,18 @@
 """Entries of the queue, for people, programs and scripts."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Mapping, Sequence
 
 from expctl.fields import Entry
 from expctl.render.lines import lines, pairs_text
 from expctl.render.outcomes import outcome_words
 from expctl.render.progress import progress_document, progress_words
 from expctl.render.times import duration, iso, span
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 HEADING = ("id", "name", "state", "outcome", "age", "duration", "waits for")
 

@@ -1,10 +1,11 @@
 """The output of followed entries in four forms: exact, safe for a terminal, prefixed lines, JSON lines."""
 
+from __future__ import annotations
+
 import base64
 import codecs
 import os
 import time
-from collections.abc import Mapping
 
 from expctl.fields import Fields
 from expctl.output import STDOUT, Output
@@ -13,6 +14,10 @@ from expctl.render.status_line import StatusLine
 from expctl.render.terminal import RESET, Sanitizer, visible, visible_lines
 from expctl.render.times import iso
 from expproto.replies import Mark
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LINE_BYTES_MAX = 64 * 1024
 """A line longer than this is shown in pieces, each with its prefix: what is kept of several logs stays bounded."""

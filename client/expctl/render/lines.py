@@ -3,9 +3,13 @@
 A tab or a line break inside a field would make two of one, so control characters are written as visible escapes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from __future__ import annotations
 
 from expctl.render.terminal import visible
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def lines(records: Iterable[Sequence[str]]) -> str:

@@ -1,10 +1,14 @@
 """How far a run is, for people and programs."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
 from expctl.fields import Fields
 from expctl.render.lines import value_text
 from expctl.render.times import iso, span
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _METRICS_SHOWN = 2
 """In a cell of a table; `show ID` and JSON have all."""

@@ -5,11 +5,16 @@ also in the middle of a line; only where a line fills its row to the last column
 nothing is shown until the log goes on.
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
-from collections.abc import Callable
 
 from expctl.render.terminal import RESET, visible
+
+TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _DIM = "\x1b[0;2m"
