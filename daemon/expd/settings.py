@@ -8,12 +8,15 @@ from pathlib import Path
 import tomli
 
 from expproto import address
+from expproto.limits import LOG_BYTES_MAX
 from expproto.stage_options import STAGE_JOBS_MAX
 
 _COUNT_MAX = 2**31 - 1
 """No reason but that everything below can store and compare it."""
 _BYTES_MAX = 2**53
 """Beyond any file system, and exact in every number format."""
+_LOG_BYTES_MIN = 2**16
+"""A few screens of text at the beginning and at the end."""
 
 
 class BadSettings(Exception):
@@ -34,6 +37,8 @@ class Settings:
     """Points of one submission: more is nearly always a mistyped range, and each point is a commit."""
     kept_worktrees_max: int = 20
     """Worktrees of failed runs that are kept for a look; the oldest go first."""
+    log_bytes_max: int = LOG_BYTES_MAX
+    """Of the log of one run: more is a loop that prints; nobody reads it, and the disk is everybody's."""
     new_file_bytes_max: int = 50 * 2**20
     """One new file of a capture: source is far smaller, a forgotten checkpoint larger, and Git keeps it for good."""
     new_files_bytes_max: int = 500 * 2**20
@@ -72,6 +77,9 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
         grace_seconds=_seconds(table, "grace_seconds", defaults.grace_seconds, path),
         sweep_points_max=_count(table, "sweep_points_max", defaults.sweep_points_max, path, least=1),
         kept_worktrees_max=_count(table, "kept_worktrees_max", defaults.kept_worktrees_max, path, least=0),
+        log_bytes_max=_count(
+            table, "log_bytes_max", defaults.log_bytes_max, path, least=_LOG_BYTES_MIN, most=_BYTES_MAX
+        ),
         new_file_bytes_max=_bytes(table, "new_file_bytes_max", defaults.new_file_bytes_max, path),
         new_files_bytes_max=_bytes(table, "new_files_bytes_max", defaults.new_files_bytes_max, path),
         new_files_max=_count(table, "new_files_max", defaults.new_files_max, path, least=0),

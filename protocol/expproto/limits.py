@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 SECONDS_MAX = 1e9
 """Thirty years: longer is a slip of the finger."""
+LOG_BYTES_MAX = 2**30
+"""Of one run's log, unless the settings say otherwise: the text of a week of training is a hundredth of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

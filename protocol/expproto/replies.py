@@ -66,7 +66,11 @@ class CapturePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Bytes of a log, exactly as written, from `offset` on; its marks were told up to the place `marks`."""
+    """Bytes of a log, exactly as written, from `offset` on; its marks were told up to the place `marks`.
+
+    Between two of them lies what was cut out of the log. One that begins before the end of the last, perhaps without
+    bytes, tells that the log was truncated.
+    """
 
     kind = "output"
     entry: EntryId

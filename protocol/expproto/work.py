@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from expproto.context import Context
-from expproto.limits import NO_LIMITS, RunLimits
+from expproto.limits import LOG_BYTES_MAX, NO_LIMITS, RunLimits
 from expproto.progress import RunProgress
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import EntryId, Outcome, Rev, RunId
@@ -36,7 +36,7 @@ class Execute:
     are copied into the worktree beside what was captured. With `as_stage` the command is the stage that `targets` names,
     in the dvc.yaml of what was captured. A run in the user's workspace has the workspace as its
     `worktree`, and in `captured_tree` what was captured there before the overrides, not earlier than `captured_at`.
-    `attempt`, `overrides` and `daemon_version` are for the context.
+    `attempt`, `overrides` and `daemon_version` are for the context. Of a log beyond `log_bytes_max` the middle is cut out.
     """
 
     kind = "execute"
@@ -71,6 +71,7 @@ class Execute:
     daemon_version: str = ""
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
+    log_bytes_max: int = LOG_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

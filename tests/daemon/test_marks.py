@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ class Pair:
             await trio.lowlevel.checkpoint()
             found.append(event)
 
-        await LogStream(EntryId(1), self.log, self.marks, take).send_rest(place)
+        with closing(LogStream(EntryId(1), self.log, self.marks, take)) as stream:
+            await stream.send_rest(place)
         return found
 
 

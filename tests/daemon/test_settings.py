@@ -23,7 +23,7 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Each field of the settings is a key of the file, and what is not named keeps its default."""
     text = (
-        "jobs = 4\nstage_jobs = 3\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\n"
+        "jobs = 4\nstage_jobs = 3\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\nlog_bytes_max = 100000\n"
         "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
         "env_deny = ['AWS_*']\n"
     )
@@ -36,6 +36,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         grace_seconds=2.5,
         sweep_points_max=100,
         kept_worktrees_max=0,
+        log_bytes_max=100_000,
         new_file_bytes_max=5_000_000_000,
         new_files_bytes_max=0,
         new_files_max=3,
@@ -79,6 +80,7 @@ WRONG_VALUES = {
     "sweep_points_max": ["0", "1e4", "nan", "true"],
     "new_file_bytes_max": ["-1", "'1 MB'", "true", "9007199254740993"],
     "new_files_max": ["-1", "0.5"],
+    "log_bytes_max": ["0", "65535", "'1 GiB'"],
     "env_deny": ["'AWS_*'", "['A', 1]", "['']", "true"],
     "kept_worktrees_max": ["-1", "0.5", "inf", '"all"'],
 }

@@ -89,7 +89,9 @@ class Following:
 
     def _show(self, piece: LogOutput) -> None:
         """Show a piece; the next connection asks for what follows it."""
-        self._continue(piece.entry, piece.offset + len(piece.data), piece.marks)
+        before = self._continue(piece.entry, piece.offset + len(piece.data), piece.marks)
+        if before.lines is None and piece.offset != before.offset:
+            self._remark(piece.entry, piece.offset - before.offset)
         self._view.output(piece.entry, piece.offset, piece.data)
         self._view.refresh()
 
@@ -98,10 +100,23 @@ class Following:
         self._continue(mark.entry, mark.offset, mark.marks)
         self._view.mark(mark)
 
-    def _continue(self, entry: EntryId, offset: int, marks: int) -> None:
+    def _remark(self, entry: EntryId, missing: int) -> None:
+        """Say that a part of a log is not there: cut out, or the log was cut off."""
+        name = visible(self._names[entry])
+        if missing > 0:
+            self._output.words(
+                f"\nexpctl: here {missing} bytes of the log of {name} are missing: cut out, since it is long"
+            )
+        else:
+            self._output.words(f"\nexpctl: the log of {name} was truncated; it goes on here")
+
+    def _continue(self, entry: EntryId, offset: int, marks: int) -> FollowTarget:
+        """Take note of how far a log was shown; gives how far it was before."""
         if entry not in self._open:
             raise RemoteProtocolError(BAD_MESSAGE, f"output of entry {entry}, which is not followed")
+        before = self._open[entry]
         self._open[entry] = FollowTarget(entry=self._names[entry], offset=offset, marks=marks)
+        return before
 
     def _end(self, ended: Ended) -> None:
         if self._open.pop(ended.entry, None) is None:

@@ -212,6 +212,8 @@ class JsonLines(View):
 
     def output(self, entry: int, offset: int, data: bytes) -> None:
         """Show a piece up to its last whole character."""
+        if entry in self._cut and self._cut[entry][0] + len(self._cut[entry][1]) != offset:
+            self._rest(entry)  # what would have made it whole was cut out of the log
         place, held = self._cut.pop(entry, (offset, b""))
         data = held + data
         try:

@@ -17,6 +17,7 @@ from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tre
 from expd.execute.environment import run_environment
 from expd.execute.flights import Flights
 from expd.execute.limits import Watch
+from expd.execute.logcap import LogCap
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.progress import DVCLIVE_METRICS, LiveMetrics
@@ -29,6 +30,7 @@ from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slots import Slots
+from expd.linux.inotify import Watcher
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
 from expd.pipeline.datalinks import link_all_data
@@ -67,6 +69,8 @@ class Run:
         self._memo = memo
         self.timings = Timings()
         self.live = LiveMetrics()
+        self._cap: LogCap | None = None
+        self._log_opened = trio.Event()
         self._scope = trio.CancelScope()
         self._end: Outcome | None = None
         self._watch = Watch(order.limits, self.timings, self._end_as)
@@ -91,7 +95,15 @@ class Run:
             log = RunLog(Path(self.order.log), self.timings, self.live)
         except OSError as error:
             return Refused(reason=f"the run log can't be opened: {error}")
+        self._cap = LogCap(log.descriptor, self.order.log_bytes_max, log.note)
+        self._log_opened.set()
         return await self._execute(log)
+
+    async def mind_log(self, watcher: Watcher) -> None:
+        """Keep the log within its limit while `execute` goes on; until cancelled."""
+        await self._log_opened.wait()
+        assert self._cap is not None
+        await self._cap.run(Path(self.order.log), watcher)
 
     async def _execute(self, log: RunLog) -> Outcome:
         outcome: Outcome = Cancelled(reason="")
@@ -111,6 +123,8 @@ class Run:
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):
                     await trio.to_thread.run_sync(self._place.give_up, log)
+                if self._cap is not None:
+                    self._cap.look()
                 await trio.to_thread.run_sync(log.sync)
                 log.close()
         return outcome

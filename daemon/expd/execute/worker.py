@@ -154,6 +154,7 @@ class Worker:
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(teller.run)
+            nursery.start_soon(current.run.mind_log, self._watcher)
             outcome = await current.run.execute()
             nursery.cancel_scope.cancel()
         ended = RunEnded(

@@ -5,6 +5,7 @@ after it: up to that size none is missing. One that comes late all the same, fro
 """
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,19 +29,31 @@ class Place:
 
 
 class LogStream:
-    """One log from a place on; `send_rest` sends what there is by now."""
+    """One log from a place on; `send_rest` sends what there is by now. To be closed.
+
+    The log stays open in between, so that one which is deleted while its run goes on is still followed.
+    """
 
     def __init__(
         self, entry: EntryId, log: Path, marks: Path | None, answer: Callable[[Output | Mark], Awaitable[None]]
     ) -> None:
         self._entry = entry
-        self._log = log
+        self._path = log
         self._marks = marks
         self._answer = answer
+        self._log = _open(log)
+        self._is_told = False
+
+    def close(self) -> None:
+        """Give the log back."""
+        if self._log is not None:
+            os.close(self._log)
 
     async def send_rest(self, place: Place) -> Place:
         """Send what there is from a place on; gives the place behind it."""
-        with _opened(self._log) as log, _opened(self._marks) as marks:
+        place = await self._begin_again_if_cut(place)
+        log = self._log
+        with _opened(self._marks) as marks:
             while True:
                 size = 0 if log is None else os.fstat(log).st_size
                 records, read_to = ([], place.marks) if marks is None else read_marks(marks, place.marks)
@@ -54,13 +67,44 @@ class LogStream:
                     place = await self._send_mark(record, place)
                 place = Place(offset=place.offset, marks=read_to)
 
+    async def _begin_again_if_cut(self, place: Place) -> Place:
+        """Go on at the end of a log that was truncated, which a piece without bytes tells; tell of one that was deleted."""
+        status = None if self._log is None else os.fstat(self._log)
+        if (status is None or status.st_nlink == 0) and not self._is_told:
+            self._is_told = True
+            await self._tell_deleted(place)
+        if status is None or status.st_size >= place.offset:
+            return place
+        place = Place(offset=status.st_size, marks=place.marks)
+        await self._answer(Output(entry=self._entry, offset=place.offset, data=b"", marks=place.marks))
+        return place
+
+    async def _tell_deleted(self, place: Place) -> None:
+        if self._marks is None:
+            return
+        text = f"expd: the log was deleted: {self._path}"
+        await self._answer(
+            Mark(
+                entry=self._entry,
+                offset=place.offset,
+                marks=place.marks,
+                at=time.time(),
+                what="note",
+                stage=None,
+                text=text,
+                exit_code=None,
+            )
+        )
+
     async def _send_raw(self, log: int | None, place: Place, end: int) -> Place:
+        """Send bytes up to a place; a hole, where the middle of a log was cut out, is passed over."""
         while log is not None and place.offset < end:
-            data = os.pread(log, min(OUTPUT_BYTES, end - place.offset), place.offset)
+            start = _next_data(log, place.offset, end)
+            data = os.pread(log, min(OUTPUT_BYTES, _next_hole(log, start, end) - start), start)
             if not data:
                 break
-            await self._answer(Output(entry=self._entry, offset=place.offset, data=data, marks=place.marks))
-            place = Place(offset=place.offset + len(data), marks=place.marks)
+            await self._answer(Output(entry=self._entry, offset=start, data=data, marks=place.marks))
+            place = Place(offset=start + len(data), marks=place.marks)
         return place
 
     async def _send_mark(self, record: Record, place: Place) -> Place:
@@ -78,13 +122,33 @@ class LogStream:
         return Place(offset=place.offset, marks=record.end)
 
 
+def _next_data(log: int, offset: int, end: int) -> int:
+    """Find the first byte from a place on that is in no hole; `end` if there is none before."""
+    try:
+        return min(end, os.lseek(log, offset, os.SEEK_DATA))
+    except OSError:
+        return end
+
+
+def _next_hole(log: int, offset: int, end: int) -> int:
+    """Find where the next hole begins; `end` if there is none before."""
+    try:
+        return min(end, os.lseek(log, offset, os.SEEK_HOLE))
+    except OSError:
+        return end
+
+
+def _open(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
 @contextmanager
 def _opened(path: Path | None) -> Iterator[int | None]:
     """Open a file for reading; None if there is none."""
-    try:
-        descriptor = None if path is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        descriptor = None
+    descriptor = None if path is None else _open(path)
     try:
         yield descriptor
     finally:
@@ -96,12 +160,15 @@ def tail_place(log: Path, marks: Path | None, lines: int) -> Place:
     """Find where the last so many lines of both begin; a mark of several lines is shown whole."""
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
+        floor = _end_of_last_hole(file.fileno(), end)
     with _opened(marks) as descriptor:
         records, read_to = ([], 0) if descriptor is None else _read_all(descriptor)
     if lines <= 0:
         return Place(offset=end, marks=read_to)
     wanted, upper = lines, end
     for record in reversed(records):
+        if record.offset < floor:
+            return Place(offset=tail_offset(log, wanted, floor, upper), marks=record.end)
         lower = min(record.offset, upper)
         between = tail_offset(log, wanted, lower, upper)
         if between > lower or count_lines(log, lower, upper) >= wanted:
@@ -111,7 +178,15 @@ def tail_place(log: Path, marks: Path | None, lines: int) -> Place:
         if shown >= wanted:
             return Place(offset=lower, marks=_begin_of(record, records))
         wanted, upper = wanted - shown, lower
-    return Place(offset=tail_offset(log, wanted, 0, upper))
+    return Place(offset=tail_offset(log, wanted, floor, upper))
+
+
+def _end_of_last_hole(log: int, end: int) -> int:
+    """Find where the part of a log begins out of which nothing was cut: nobody looks for lines beyond."""
+    floor = 0
+    while (hole := _next_hole(log, floor, end)) < end:
+        floor = _next_data(log, hole, end)
+    return floor
 
 
 def _begin_of(record: Record, records: Sequence[Record]) -> int:

@@ -6,6 +6,7 @@ No timer, no decoding. That a run has ended is observed before the log is read f
 wrote just before its end is always sent.
 """
 
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,8 @@ async def _send_attempt(entry: Entry, attempt: Attempt, wish: _Wish, answer: Ans
     log = Path(attempt.log)
     marks = wish.marks_of(log)
     place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
-    await LogStream(entry.id, log, marks, answer).send_rest(place)
+    with closing(LogStream(entry.id, log, marks, answer)) as stream:
+        await stream.send_rest(place)
     await answer(Ended(entry=entry.id, name=entry.name, outcome=attempt.outcome))
 
 
@@ -100,10 +102,14 @@ async def _follow_log(entry: Entry, log: Path, wish: _Wish, services: Services, 
     grown, changed = Bell(), services.store.changes.of(entry.id)
     news = services.pool.progress.bell_of(entry.run.id)
     marks = wish.marks_of(log)
+    if entry.state is not EntryState.DONE:
+        await trio.to_thread.run_sync(_make_files, log)
     place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
-    stream = LogStream(entry.id, log, marks, answer)
     told: RunProgress | None = None
-    with services.watcher.ringing(log, grown), services.watcher.ringing(marks or log, grown):
+    with closing(LogStream(entry.id, log, marks, answer)) as stream, ExitStack() as watches:
+        for path in (log, marks or log):
+            with suppress(FileNotFoundError):  # one that was deleted
+                watches.enter_context(services.watcher.ringing(path, grown))
         change = changed.next_ring
         entry = await _read(entry.id, services)
         while True:
@@ -121,11 +127,17 @@ async def _follow_log(entry: Entry, log: Path, wish: _Wish, services: Services, 
                 entry = await _read(entry.id, services)
 
 
+def _make_files(log: Path) -> None:
+    """Make the files of a run whose worker has not opened them yet; a log that was deleted since is not made anew."""
+    marks = marks_of(log)
+    if log.exists() or not marks.exists():
+        for path in (log, marks):
+            path.touch(mode=0o600)
+
+
 def _first_place(log: Path, marks: Path | None, target: FollowTarget) -> Place:
-    """Find where to begin. The worker may not have opened its files yet, and those that were deleted are empty."""
-    for path in (log, marks or log):
-        path.touch(mode=0o600)
-    if target.lines is None:
+    """Find where to begin; a log that is not there any more is told from its beginning."""
+    if target.lines is None or not log.exists():
         return Place(offset=max(0, target.offset), marks=max(0, target.marks))
     return tail_place(log, marks, target.lines)
 
