@@ -45,6 +45,10 @@ class Settings:
     """All new files of a capture: about ten seconds of hashing and compressing, which is the most a person waits for."""
     new_files_max: int = 10_000
     """New files of a capture: more is a dataset or an environment that .gitignore forgot."""
+    state_free_bytes_min: int = 32 * 2**20
+    """Free on the disk of the state directory, or nothing is started: the store's log, run logs and outcomes go there."""
+    run_free_bytes_min: int = 128 * 2**20
+    """Free on the disks of the repository and of the cache, or its entries wait: with less, Git and DVC stop half-way."""
     env_deny: tuple[str, ...] = ()
     """Patterns of variables that no run gets, whoever submits them. None by default: what the shell has is what runs."""
 
@@ -83,6 +87,8 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
         new_file_bytes_max=_bytes(table, "new_file_bytes_max", defaults.new_file_bytes_max, path),
         new_files_bytes_max=_bytes(table, "new_files_bytes_max", defaults.new_files_bytes_max, path),
         new_files_max=_count(table, "new_files_max", defaults.new_files_max, path, least=0),
+        state_free_bytes_min=_bytes(table, "state_free_bytes_min", defaults.state_free_bytes_min, path),
+        run_free_bytes_min=_bytes(table, "run_free_bytes_min", defaults.run_free_bytes_min, path),
         env_deny=_patterns(table, "env_deny", path),
     )
 

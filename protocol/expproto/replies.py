@@ -218,11 +218,12 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """The pages before were all: answers Status."""
+    """The pages before were all: answers Status. `trouble` says why nothing is started, where that is nobody's wish."""
 
     kind = "listed"
     count: int
     paused: bool
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,18 +313,19 @@ class CancelAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolShown:
-    """The pool as it is now."""
+    """The pool as it is now. `trouble` says why nothing is started, where that is nobody's wish."""
 
     kind = "pool_shown"
     jobs: int
     paused: bool
     running: int
     queued: int
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonShown:
-    """Who answers."""
+    """Who answers. `trouble` says why nothing is started, where that is nobody's wish."""
 
     kind = "daemon_shown"
     pid: int
@@ -336,6 +338,7 @@ class DaemonShown:
     queued: int
     jobs: int
     paused: bool
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

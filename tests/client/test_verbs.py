@@ -158,11 +158,11 @@ def test_pool_verbs_show_the_pool(
 
 
 def test_pool_as_json(sock: Path, expctl: Expctl) -> None:
-    """The pool's document has its numbers and whether it is paused."""
+    """The pool's document has its numbers, whether it is paused, and what keeps it from starting anything."""
     with serving(sock, [POOL]):
         ran = expctl("jobs", "--json")
 
-    assert ran.document == {"schema": 1, "jobs": 2, "running": 1, "queued": 3, "paused": True}
+    assert ran.document == {"schema": 1, "jobs": 2, "running": 1, "queued": 3, "paused": True, "trouble": None}
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
@@ -271,3 +271,16 @@ def test_nobody_listening_is_exit_code_3(sock: Path, expctl: Expctl) -> None:
 
     assert (missing.code, stale.code) == (3, 3)
     assert "EXPD_AUTOSTART=0" in missing.err
+
+
+@pytest.mark.parametrize("argv", [["status"], ["jobs"]])
+def test_what_keeps_the_pool_is_said(sock: Path, expctl: Expctl, argv: list[str]) -> None:
+    """Where nothing is started and nobody wanted that, the reason is a sentence, and that it ends by itself."""
+    trouble = "the store can't be written: database or disk is full"
+    listed = Listed(count=0, paused=False, trouble=trouble)
+    shown = PoolShown(jobs=1, paused=False, running=0, queued=1, trouble=trouble)
+
+    with serving(sock, [[listed if argv == ["status"] else shown]]):
+        ran = expctl(*argv)
+
+    assert f"nothing is started: {trouble}; it goes on by itself" in ran.err

@@ -25,6 +25,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     text = (
         "jobs = 4\nstage_jobs = 3\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\nlog_bytes_max = 100000\n"
         "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
+        "state_free_bytes_min = 0\nrun_free_bytes_min = 7\n"
         "env_deny = ['AWS_*']\n"
     )
 
@@ -40,6 +41,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         new_file_bytes_max=5_000_000_000,
         new_files_bytes_max=0,
         new_files_max=3,
+        state_free_bytes_min=0,
+        run_free_bytes_min=7,
         env_deny=("AWS_*",),
     )
     assert {line.split(" ")[0] for line in text.splitlines()} == set(Settings.__slots__)

@@ -109,8 +109,11 @@ class Surroundings:
 class RunningDaemon(Surroundings):
     """Surroundings with a daemon in them."""
 
-    def __init__(self, config: str) -> None:
+    def __init__(self, config: str, state: Path | None = None) -> None:
         super().__init__()
+        if state is not None:
+            self.state = state
+            self.environ["EXPD_STATE_DIR"] = str(state)
         (self.directory / "config.toml").write_text(config)
         self.process = self.start()
 
@@ -130,9 +133,11 @@ class RunningDaemon(Surroundings):
 
 
 @contextmanager
-def a_daemon(jobs: int = 1, config: str = "grace_seconds = 1.0\n") -> Iterator[RunningDaemon]:
-    """Run a daemon for as long as the block; its journal is shown if a test fails."""
-    daemon = RunningDaemon(f"jobs = {jobs}\n{config}")
+def a_daemon(
+    jobs: int = 1, config: str = "grace_seconds = 1.0\n", state: Path | None = None
+) -> Iterator[RunningDaemon]:
+    """Run a daemon for as long as the block, its state where it is told; its journal is shown if a test fails."""
+    daemon = RunningDaemon(f"jobs = {jobs}\n{config}", state)
     try:
         yield daemon
     finally:

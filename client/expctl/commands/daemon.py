@@ -100,6 +100,7 @@ def _show(reply: Message, output: Output, more: dict[str, object] | None = None)
         "queued": daemon.integer("queued"),
         "jobs": daemon.integer("jobs"),
         "paused": daemon.flag("paused"),
+        "trouble": daemon.text_or_none("trouble"),
     }
     width = max(map(len, facts))
     output.show(

@@ -4,7 +4,7 @@ from expctl import requests
 from expctl.arguments import Arguments
 from expctl.fields import Fields
 from expctl.output import Output
-from expctl.render.lines import lines
+from expctl.render.lines import lines, trouble_words
 from expctl.transport import Message, ask
 
 
@@ -19,10 +19,12 @@ def show_pool(reply: Message, output: Output) -> None:
     pool = Fields(reply)
     jobs, running, queued = (pool.integer(name) for name in ("jobs", "running", "queued"))
     is_paused = pool.flag("paused")
-    state = "paused" if is_paused else "active"
+    state, trouble = "paused" if is_paused else "active", pool.text_or_none("trouble")
     output.show(
-        document=lambda: {"jobs": jobs, "running": running, "queued": queued, "paused": is_paused},
+        document=lambda: {"jobs": jobs, "running": running, "queued": queued, "paused": is_paused, "trouble": trouble},
         names=lambda: f"{jobs}\n",
         lines=lambda: lines([(str(jobs), str(running), str(queued), state)]),
         table=lambda: f"{jobs} at once, {running} running, {queued} queued, {state}\n",
     )
+    if trouble:
+        output.words(trouble_words(trouble))

@@ -9,6 +9,7 @@ from expctl.arguments import Arguments
 from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
 from expctl.render import entries as render
+from expctl.render.lines import trouble_words
 from expctl.transport import ask
 
 TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
@@ -20,12 +21,14 @@ def run(arguments: Arguments, output: Output) -> int:
     """Show the entries named, or all."""
     pages, reply = ask(requests.status(os.getcwd(), arguments.entries))  # noqa: PTH109 - pathlib costs 10 ms
     entries = entries_of(pages)
-    is_paused = Fields(reply).flag("paused")
-    show_entries(entries, output, more={"paused": is_paused})
+    is_paused, trouble = Fields(reply).flag("paused"), Fields(reply).text_or_none("trouble")
+    show_entries(entries, output, more={"paused": is_paused, "trouble": trouble})
     if not entries:
         output.words("the queue is empty: expctl submit")
     if is_paused:
         output.words("the queue is paused, nothing more is started: expctl resume")
+    if trouble:
+        output.words(trouble_words(trouble))
     return 0
 
 

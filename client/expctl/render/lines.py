@@ -39,3 +39,8 @@ def value_text(value: object) -> str:
 def pairs_text(values: Mapping[str, object]) -> str:
     """Write parameters or metrics in one field: `train.lr=0.1 train.epochs=5`."""
     return " ".join(f"{key}={value_text(value)}" for key, value in values.items())
+
+
+def trouble_words(trouble: str) -> str:
+    """Say that the daemon starts nothing for a reason of its own, and that nothing has to be done but to mend that."""
+    return f"nothing is started: {visible(trouble)}; it goes on by itself when that is over"

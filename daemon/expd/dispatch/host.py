@@ -15,6 +15,8 @@ from typing import Protocol
 import trio
 
 from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, kill_token
+from expd.linux.space import Place, first_shortage
+from expd.linux.threads import in_thread, no_thread
 
 
 class Child(Protocol):
@@ -48,6 +50,9 @@ class Host(Protocol):
 
     async def kill_run(self, token: str) -> None:
         """Kill whatever a run started, wherever it went, until nothing of it lives."""
+
+    async def shortage(self, places: tuple[Place, ...]) -> str | None:
+        """Say what the first of these places lacks that has too little room; None if none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +91,15 @@ class LocalHost:
                 env={**os.environ, WORKER_TOKEN_VARIABLE: token},
                 start_new_session=True,
             )
+        except RuntimeError as error:
+            raise no_thread(error) or error from error
         finally:
             os.close(descriptor)
 
     async def kill_run(self, token: str) -> None:
         """Kill by the token in the environment, in a thread."""
-        await trio.to_thread.run_sync(kill_token, token)
+        await in_thread(lambda: kill_token(token))
+
+    async def shortage(self, places: tuple[Place, ...]) -> str | None:
+        """Ask the file systems, in a thread: one that is on a network may not answer for long."""
+        return await in_thread(lambda: first_shortage(places))

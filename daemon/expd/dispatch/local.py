@@ -20,8 +20,8 @@ from expproto.work import Acknowledge, CancelRun, Execute, Leave, Order, Registe
 
 _journal = logging.getLogger("expd.dispatch")
 
-_CRASH_SECONDS = 1.0
-"""Between two workers that end before they register: a broken installation must not spin."""
+_CRASH_MIN_SECONDS, _CRASH_MAX_SECONDS = 1.0, 30.0
+"""Between workers that end before they register, doubled each time: a broken installation must not spin."""
 _LEAVE_SECONDS = 5.0
 """How long the end of the daemon waits for idle workers to go."""
 _MINDED_MAX = 3000
@@ -40,6 +40,7 @@ class LocalEngine:
         self._to_mind, self._minded = trio.open_memory_channel[WorkerSlot](_MINDED_MAX)
         self._dismissing = False
         self._trouble: str | None = None
+        self._crash_pause = _CRASH_MIN_SECONDS
 
     @property
     def trouble(self) -> str | None:
@@ -121,9 +122,10 @@ class LocalEngine:
     async def _bury(self, slot: WorkerSlot, how: str) -> None:
         """A worker has ended, and with it the run it was in."""
         if slot.identity is None:
-            self._trouble = f"a worker: {how} before it was ready; see {self._host.worker_log}"
-            _journal.error("no worker: %s before it was ready; see %s", how, self._host.worker_log)
-            await trio.sleep(_CRASH_SECONDS)
+            self._trouble = f"no worker comes up: {how} before it was ready; see {self._host.worker_log}"
+            pause, self._crash_pause = self._crash_pause, min(2 * self._crash_pause, _CRASH_MAX_SECONDS)
+            _journal.error("%s; trying again in %g s", self._trouble, pause)
+            await trio.sleep(pause)
         self._slots.pop(slot.token, None)
         slot.gone.set()
         if slot.run is not None:
@@ -160,6 +162,7 @@ class LocalEngine:
             self._adopt(slot)
         slot.identity = identity
         self._trouble = None
+        self._crash_pause = _CRASH_MIN_SECONDS
         return slot
 
     async def _agree(self, slot: WorkerSlot, register: Register) -> None:

@@ -17,6 +17,7 @@ from expd.dispatch.local import LocalEngine
 from expd.dispatch.orders import execute_order, read_record
 from expd.dispatch.progress import ProgressBoard
 from expd.dispatch.settling import Settling, insist
+from expd.dispatch.troubles import Troubles
 from expd.queueing.entry import Entry, Run
 from expd.queueing.recovery import RunFacts, decide
 from expd.queueing.schedule import starts_now
@@ -47,11 +48,16 @@ class Pool:
         self._bell = Bell()
         self._settling = Settling(store, self._bell, host)
         self._draining = self._hurrying = False
+        self._troubles = Troubles(store, settings, host)
 
     @property
     def trouble(self) -> str | None:
-        """Say why no worker comes up, while none does."""
-        return self._local.trouble
+        """Say why nothing is started, for as long as that is not the user's wish."""
+        return self._troubles.words or self._local.trouble
+
+    def short_of_room(self, git_directory: str) -> str | None:
+        """Say what a repository's entries wait for, if that is room on its disks."""
+        return self._troubles.short_of_room(git_directory)
 
     def stage_of(self, run: RunId) -> str | None:
         """Give the stage a run is in."""
@@ -89,7 +95,8 @@ class Pool:
                 changed, rung = self._store.changes.any.next_ring, self._bell.next_ring
                 await self._schedule(self._local)
                 if not await self._is_drained():
-                    await wait_first(changed, rung)
+                    with trio.move_on_after(self._troubles.look_again_seconds):
+                        await wait_first(changed, rung)
             await self._local.dismiss()
             nursery.cancel_scope.cancel()
 
@@ -118,7 +125,10 @@ class Pool:
     async def _schedule(self, engine: Engine) -> None:
         """Give queued entries to the free seats of an engine."""
         starts = starts_now(await insist(self._store.pool), draining=self._draining)
-        for number, seat in enumerate(engine.seats(starts.immediate + starts.queued)):
+        wanted = starts.immediate + starts.queued
+        if not await self._troubles.allow(wanted):
+            return
+        for number, seat in enumerate(engine.seats(wanted)):
             await self._give_entry(engine, seat, immediate_only=number < starts.immediate)
 
     async def _give_entry(self, engine: Engine, seat: Seat, *, immediate_only: bool) -> None:
@@ -132,6 +142,7 @@ class Pool:
             at=self._host.now(),
             immediate_only=immediate_only,
         )
+        claim = await self._troubles.with_room(claim)
         entry = await insist(lambda: self._store.claim(claim))
         if entry is None or entry.run is None:
             return

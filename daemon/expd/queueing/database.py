@@ -6,6 +6,7 @@ work that wait together are carried out in one transaction, each in a savepoint 
 Deleted rows are overwritten with zeros: some of them held environments.
 """
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -33,8 +34,8 @@ Cursor = sqlite3.Connection
 Row = sqlite3.Row
 IntegrityError = sqlite3.IntegrityError
 
-_ERRORS_OF_THE_DISK = {sqlite3.OperationalError, sqlite3.DatabaseError}
-"""Full, unreadable, damaged: nothing of a group can be promised then. Their subclasses are the fault of one piece."""
+_ERRORS_OF_THE_DISK = {sqlite3.OperationalError, sqlite3.DatabaseError, MemoryError}
+"""Full, unreadable, damaged, or no memory to work with: nothing of a group can be promised then. Their subclasses are the fault of one piece."""
 _HEADER = b"SQLite format 3\0"
 """The first bytes of every database that holds something."""
 
@@ -62,7 +63,10 @@ class _Piece(Generic[T]):
 
 
 class Database:
-    """Opened in a thread of its own by `open`; `run` is the only way in."""
+    """Opened in a thread of its own by `open`; `run` is the only way in.
+
+    `trouble` says why the last write failed, until one succeeds; `troubled` is called when it begins.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,6 +74,8 @@ class Database:
         self._thread = threading.Thread(target=self._serve, name="store", daemon=True)
         self._opened = threading.Event()
         self._open_error: StoreUnusable | None = None
+        self.trouble: str | None = None
+        self.troubled: Callable[[], None] = _pass_over
         self._token: trio.lowlevel.TrioToken | None = None
 
     def open(self) -> None:
@@ -108,7 +114,12 @@ class Database:
             self._opened.set()
         try:
             while (group := self._next_group()) is not None:
-                _commit_group(connection, group)
+                wrote, failure = _commit_group(connection, group)
+                if failure is not None and len(group) > 1:  # whose fault it is shows when each is alone
+                    ends = [_commit_group(connection, [piece]) for piece in group]
+                    wrote, failure = any(end[0] for end in ends), next((end[1] for end in ends if end[1]), None)
+                if wrote or failure is not None:
+                    self._remember(failure)
                 self._answer(group)
         finally:
             connection.close()
@@ -130,6 +141,14 @@ class Database:
             group.append(piece)
         return group
 
+    def _remember(self, failure: str | None) -> None:
+        """Take note whether the disk took what was written; a group that only read shows nothing."""
+        was, self.trouble = self.trouble, failure
+        if failure is not None and was is None:
+            assert self._token is not None
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self.troubled)
+
     def _answer(self, group: list[_Piece[object]]) -> None:
         assert self._token is not None
         for piece in group:
@@ -139,20 +158,30 @@ class Database:
                 return
 
 
-def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -> None:
+def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -> tuple[bool, str | None]:
+    """Carry out pieces in one transaction; gives whether anything was written, and what is wrong with the disk."""
+    changes = connection.total_changes
     try:
         connection.execute("BEGIN IMMEDIATE")
         for piece in group:
             _carry_out(connection, piece)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, MemoryError) as error:
+        what = str(error) or "out of memory"
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         for piece in group:
-            piece.error = StoreFailed(str(error))
+            piece.error = StoreFailed(what)
+        return False, f"the store can't be written: {what}"
+    return connection.total_changes != changes, None
+
+
+def _pass_over() -> None:
+    """Nobody wants to know."""
 
 
 def _carry_out(connection: sqlite3.Connection, piece: _Piece[object]) -> None:
+    piece.error = None
     connection.execute("SAVEPOINT piece")
     try:
         piece.result = piece.work(connection)

@@ -35,6 +35,7 @@ from expd.queueing.transitions import (
     entries_of_request,
     finish_run,
     move_run,
+    next_for,
     read_pool,
     release_entry,
     rename_entry,
@@ -53,9 +54,24 @@ class Store:
 
     def __init__(self, database: Database, runs_directory: Path) -> None:
         self._database = database
-        self._runs_directory = runs_directory
+        self.runs_directory = runs_directory
         self.changes = Changes()
         self._name: str | None = None
+        database.troubled = self.changes.announce
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why the last write failed; None once one has succeeded."""
+        return self._database.trouble
+
+    async def probe(self) -> None:
+        """Write something that changes nothing; raises StoreFailed. What is the same SQLite does not write, so it is two steps."""
+
+        def there_and_back(cursor: Cursor) -> None:
+            cursor.execute("UPDATE pool SET jobs = jobs + 1")
+            cursor.execute("UPDATE pool SET jobs = jobs - 1")
+
+        await self._database.run(there_and_back)
 
     async def accept(self, submission: Submission, entries: Sequence[NewEntry]) -> list[Entry]:
         """Queue a submission and give its entries; the same request id again gives the same entries.
@@ -70,9 +86,13 @@ class Store:
         """Give the entries of an earlier submission with this request id, or none."""
         return await self._database.run(lambda cursor: entries_of_request(cursor, request_id))
 
+    async def peek(self, claim: Claim) -> Entry | None:
+        """Give the entry that a claim would get."""
+        return await self._database.run(lambda cursor: next_for(cursor, claim))
+
     async def claim(self, claim: Claim) -> Entry | None:
         """Give the next queued entry to a worker: queued → preparing, with a new run; None if none is queued."""
-        return await self._announced(lambda cursor: claim_next(cursor, claim, self._runs_directory))
+        return await self._announced(lambda cursor: claim_next(cursor, claim, self.runs_directory))
 
     async def start(self, run: RunId, at: float) -> Entry:
         """Record that the first command is about to run: preparing → running; a later stage changes nothing."""

@@ -59,6 +59,8 @@ class Claim:
     at: float
     immediate_only: bool = False
     """Take none of the queue's."""
+    avoid: tuple[str, ...] = ()
+    """Git directories of which none is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +186,20 @@ def _living_holder(cursor: Cursor, submission: Submission, name: str) -> Entry |
     return None if row is None else entry_from_row(row)
 
 
+def next_for(cursor: Cursor, claim: Claim) -> Entry | None:
+    """Find the entry that a claim would take."""
+    avoid = f"AND git_directory NOT IN ({', '.join('?' * len(claim.avoid))})" if claim.avoid else ""
+    row = cursor.execute(f"{_NEXT} AND mode <> 'queue' {avoid} ORDER BY id LIMIT 1", claim.avoid).fetchone()
+    if row is None and not claim.immediate_only:
+        row = cursor.execute(f"{_NEXT} AND mode = 'queue' {avoid} ORDER BY id LIMIT 1", claim.avoid).fetchone()
+    return None if row is None else _read_back(cursor, EntryId(row["id"]))
+
+
 def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | None:
     """Take the first queued entry for a worker, one that waits for no slot before others: queued → preparing, with a new run."""
-    row = cursor.execute(f"{_NEXT} AND mode <> 'queue' ORDER BY id LIMIT 1").fetchone()
-    if row is None and not claim.immediate_only:
-        row = cursor.execute(f"{_NEXT} AND mode = 'queue' ORDER BY id LIMIT 1").fetchone()
-    if row is None:
+    entry = next_for(cursor, claim)
+    if entry is None:
         return None
-    entry = _read_back(cursor, EntryId(row["id"]))
     run_id = _insert(
         cursor,
         "runs",

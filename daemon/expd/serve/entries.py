@@ -100,7 +100,7 @@ def progress_of(services: Services, entry: Entry) -> RunProgress | None:
 
 
 def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: int) -> str | None:
-    trouble = services.pool.trouble
+    trouble = services.pool.trouble or services.pool.short_of_room(entry.submission.git_directory)
     if entry.state is EntryState.HELD:
         return "its release"
     if entry.state is EntryState.COLLECTING and entry.run is not None:

@@ -22,6 +22,7 @@ async def handle_ask(_request: AskDaemon, services: Services, _answer: Answer) -
         queued=pool.queued,
         jobs=pool.jobs,
         paused=pool.paused,
+        trouble=services.pool.trouble,
     )
 
 

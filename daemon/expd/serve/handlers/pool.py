@@ -13,22 +13,28 @@ JOBS_MAX = 1024
 
 async def handle_pause(_request: Pause, services: Services, _answer: Answer) -> PoolShown:
     """Start nothing more."""
-    return _shown(await services.store.set_paused(paused=True))
+    return _shown(services, await services.store.set_paused(paused=True))
 
 
 async def handle_resume(_request: Resume, services: Services, _answer: Answer) -> PoolShown:
     """Start entries again."""
-    return _shown(await services.store.set_paused(paused=False))
+    return _shown(services, await services.store.set_paused(paused=False))
 
 
 async def handle_jobs(request: SetJobs, services: Services, _answer: Answer) -> PoolShown:
     """Set how many runs may be active at once, or only tell."""
     if request.jobs is None:
-        return _shown(await services.store.pool())
+        return _shown(services, await services.store.pool())
     if not 0 <= request.jobs <= JOBS_MAX:
         raise Refused(USAGE, what=f"jobs is between 0 and {JOBS_MAX}")
-    return _shown(await services.store.set_jobs(request.jobs))
+    return _shown(services, await services.store.set_jobs(request.jobs))
 
 
-def _shown(pool: PoolState) -> PoolShown:
-    return PoolShown(jobs=pool.jobs, paused=pool.paused, running=pool.active, queued=pool.queued + pool.immediate)
+def _shown(services: Services, pool: PoolState) -> PoolShown:
+    return PoolShown(
+        jobs=pool.jobs,
+        paused=pool.paused,
+        running=pool.active,
+        queued=pool.queued + pool.immediate,
+        trouble=services.pool.trouble,
+    )

@@ -14,7 +14,7 @@ async def handle(request: Status, services: Services, answer: Answer) -> Listed:
         count = len(entries)
     else:
         count = await _send_all(services, answer)
-    return Listed(count=count, paused=(await services.store.pool()).paused)
+    return Listed(count=count, paused=(await services.store.pool()).paused, trouble=services.pool.trouble)
 
 
 async def _send_all(services: Services, answer: Answer) -> int:
