@@ -15,7 +15,6 @@ import trio
 
 from expd.dispatch.host import LocalHost
 from expd.dispatch.pool import Pool
-from expd.dispatch.sweeping import sweep
 from expd.linux.durable import private_directory
 from expd.linux.inotify import Watcher
 from expd.linux.processes import become_subreaper
@@ -25,6 +24,8 @@ from expd.serve.listener import Address, serve
 from expd.serve.services import Services
 from expd.serve.session import serve_connection
 from expd.settings import Settings
+from expd.upkeep.leftovers import set_unknown_runs_aside
+from expd.upkeep.recovering import Recovery
 from expproto import VERSION, address
 
 _journal = logging.getLogger("expd")
@@ -37,20 +38,23 @@ class Daemon:
         self._settings = settings
         self._state_directory = Path(address.state_directory(environ))
         self._address = Address(Path(address.runtime_directory(environ)))
+        self._runs_directory = self._state_directory / "runs"
         self._ready_descriptor = ready_descriptor
+        self._started_at = 0.0
         self._stop_now = trio.Event()
         self._stopping = trio.Event()
 
     async def run(self) -> None:
         """Run until drained; raises AlreadyRunning, NotPrivate, UnusableAddress or StoreUnusable before it is ready."""
         private_directory(self._state_directory)
-        runs_directory = private_directory(self._state_directory / "runs")
+        private_directory(self._runs_directory)
         self._address.take()
+        self._started_at = time.time()  # under the lock: what is older was left by somebody before us
         try:
             database = Database(self._state_directory / "queue.db")
             database.open()
             try:
-                await self._serve(Store(database, runs_directory))
+                await self._serve(Store(database, self._runs_directory))
             finally:
                 database.close()
         finally:
@@ -65,6 +69,7 @@ class Daemon:
     async def _serve(self, store: Store) -> None:
         become_subreaper()
         await store.ensure_pool(self._settings.jobs)
+        set_unknown_runs_aside(self._runs_directory, await store.last_run())
         host = LocalHost(socket_path=self._address.socket_path, worker_log=self._state_directory / "workers.log")
         pool = Pool(store, self._settings, host)
         await pool.recover()
@@ -73,7 +78,7 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(services.watcher.run)
             nursery.start_soon(serve, listening, lambda stream: serve_connection(stream, services))
-            nursery.start_soon(sweep, store, services.capturing)
+            nursery.start_soon(services.recovery.run)
             nursery.start_soon(self._heed_signals)
             nursery.start_soon(self._heed_stop, pool)
             self._say_ready()
@@ -83,6 +88,7 @@ class Daemon:
         _journal.info("stopped")
 
     def _services(self, store: Store, pool: Pool) -> Services:
+        capturing = set[str]()
         return Services(
             store=store,
             pool=pool,
@@ -90,7 +96,9 @@ class Daemon:
             settings=self._settings,
             socket_path=self._address.socket_path,
             state_directory=self._state_directory,
-            started_at=time.time(),
+            started_at=self._started_at,
+            recovery=Recovery(store, self._runs_directory, capturing, self._started_at),
+            capturing=capturing,
             stop=self.stop,
             is_stopping=self._stopping.is_set,
         )

@@ -264,8 +264,7 @@ def hold(repository: Repository, held_as: str, capture: Capture, stash_revs: Seq
     _hold_submodules(capture, held_as)
     keeper = stash_revs[0]
     if len(stash_revs) > 1 or repository.tree_of(keeper) != capture.workspace_tree:
-        message = f"expd: keeps {len(stash_revs)} stash commits and the workspace"
-        keeper = repository.write_commit(capture.workspace_tree, stash_revs, message, identity)
+        keeper = repository.write_commit(capture.workspace_tree, stash_revs, _keeper_message(len(stash_revs)), identity)
     put_ref(repository, f"{ENTRIES}{held_as}", keeper)
     repository.check_present(capture.baseline_rev, [keeper, *stash_revs])
 
@@ -277,6 +276,25 @@ def hold_commit(repository: Repository, held_as: str, stash_rev: Rev) -> None:
         put_ref(Repository(submodule.git_directory), f"{ENTRIES}{held_as}", submodule.rev)
     put_ref(repository, f"{ENTRIES}{held_as}", stash_rev)
     repository.check_present(repository.parents_of(stash_rev)[0], [stash_rev])
+
+
+def hold_again(
+    repository: Repository, held_as: str, captured_tree: Rev, stash_revs: Sequence[Rev], identity: Identity
+) -> None:
+    """Set the ref of a submission anew, so that it holds these commits, and the workspace where that is still there."""
+    own_tree = repository.tree_of(stash_revs[0])
+    tree = captured_tree if repository.has_object(captured_tree) else own_tree
+    keeper = stash_revs[0]
+    if len(stash_revs) > 1 or tree != own_tree:
+        keeper = repository.write_commit(tree, stash_revs, _keeper_message(len(stash_revs)), identity)
+    workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
+    for submodule in submodules_of(repository, tree, workspace):
+        put_ref(Repository(submodule.git_directory), f"{ENTRIES}{held_as}", submodule.rev)
+    put_ref(repository, f"{ENTRIES}{held_as}", keeper)
+
+
+def _keeper_message(count: int) -> str:
+    return f"expd: keeps {count} stash commits and the workspace"
 
 
 def captured_by(repository: Repository, held_as: str, stash_rev: Rev) -> Rev | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
+from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
 from expd.queueing.removal import Removed, remove_entry
 from expd.queueing.rows import (
     SELECT_ENTRY,
@@ -261,6 +262,32 @@ class Store:
         sql = "SELECT held_as FROM submissions"
         return await self._database.run(lambda cursor: {str(row["held_as"]) for row in cursor.execute(sql)})
 
+    async def kept(self, git_directory: str | None = None) -> list[KeptEntry]:
+        """Read what holds the entries of a repository; with None those of all repositories that wait."""
+        return await self._database.run(lambda cursor: read_kept(cursor, git_directory))
+
+    async def give_up(self, entry: EntryId, reason: str, at: float) -> bool:
+        """End an entry that waits, as refused; False if it waits no more."""
+        return await self._told(entry, lambda cursor: give_up_entry(cursor, entry, reason, at))
+
+    async def set_aside(self, entry: EntryId) -> bool:
+        """Hold an entry that is queued; False if it is queued no more."""
+        return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry))
+
+    async def runs(self) -> set[RunId]:
+        """List all runs that the store knows."""
+        sql = "SELECT id FROM runs"
+        return await self._database.run(lambda cursor: {RunId(row["id"]) for row in cursor.execute(sql)})
+
+    async def last_run(self) -> int:
+        """Give the newest run there ever was in this store; 0 before the first."""
+        sql = "SELECT coalesce(max(seq), 0) AS last FROM sqlite_sequence WHERE name = 'runs'"
+        return await self._database.run(lambda cursor: int(cursor.execute(sql).fetchone()["last"]))
+
+    async def check(self) -> list[str]:
+        """Look through the whole file; gives what is wrong with it."""
+        return await self._database.run(check_store)
+
     async def environment(self, submission_id: int) -> bytes | None:
         """Read the environment of a submission; None once it was wiped."""
         sql = "SELECT variables FROM environments WHERE submission = ?"
@@ -321,6 +348,12 @@ class Store:
         return await self._database.run(
             lambda cursor: [entry_from_row(row) for row in cursor.execute(f"{SELECT_ENTRY} {where}", tuple(values))]
         )
+
+    async def _told(self, entry: EntryId, work: Callable[[Cursor], bool]) -> bool:
+        changed = await self._database.run(work)
+        if changed:
+            self.changes.announce(entry)
+        return changed
 
     async def _announced(self, work: Callable[[Cursor], T]) -> T:
         result = await self._database.run(work)

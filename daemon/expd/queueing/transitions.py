@@ -264,7 +264,7 @@ def finish_run(cursor: Cursor, run: RunId, end: RunEnd) -> Finished:
     values = (end.at, outcome_to_json(end.outcome), context, progress, int(is_noted), run)
     sql = "UPDATE runs SET ended_at = ?, outcome = ?, context = ?, progress = ?, noted = ? WHERE id = ?"
     cursor.execute(sql, values)
-    _end(cursor, entry, end.outcome, end.at)
+    end_entry(cursor, entry, end.outcome, end.at)
     stopped = _stop_sweep(cursor, entry, end.at)
     return Finished(entry=_read_back(cursor, entry.id), stopped=stopped)
 
@@ -288,7 +288,9 @@ def _stop_sweep(cursor: Cursor, entry: Entry, at: float) -> list[EntryId]:
     return stopped
 
 
-def _end(cursor: Cursor, entry: Entry, outcome: Outcome, at: float) -> None:
+def end_entry(cursor: Cursor, entry: Entry, outcome: Outcome, at: float) -> None:
+    """Pass an entry to done with this outcome; raises WrongState if it is not in the state in which it was read."""
+    """Pass an entry to done with this outcome; raises WrongState if it is not in the state in which it was read."""
     values = (EntryState.DONE, outcome.kind, outcome_to_json(outcome), at, entry.id, entry.state)
     sql = "UPDATE entries SET state = ?, outcome_kind = ?, outcome = ?, ended_at = ? WHERE id = ? AND state = ?"
     _change_one(cursor, sql, values, entry)
@@ -307,7 +309,7 @@ def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> E
     """End an entry that waits; for an active one note the wish, which its worker is told."""
     entry = _read_back(cursor, entry_id)
     if entry.state in {EntryState.HELD, EntryState.QUEUED}:
-        _end(cursor, entry, Cancelled(reason=reason, at=at), at)
+        end_entry(cursor, entry, Cancelled(reason=reason, at=at), at)
     elif entry.state is not EntryState.DONE and entry.run is not None:
         sql = "UPDATE runs SET cancel_reason = ?, cancel_at = ? WHERE id = ? AND cancel_reason IS NULL"
         cursor.execute(sql, (reason, at, entry.run.id))

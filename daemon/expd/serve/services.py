@@ -12,6 +12,7 @@ from expd.dispatch.pool import Pool
 from expd.linux.inotify import Watcher
 from expd.queueing.store import Store
 from expd.settings import Settings
+from expd.upkeep.recovering import Recovery
 from expproto.replies import Event
 from expproto.vocabulary import Rev
 
@@ -33,11 +34,12 @@ class Services:
     socket_path: Path
     state_directory: Path
     started_at: float
+    recovery: Recovery
+    capturing: set[str]
+    """Under which names submissions on their way hold their commits."""
     stop: Callable[[bool], None]
     is_stopping: Callable[[], bool]
     rng: random.Random = field(default_factory=random.SystemRandom)
     git: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CAPTURES_AT_ONCE))
-    capturing: set[str] = field(default_factory=set)
-    """Under which names submissions on their way hold their commits."""
     results: dict[tuple[str, str, Rev], Results] = field(default_factory=dict)
     """What was read of experiment commits: (git directory, root, rev) → results; a commit never changes."""

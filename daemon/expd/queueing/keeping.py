@@ -1,0 +1,64 @@
+"""What recovery asks of the rows, and does to them: one transaction each, inside the caller's."""
+
+from dataclasses import dataclass
+
+from expd.queueing.database import Cursor
+from expd.queueing.recovery import WAITING
+from expd.queueing.rows import read_entry
+from expd.queueing.transitions import end_entry
+from expproto.vocabulary import EntryId, EntryState, Refused, Rev
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEntry:
+    """An entry and what holds what was captured of it, for a comparison with its repository."""
+
+    entry: EntryId
+    state: EntryState
+    stash_rev: Rev
+    held_as: str
+    git_directory: str
+    captured_tree: Rev
+    cache: str
+
+
+def read_kept(cursor: Cursor, git_directory: str | None) -> list[KeptEntry]:
+    """Read all entries of a repository; with None those of all repositories that wait."""
+    where = "entries.git_directory = ?" if git_directory else "entries.state IN ('held', 'queued')"
+    sql = f"""SELECT entries.id, entries.state, entries.stash_rev, submissions.held_as, submissions.git_directory,
+            submissions.captured_tree, submissions.cache
+        FROM entries JOIN submissions ON submissions.id = entries.submission WHERE {where} ORDER BY entries.id"""  # noqa: S608 - two texts of ours
+    return [
+        KeptEntry(
+            entry=EntryId(row["id"]),
+            state=EntryState(row["state"]),
+            stash_rev=Rev(row["stash_rev"]),
+            held_as=row["held_as"],
+            git_directory=row["git_directory"],
+            captured_tree=Rev(row["captured_tree"]),
+            cache=row["cache"],
+        )
+        for row in cursor.execute(sql, (git_directory,) if git_directory else ())
+    ]
+
+
+def give_up_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> bool:
+    """End an entry that waits, as refused; False if it waits no more."""
+    entry = read_entry(cursor, entry_id)
+    if entry is None or entry.state not in WAITING:
+        return False
+    end_entry(cursor, entry, Refused(reason=reason), at)
+    return True
+
+
+def set_entry_aside(cursor: Cursor, entry_id: EntryId) -> bool:
+    """queued → held; False if it is queued no more."""
+    sql = "UPDATE entries SET state = 'held' WHERE id = ? AND state = 'queued'"
+    changed = cursor.execute(sql, (entry_id,)).rowcount
+    return changed == 1
+
+
+def check_store(cursor: Cursor) -> list[str]:
+    """Let SQLite look through the whole file; gives what it finds wrong."""
+    found = [str(row[0]) for row in cursor.execute("PRAGMA integrity_check(20)")]
+    return [] if found == ["ok"] else found
