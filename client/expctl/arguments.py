@@ -11,9 +11,11 @@ class Arguments:
     """The arguments of one command line; those its verb doesn't take are not there."""
 
     action: str
+    attempt: int | None
     all: bool
     all_pipelines: bool
     allow_missing: bool
+    backoff: float | None
     command: list[str] | None
     copy_paths: list[str]
     csv: bool
@@ -61,6 +63,8 @@ class Arguments:
     quiet: bool
     raw: bool
     recursive: bool
+    retries: int | None
+    retry_on: str | None
     run_all: bool
     sample: int | None
     seed: int | None
@@ -166,8 +170,13 @@ def duration(text: str) -> float:
     return seconds
 
 
+def duration_or_none(text: str) -> float:
+    """Read a duration that may be nothing."""
+    return 0.0 if text in {"0", "0s"} else duration(text)
+
+
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
-duration.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
+duration.__name__ = duration_or_none.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
 """As argparse names them in its sentences."""

@@ -129,8 +129,30 @@ class Entry:
     """One line of the queue, as the daemon tells it: the fields of `expproto.replies.EntryRecord`."""
 
     __slots__ = (
-        "attempt", "baseline_rev", "command", "ended_at", "exit_code", "experiment_rev", "id", "log", "mode", "name", "outcome", "params", "progress",
-        "repository", "stage", "started_at", "stash_rev", "state", "submission", "submitted_at", "waits_for",
+        "attempt",
+        "baseline_rev",
+        "command",
+        "earlier_outcome",
+        "ended_at",
+        "exit_code",
+        "experiment_rev",
+        "id",
+        "log",
+        "mode",
+        "name",
+        "not_before",
+        "outcome",
+        "params",
+        "progress",
+        "repository",
+        "retries_left",
+        "stage",
+        "started_at",
+        "stash_rev",
+        "state",
+        "submission",
+        "submitted_at",
+        "waits_for",
     )  # fmt: skip
 
     def __init__(self, record: Fields) -> None:
@@ -156,6 +178,9 @@ class Entry:
         self.progress = record.record_or_none("progress")
         self.mode = record.text("mode")
         self.attempt = record.integer("attempt")
+        self.retries_left = record.integer("retries_left")
+        self.not_before = record.seconds_or_none("not_before")
+        self.earlier_outcome = record.record_or_none("earlier_outcome")
 
 
 _ENTRY_FIELDS = frozenset(Entry.__slots__)

@@ -75,7 +75,8 @@ def _while_it_lasts(found: Diagnosed) -> list[str]:
         case EntryState.HELD:
             return [f"let it run: expctl release {entry.id}"]
         case EntryState.QUEUED:
-            return []
+            earlier = [attempt.number for attempt in found.attempts if attempt.number < entry.attempt]
+            return [f"how attempt {earlier[-1]} went: expctl why {entry.id} --attempt {earlier[-1]}"] if earlier else []
         case EntryState.COLLECTING:
             return ["nothing is lost: its result is kept until it can be filed, and it is not computed again"]
         case _:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from expctl.arguments import Option, Positional, Verb, count, duration, number_of_jobs, number_of_seconds
+from expctl.arguments import (
+    Option,
+    Positional,
+    Verb,
+    count,
+    duration,
+    duration_or_none,
+    number_of_jobs,
+    number_of_seconds,
+)
 
 TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
@@ -80,6 +89,20 @@ LIMITS = (
 )  # fmt: skip
 """What a run may use up; `expctl.limits` reads them."""
 
+RETRIES = (
+    Option("--retries", metavar="N", read=count, help="run it again, up to N times, when it does not succeed"),
+    Option(
+        "--retry-on", metavar="CAUSES",
+        help="after these ends only, parted by commas: lost, oom, signal, timeout, stall, exit, exit:CODE (default all; "
+        "`none` keeps also a lost run from running again)",
+    ),
+    Option(
+        "--backoff", metavar="DURATION", read=duration_or_none,
+        help="wait so long before the first retry, and twice as long before each further (default 10s, at most 1h)",
+    ),
+)  # fmt: skip
+"""When a run is followed by another; `expctl.retries` reads them."""
+
 _TARGETS = Positional(
     "targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"
 )
@@ -108,6 +131,7 @@ PREPARATION = (
     *_declarations(),
     *STAGE_OPTIONS,
     *LIMITS,
+    *RETRIES,
 )  # fmt: skip
 """Options of what is prepared: the same in every mode."""
 
@@ -146,6 +170,7 @@ VERBS: Mapping[str, Verb] = {
         "Watch the output of entries until they end",
         _entries("the one that runs if none is named; ID@1 is its first attempt"),
         Option("-n", "--lines", metavar="LINES", read=count, help="begin so many lines before the end"),
+        Option("--attempt", metavar="N", read=number_of_jobs, help="only this attempt at the entry named"),
         Option("--raw", help="only what the commands wrote, control characters and all"),
     ),
     "status": Verb("Show the queue", _entries("all if none is named")),
@@ -161,6 +186,7 @@ VERBS: Mapping[str, Verb] = {
     "why": Verb(
         "Tell how an entry came to be as it is, and what to try",
         Positional("entry", metavar="ID", help=ENTRIES_HELP),
+        Option("--attempt", metavar="N", read=number_of_jobs, help="how this attempt went, and not the newest"),
     ),
     "get": Verb(
         "Fetch the files of an experiment, beside the workspace",

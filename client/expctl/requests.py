@@ -48,6 +48,7 @@ def submit(
     umask: int,
     stages: Mapping[str, object],
     limits: Mapping[str, object],
+    retries: Mapping[str, object],
     max_failures: int | None = None,
     points: str | None = None,
     sample: int | None = None,
@@ -88,6 +89,7 @@ def submit(
         "mode": mode,
         "stage_options": dict(stages),
         "limits": dict(limits),
+        "retries": dict(retries),
         "max_failures": max_failures,
         "source": source,
     }

@@ -68,7 +68,7 @@ ANSWERS = {
     "inspect": (_NOTHING, {"inspected"}),
     "why": (_NOTHING, {"diagnosed"}),
     "get": (_NOTHING, {"fetched"}),
-    "follow": (frozenset({"output", "mark", "entry_progress", "ended"}), {"followed"}),
+    "follow": (frozenset({"output", "mark", "entry_progress", "attempt_ended", "ended"}), {"followed"}),
     "pause": (_NOTHING, {"pool_shown"}),
     "resume": (_NOTHING, {"pool_shown"}),
     "set_jobs": (_NOTHING, {"pool_shown"}),

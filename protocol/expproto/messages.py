@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from expproto.errors import UNKNOWN_MESSAGE, RemoteProtocolError
 from expproto.fields import from_map, kind_of, to_map
 from expproto.replies import (
+    AttemptEnded,
     CancelAccepted,
     CapturePage,
     DaemonShown,
@@ -96,7 +97,7 @@ Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
     Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Verify, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Progress, Collecting, RunEnded,

@@ -11,7 +11,9 @@ from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Rev
 class EntryRecord:
     """What is known of one entry. Times are seconds since the epoch, UTC; `params` maps overridden keys to values.
 
-    `waits_for` says why a queued entry does not run; `log` is the path of the log of its present `attempt`.
+    `waits_for` says why a queued or held entry does not run, `not_before` until when if it is its time; `log` is the path
+    of the log of its present `attempt`. `retries_left` counts the attempts that may still follow by themselves, and
+    `earlier_outcome` is how the attempt before this one ended, if it ran.
     """
 
     kind = "entry"
@@ -36,6 +38,21 @@ class EntryRecord:
     mode: Mode = Mode.QUEUE
     attempt: int = 1
     progress: RunProgress | None = None
+    retries_left: int = 0
+    not_before: float | None = None
+    earlier_outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """How one attempt at an entry went: its log, when its first stage began, and when and how it ended if it has."""
+
+    kind = "attempt"
+    number: int
+    log: str
+    started_at: float | None
+    ended_at: float | None
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

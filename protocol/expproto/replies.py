@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from expproto.context import Usage
 from expproto.progress import RunProgress
 from expproto.records import (
+    AttemptRecord,
     CaptureRecord,
     DifferenceRecord,
     EntryRecord,
@@ -24,6 +25,8 @@ DIFFERENCES_MAX = 200
 """Differences that one answer names: more than a person reads."""
 LEFT_OUT_MAX = 200
 """Files left out that one answer names: more than a person reads, far below a frame."""
+ATTEMPTS_MAX = 100
+"""Attempts that one answer tells of, the newest: more than a person reads."""
 RESTORED_MAX = 200
 """Files that a restore names of each kind: as above."""
 TAIL_BYTES = 16 * 1024
@@ -117,7 +120,23 @@ class Ended:
     outcome: Outcome
 
 
-Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | EntryProgress | Ended
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded:
+    """An attempt at an entry is over, all its output has been sent, and another one follows: not before `not_before`.
+
+    With a `hold_reason` it follows when the entry is released.
+    """
+
+    kind = "attempt_ended"
+    entry: EntryId
+    name: str
+    attempt: int
+    outcome: Outcome
+    not_before: float | None
+    hold_reason: str | None
+
+
+Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | EntryProgress | AttemptEnded | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +280,7 @@ class Inspected:
 class Diagnosed:
     """How an entry came to be as it is. `phase`, `stage` and `command` are those its run is in, or ended with.
 
-    `seconds` and `usage` are what an ended run took, `oom_kills` what the machine ended for lack of memory during the
+    `attempts` are the newest of those that ran. `seconds` and `usage` are what an ended run took, `oom_kills` what the machine ended for lack of memory during the
     stage. `kept` is the directory in which lies what a run left that did not succeed, if it is there. `tail` are the
     last bytes of its log of `log_bytes`.
     """
@@ -277,6 +296,7 @@ class Diagnosed:
     kept: str | None
     tail: bytes
     log_bytes: int
+    attempts: tuple[AttemptRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

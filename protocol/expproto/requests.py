@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from expproto.limits import NO_LIMITS, RunLimits
+from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import Mode
 
@@ -35,8 +36,9 @@ class Submit:
     although they look like secrets; `copy_paths` what is copied into the worktree without being captured. Paths are
     relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
     the command a stage. A sweep needs the `mode` "queue". `stage_options` say how the run goes through a pipeline; a
-    `command` that is no stage has none. `limits` are what each run may use up; once `max_failures`
-    points have failed, those that still wait are cancelled. `source` names a commit, an experiment or
+    `command` that is no stage has none. `limits` are what each run may use up; `retries` say
+    when one that did not succeed is followed by another, which nothing in the workspace is; once `max_failures` points
+    have failed, those that still wait are cancelled. `source` names a commit, an experiment or
     an entry that is run instead of the workspace, of which nothing is read then.
     """
 
@@ -63,6 +65,7 @@ class Submit:
     mode: Mode = Mode.QUEUE
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
+    retries: RetryPolicy = NO_RETRIES
     max_failures: int | None = None
     source: str | None = None
 
@@ -109,11 +112,12 @@ class Inspect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """Tell how one entry (id, name or rev) came to be as it is."""
+    """Tell how one entry (id, name or rev) came to be as it is, or how an earlier `attempt` of it went."""
 
     kind = "why"
     cwd: str
     entry: str
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,8 @@ class Get:
 class FollowTarget:
     """One log to follow: from byte `offset` of it and place `marks` of its marks, or from `lines` lines before its end.
 
-    `entry@2` is its second attempt.
+    `entry@2` is its second attempt alone. Otherwise it is followed from `attempt` on (None: the present one) to the end of
+    the last; all other fields are of the first of them.
     """
 
     kind = "follow_target"
@@ -140,6 +145,7 @@ class FollowTarget:
     offset: int = 0
     lines: int | None = None
     marks: int = 0
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,12 @@ from helpers.repositories import everything_of, git
 from helpers.waiting import eventually
 
 SUBMISSIONS = 40
+ONCE = ("--retry-on", "none")
+"""What is lost stays lost."""
 
 
-def _run(daemon: RunningDaemon, repository: Path, name: str, script: str) -> None:
-    daemon.expctl(repository, "submit", "-n", name, "--", "sh", "-c", script)
+def _run(daemon: RunningDaemon, repository: Path, name: str, script: str, *options: str) -> None:
+    daemon.expctl(repository, "submit", "-n", name, *options, "--", "sh", "-c", script)
 
 
 def _gate(repository: Path) -> Path:
@@ -77,7 +79,7 @@ def test_a_run_that_ended_meanwhile_is_collected(daemon: RunningDaemon, reposito
 def test_a_killed_worker_is_noticed_and_its_tree_ended(daemon: RunningDaemon, repository: Path) -> None:
     """When a worker is killed its run is lost with the reason, nothing of it runs on, and the queue goes on."""
     gate = _gate(repository)
-    _run(daemon, repository, "victim", f"(setsid sleep 300 &); echo started > '{gate}'; sleep 300")
+    _run(daemon, repository, "victim", f"(setsid sleep 300 &); echo started > '{gate}'; sleep 300", *ONCE)
     _run(daemon, repository, "next", "true")
     gate.read_text()
     (worker,) = _workers(daemon)
@@ -95,7 +97,7 @@ def test_a_killed_worker_is_noticed_and_its_tree_ended(daemon: RunningDaemon, re
 def test_a_run_killed_with_its_daemon_is_lost(daemon: RunningDaemon, repository: Path) -> None:
     """When daemon and worker die together, the next daemon calls the run lost, ends its tree, and goes on."""
     gate = _gate(repository)
-    _run(daemon, repository, "victim", f"echo started > '{gate}'; sleep 300")
+    _run(daemon, repository, "victim", f"echo started > '{gate}'; sleep 300", *ONCE)
     gate.read_text()
     (worker,) = _workers(daemon)
     children = worker.children(recursive=True)

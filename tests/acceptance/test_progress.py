@@ -152,7 +152,7 @@ def test_a_run_that_is_cancelled_keeps_its_metrics(daemon: RunningDaemon, projec
 
 def test_a_run_that_is_lost_keeps_what_was_heard_of_it(daemon: RunningDaemon, project: Path, gate: Path) -> None:
     """With its worker killed, a run has the progress that its daemon heard last."""
-    daemon.expctl(project, "submit", "-n", "gone")
+    daemon.expctl(project, "submit", "-n", "gone", "--retry-on", "none")
     _hold(daemon, project, "gone", gate)
     workers = [
         process

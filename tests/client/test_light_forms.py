@@ -11,6 +11,7 @@ from expctl import requests, transport
 from expctl.fields import Entry, Fields, entries_of
 from expctl.limits import run_limits
 from expctl.parser import thorough
+from expctl.retries import retry_policy
 from expctl.stage_options import stage_options
 from expproto import PROTOCOL_VERSION, VERSION
 from expproto.codec import decode, encode
@@ -41,6 +42,7 @@ from expproto.requests import (
     Verify,
     Wait,
 )
+from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import OnFailure, Reach, StageOptions
 from expproto.vocabulary import EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
@@ -59,6 +61,7 @@ SUBMIT = requests.submit(
         thorough("submit", ["-s", "--force-downstream", "-k", "--pull", "--allow-missing", "--stage-jobs", "3"])
     ),
     limits=run_limits(thorough("submit", ["--time-limit", "2h", "--stall-limit", "90"])),
+    retries=retry_policy(thorough("submit", ["--retries", "2", "--retry-on", "oom,exit:75", "--backoff", "1m"])),
     max_failures=3,
     include=["i"],
     copy_paths=["p"],
@@ -99,6 +102,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
                     stage_jobs=3,
                 ),
                 limits=RunLimits(time_seconds=7200.0, stall_seconds=90.0),
+                retries=RetryPolicy(retries=2, causes=("oom", "exit:75"), backoff_seconds=60.0),
                 max_failures=3,
                 include=("i",),
                 copy_paths=("p",),
@@ -207,3 +211,9 @@ def test_every_request_has_its_answers() -> None:
     for events, replies in transport.ANSWERS.values():
         assert all(isinstance(samples[event], Event) for event in events)
         assert all(isinstance(samples[reply], Reply) for reply in replies)
+
+
+def test_what_is_not_said_of_retries_is_said_as_the_protocol_has_it() -> None:
+    """The client's own copy of the defaults is that of the message, and `none` is no cause at all."""
+    assert from_map(RetryPolicy, retry_policy(thorough("submit", []))) == NO_RETRIES
+    assert retry_policy(thorough("submit", ["--retry-on", "none"]))["causes"] == []

@@ -6,6 +6,7 @@ import pytest
 
 from daemon.queues import Queue, ids, run_of
 from expd.queueing.failures import reason_to_stop
+from expproto.retries import RetryPolicy
 from expproto.vocabulary import Cancelled, EntryState, Failed, Lost, Succeeded
 
 
@@ -67,7 +68,7 @@ async def test_held_points_are_ended_too(queue: Queue) -> None:
 async def test_a_sweep_without_a_limit_goes_on(queue: Queue) -> None:
     """One failure disturbs nobody unless that was asked for, and a lost run never does."""
     await queue.submit("a", "b", "c")
-    limited = await queue.submit("x", "y", max_failures=1)
+    limited = await queue.submit("x", "y", max_failures=1, retries=RetryPolicy(causes=()))
     for _point in range(3):
         await queue.run(FAILED)
 

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.queues import Queue, a_claim, run_of
 from expd.queueing.schedule import PoolState
-from expd.queueing.transitions import WorkspaceBusy
+from expd.queueing.writing import WorkspaceBusy
 from expproto.vocabulary import Lost, Mode
 
 

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from expd.queueing.store import Store
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.messages import Message
-from expproto.vocabulary import EntryState, Failed, Rev, RunId
-from expproto.work import Acknowledge, CancelRun, Execute, Register, RunEnded, StageStarted
+from expproto.retries import NO_RETRIES, RetryPolicy
+from expproto.vocabulary import EntryState, Failed, Rev, RunId, Succeeded
+from expproto.work import Acknowledge, CancelRun, Collecting, Execute, Register, RunEnded, StageStarted
 
 BASELINE = Rev("b" * 40)
 DEADLINE_SECONDS = 30
@@ -42,12 +43,13 @@ class Bench:
         )
         self._nursery = nursery
 
-    async def queue(self, *names: str) -> list[Entry]:
+    async def queue(self, *names: str, retries: RetryPolicy = NO_RETRIES) -> list[Entry]:
         """Queue entries without waking any worker of the real kind: scripted ones are there before."""
         submission = Submission(
             request_id=random.randbytes(16).hex(), held_as=random.randbytes(4).hex(), git_directory="/repo/.git", workspace="/repo", root=".", directory=".",
             cache="/cache", baseline_rev=BASELINE, message=None, command=("true",), targets=(), force=False, umask=0o22,
             environment=pack_environment(((b"A", b"\xff"),)), submitted_at=1.0, captured_tree=BASELINE,
+            retries=retries,
         )  # fmt: skip
         return await self.store.accept(
             submission, [NewEntry(name=name, stash_rev=BASELINE, params={}) for name in names]
@@ -210,3 +212,54 @@ async def test_a_wish_to_cancel_reaches_the_worker(tmp_path: Path, *, connected_
 
     assert isinstance(told, CancelRun)
     assert (told.run, told.reason, told.at is not None) == (order.run, "enough", True)
+
+
+async def test_a_run_that_failed_is_run_again_when_its_time_comes(tmp_path: Path) -> None:
+    """The next attempt has a run and a token of its own, and no other event has to wake the pool for it."""
+    async with a_bench(tmp_path) as bench:
+        worker = await bench.connect("one")
+        await bench.queue("a", retries=RetryPolicy(retries=1, backoff_seconds=0.2))
+        first = await _next(worker)
+        assert isinstance(first, Execute)
+
+        await worker.send(RunEnded(run=first.run, run_token=first.run_token, outcome=FAILED, ended_at=2.0))
+        heard = [await _next(worker) for _message in range(2)]
+
+    (again,) = [message for message in heard if isinstance(message, Execute)]
+    assert (again.entry, again.attempt) == (first.entry, 2)
+    assert (again.run != first.run, again.run_token != first.run_token) == (True, True)
+
+
+LATE: dict[str, Callable[[Execute], Message]] = {
+    "ended": lambda old: RunEnded(run=old.run, run_token=old.run_token, outcome=Succeeded(rev=BASELINE), ended_at=2.0),
+    "collecting": lambda old: Collecting(run=old.run, run_token=old.run_token),
+    "started": lambda old: StageStarted(run=old.run, run_token=old.run_token, stage="train"),
+    "with the new token": lambda old: Collecting(run=RunId(old.run + 1), run_token=old.run_token),
+}
+
+
+@pytest.mark.parametrize("late", list(LATE.values()), ids=list(LATE))
+async def test_a_late_report_of_an_earlier_attempt_changes_nothing(
+    tmp_path: Path, late: Callable[[Execute], Message]
+) -> None:
+    """While the second attempt is under way, whatever is said of the first is passed over, also as if it were the second's."""
+    async with a_bench(tmp_path) as bench:
+        worker = await bench.connect("one")
+        (entry,) = await bench.queue("a", retries=RetryPolicy(retries=1, backoff_seconds=0.0))
+        first = await _next(worker)
+        assert isinstance(first, Execute)
+        await worker.send(RunEnded(run=first.run, run_token=first.run_token, outcome=FAILED, ended_at=2.0))
+        while not isinstance(await _next(worker), Execute):
+            pass
+        before = await bench.store.entry(entry.id)
+        stale = await bench.connect("two")
+
+        await stale.send(late(first))
+        await stale.send(RunEnded(run=first.run, run_token=first.run_token, outcome=FAILED, ended_at=2.0))
+        answer = await _next(stale)
+        after = await bench.store.entry(entry.id)
+
+    assert isinstance(answer, Acknowledge)  # both were heard by then
+    assert before is not None
+    assert (before.attempt, before.state) == (2, EntryState.PREPARING)
+    assert after == before

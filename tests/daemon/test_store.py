@@ -13,17 +13,18 @@ from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Entry
 from expd.queueing.schedule import PoolState
 from expd.queueing.store import Store
-from expd.queueing.transitions import NameTaken, WrongState
+from expd.queueing.writing import NameTaken, WrongState
 from expproto.vocabulary import (
     Cancelled,
     EntryId,
     EntryState,
     Failed,
-    Lost,
     Rev,
     RunId,
     Succeeded,
 )
+
+FAILED = Failed(stage="train", exit_code=3)
 
 
 async def test_what_was_submitted_is_read_back_whole(queue: Queue) -> None:
@@ -188,7 +189,7 @@ async def test_living_runs_have_worktrees_of_their_own(queue: Queue) -> None:
     await queue.submit("a", "b", "c", "d")
     await queue.submit("other", git_directory="/other/.git")
     first, second = await queue.take(), await queue.take()
-    await queue.finish(run_of(first), Lost(reason="gone"), 6.0)
+    await queue.finish(run_of(first), FAILED, 6.0)
     others = [await queue.take() for _ in range(3)]
 
     slots = [entry.run.worktree for entry in (first, second, *others) if entry.run is not None]
@@ -246,9 +247,9 @@ async def test_a_run_may_end_in_any_active_state(queue: Queue, states: int) -> N
     for pass_on in (queue.start, queue.collect)[:states]:
         await pass_on(run, 6.0)
 
-    entry = await queue.finish(run, Failed(stage="train", exit_code=3), 9.0)
+    entry = await queue.finish(run, FAILED, 9.0)
 
-    assert (entry.state, entry.outcome) == (EntryState.DONE, Failed(stage="train", exit_code=3))
+    assert (entry.state, entry.outcome) == (EntryState.DONE, FAILED)
     assert entry.experiment_rev is None
 
 
@@ -263,7 +264,7 @@ TOO_LATE: dict[str, Step] = {
 async def test_an_ended_run_stays_as_it_ended(queue: Queue, step: Step) -> None:
     """A report that comes after the end is refused and changes nothing: not the outcome, not a time."""
     await queue.submit("x")
-    ended = await queue.run(Lost(reason="its worker is gone"))
+    ended = await queue.run(FAILED)
 
     with pytest.raises(WrongState) as refused:
         await step(queue, run_of(ended))
@@ -275,7 +276,7 @@ async def test_an_ended_run_stays_as_it_ended(queue: Queue, step: Step) -> None:
 async def test_a_stage_that_starts_after_the_end_changes_nothing(queue: Queue) -> None:
     """A late word of a stage is no reason for an error: it says nothing new."""
     await queue.submit("x")
-    ended = await queue.run(Lost(reason="gone"))
+    ended = await queue.run(FAILED)
 
     assert await queue.start(run_of(ended), 99.0) == ended
 
@@ -321,7 +322,7 @@ async def test_entries_are_found_by_name_and_by_rev(queue: Queue) -> None:
 async def test_lists_hold_what_they_say(queue: Queue) -> None:
     """Active is what a run has, unfinished what is not done or held, living names what no result has yet."""
     await queue.submit("done", "active", "queued", "held")
-    await queue.run(Lost(reason="gone"))
+    await queue.run(FAILED)
     await queue.take()
     await queue.database.run(lambda cursor: cursor.execute("UPDATE entries SET state = 'held' WHERE id = 4"))
 
@@ -353,7 +354,7 @@ CHANGES: dict[str, tuple[Change, bool]] = {
     "claimed": (lambda queue: queue.take(), True),
     "cancelled": (lambda queue: queue.cancel([EntryId(1)], "why", 2.0), True),
     "renamed": (lambda queue: queue.rename(EntryId(1), "other"), True),
-    "run to its end": (lambda queue: queue.run(Lost(reason="gone")), True),
+    "run to its end": (lambda queue: queue.run(FAILED), True),
     "another submitted": (lambda queue: queue.submit("y"), False),
     "pool resized": (lambda queue: queue.set_jobs(3), False),
     "pool paused": (lambda queue: queue.set_paused(paused=True), False),

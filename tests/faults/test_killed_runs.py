@@ -83,7 +83,9 @@ class Scene:
 
     def submit(self, name: str, seed: int) -> str:
         """Queue one experiment, and give its id."""
-        return self.daemon.expctl(self.project, "submit", "-q", "-n", name, "-S", f"seed={seed}").strip()
+        return self.daemon.expctl(
+            self.project, "submit", "-q", "-n", name, "-S", f"seed={seed}", "--retry-on", "none"
+        ).strip()
 
     def run(self, name: str, seed: int) -> None:
         """Run one experiment to its end, which must be the right one."""

@@ -11,9 +11,18 @@ from expproto.context import Context, Gpu, Interpreter, Machine, StageContext, U
 from expproto.limits import RunLimits
 from expproto.messages import MESSAGES, Hello
 from expproto.progress import RunProgress, StageProgress
-from expproto.records import CaptureRecord, DifferenceRecord, EntryRecord, ExperimentRecord, LeftOutFile, OutputFile
+from expproto.records import (
+    AttemptRecord,
+    CaptureRecord,
+    DifferenceRecord,
+    EntryRecord,
+    ExperimentRecord,
+    LeftOutFile,
+    OutputFile,
+)
 from expproto.replies import Event, Reply
 from expproto.requests import Declared, FollowTarget, Request
+from expproto.retries import RetryPolicy
 from expproto.stage_options import StageOptions
 from expproto.vocabulary import OUTCOMES
 from expproto.work import Order, Report
@@ -44,6 +53,8 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
             Declared,
             StageOptions,
             RunLimits,
+            RetryPolicy,
+            AttemptRecord,
         ),
     ),
     ("The execution context", (Context, Interpreter, Machine, Gpu, StageContext, Usage)),

@@ -8,15 +8,15 @@ from expctl import requests
 from expctl.arguments import Arguments
 from expctl.fields import Entry, Fields, entries_of
 from expctl.output import Output
-from expctl.render.follow import Exact, JsonLines, Prefixed, Safe, View
+from expctl.render.follow import Exact, JsonLines, Prefixed, Safe, View, next_attempt_words
 from expctl.render.outcomes import outcome_words
 from expctl.render.terminal import visible
 from expctl.transport import BREAKS_MAX, Link, ask, connect, reconnect
 from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Trouble
-from expproto.errors import BAD_MESSAGE, RemoteProtocolError
+from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
 from expproto.fields import to_map
 from expproto.messages import message_from_map, message_to_map
-from expproto.replies import Ended, EntryProgress, Followed, Mark
+from expproto.replies import AttemptEnded, Ended, EntryProgress, Followed, Mark
 from expproto.replies import Output as LogOutput
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import ACTIVE_STATES, EntryId, exit_code_of
@@ -30,7 +30,7 @@ def run(arguments: Arguments, output: Output) -> int:
     """Follow, and give the exit code of how it ended; an interrupt ends the watching, not the experiment."""
     try:
         cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
-        entries, names = _chosen(cwd, arguments.entries)
+        entries, names = _chosen(cwd, _selectors(arguments))
         view = view_of(entries, output, is_raw=arguments.raw)
         try:
             return Following(cwd, names, arguments.lines, view, output).run()
@@ -79,6 +79,8 @@ class Following:
                     self._tell(mark)
                 case EntryProgress(entry=entry, progress=progress):
                     self._view.progress(entry, Fields(to_map(progress)))
+                case AttemptEnded() as attempt:
+                    self._go_on(attempt)
                 case Ended() as ended:
                     self._end(ended)
                 case Followed() if not self._open:
@@ -115,8 +117,17 @@ class Following:
         if entry not in self._open:
             raise RemoteProtocolError(BAD_MESSAGE, f"output of entry {entry}, which is not followed")
         before = self._open[entry]
-        self._open[entry] = FollowTarget(entry=self._names[entry], offset=offset, marks=marks)
+        target = FollowTarget(entry=self._names[entry], offset=offset, marks=marks, attempt=before.attempt)
+        self._open[entry] = target
         return before
+
+    def _go_on(self, ended: AttemptEnded) -> None:
+        """Take note that another attempt follows: its log begins anew, also for the next connection."""
+        if ended.entry not in self._open:
+            raise RemoteProtocolError(BAD_MESSAGE, f"an attempt of entry {ended.entry}, which is not followed")
+        self._open[ended.entry] = FollowTarget(entry=self._names[ended.entry], attempt=ended.attempt + 1)
+        self._view.attempt_ended(ended)
+        self._output.words(f"expctl: {visible(next_attempt_words(ended))}")
 
     def _end(self, ended: Ended) -> None:
         if self._open.pop(ended.entry, None) is None:
@@ -126,6 +137,15 @@ class Following:
         outcome = to_map(ended.outcome)
         self._view.ended(ended.entry, outcome, code)
         self._output.words(f"expctl: {ended.entry} {visible(ended.name)} {visible(outcome_words(Fields(outcome)))}")
+
+
+def _selectors(arguments: Arguments) -> Sequence[str]:
+    """Give what is to be followed; --attempt is of the one entry that is named."""
+    if arguments.attempt is None:
+        return arguments.entries
+    if len(arguments.entries) != 1 or "@" in arguments.entries[0]:
+        raise Trouble(USAGE, {"what": "--attempt is of one entry: expctl follow ID --attempt N"})
+    return [f"{arguments.entries[0]}@{arguments.attempt}"]
 
 
 def _chosen(cwd: str, selectors: Sequence[str]) -> tuple[list[Entry], dict[int, str]]:

@@ -14,7 +14,7 @@ from expproto.requests import Why
 def run(arguments: Arguments, output: Output) -> int:
     """Tell it; the exit code says only whether it could be told."""
     cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
-    found = message_from_map(ask(message_to_map(Why(cwd=cwd, entry=arguments.entry)))[1])
+    found = message_from_map(ask(message_to_map(Why(cwd=cwd, entry=arguments.entry, attempt=arguments.attempt)))[1])
     assert isinstance(found, Diagnosed)
     output.show(
         document=lambda: render.document(found),

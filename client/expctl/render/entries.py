@@ -64,7 +64,7 @@ def status_rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
             outcome_words(entry.outcome),
             span(now - entry.submitted_at),
             span(duration(entry.started_at, entry.ended_at, now)),
-            entry.waits_for or "",
+            waiting_words(entry, now),
         )
         for entry in entries
     ]
@@ -100,7 +100,10 @@ def entry_document(entry: Entry) -> dict[str, object]:
         "progress": progress_document(entry.progress),
         "mode": entry.mode,
         "attempt": entry.attempt,
+        "retries_left": entry.retries_left,
+        "earlier_outcome": None if entry.earlier_outcome is None else entry.earlier_outcome.kind,
         "waits_for": entry.waits_for,
+        "not_before": iso(entry.not_before),
         "log": entry.log,
     }
 
@@ -108,6 +111,16 @@ def entry_document(entry: Entry) -> dict[str, object]:
 def entries_document(entries: Sequence[Entry]) -> Mapping[str, object]:
     """Give the document of a list of entries."""
     return {"entries": [entry_document(entry) for entry in entries]}
+
+
+def waiting_words(entry: Entry, now: float) -> str:
+    """Say what an entry waits for, with how long it is still if it is its time, and after what if it is a retry."""
+    words = entry.waits_for or ""
+    if entry.not_before is not None:
+        words = f"{words} in {span(max(0.0, entry.not_before - now))}"
+    if words and entry.earlier_outcome is not None:
+        words = f"{words}, after {outcome_words(entry.earlier_outcome)}"
+    return words
 
 
 def _state_words(entry: Entry, now: float) -> str:

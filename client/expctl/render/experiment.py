@@ -76,6 +76,10 @@ def _entry_facts(entry: EntryRecord) -> Iterator[tuple[str, ...]]:
         from expctl.render.outcomes import outcome_words  # noqa: PLC0415
 
         yield "outcome", outcome_words(Fields(to_map(entry.outcome)))
+    if entry.attempt > 1 or entry.retries_left:
+        yield "attempt", f"{entry.attempt}, {entry.retries_left} retries left"
+    if entry.not_before is not None:
+        yield "not before", iso(entry.not_before) or ""
     yield "stash", entry.stash_rev
     yield "submitted", iso(entry.submitted_at) or ""
     yield "started", iso(entry.started_at) or ""

@@ -9,11 +9,13 @@ import time
 
 from expctl.fields import Fields
 from expctl.output import STDOUT, Output
+from expctl.render.outcomes import outcome_words
 from expctl.render.progress import progress_document, progress_words
 from expctl.render.status_line import StatusLine
 from expctl.render.terminal import RESET, Sanitizer, visible, visible_lines
-from expctl.render.times import iso
-from expproto.replies import Mark
+from expctl.render.times import iso, span
+from expproto.fields import to_map
+from expproto.replies import AttemptEnded, Mark
 
 TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ LINE_BYTES_MAX = 64 * 1024
 """A line longer than this is shown in pieces, each with its prefix: what is kept of several logs stays bounded."""
 
 _RESET = RESET.encode()
+
+
+def next_attempt_words(ended: AttemptEnded) -> str:
+    """Say how an attempt ended, and when the next one follows."""
+    how = f"{ended.entry} {ended.name} attempt {ended.attempt} {outcome_words(Fields(to_map(ended.outcome)))}"
+    if ended.hold_reason is not None:
+        return f"{how}; held, since {ended.hold_reason}: expctl release {ended.entry}"
+    if ended.not_before is None:
+        return f"{how}; attempt {ended.attempt + 1} follows"
+    return f"{how}; attempt {ended.attempt + 1} follows in {span(max(0.0, ended.not_before - time.time()))}"
 
 
 class View:
@@ -44,6 +56,9 @@ class View:
     def mark(self, mark: Mark) -> None:
         """Show what is told beside the log: lines of their own, whatever the log's last line is."""
         raise NotImplementedError
+
+    def attempt_ended(self, ended: AttemptEnded) -> None:
+        """Show that an attempt is over that another one follows, where the form has room for that."""
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Show that an entry is done, where the form has room for that."""
@@ -124,6 +139,10 @@ class Safe(_Live):
             self._end_line()
             self._show(visible_lines(mark.text) + "\n")
 
+    def attempt_ended(self, ended: AttemptEnded) -> None:  # noqa: ARG002 - one log at a time
+        """Leave the terminal as it was: the next log begins with a line of its own."""
+        self.close()
+
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Leave the terminal as it was: no colour, and at the beginning of a line."""
         super().ended(entry, outcome, exit_code)
@@ -174,6 +193,10 @@ class Prefixed(_Live):
             self._finish_line(mark.entry)
             text = visible_lines(mark.text) if self._sanitizers else mark.text
             self._output.raw(b"".join(self._line(mark.entry, line.encode()) for line in text.split("\n")))
+
+    def attempt_ended(self, ended: AttemptEnded) -> None:
+        """Show the last line of a log."""
+        self._finish_line(ended.entry)
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Show the last line, which may lack its end."""
@@ -234,6 +257,14 @@ class JsonLines(View):
     def progress(self, entry: int, progress: Fields) -> None:
         """Show it as `status --json` does."""
         self._event(entry, "progress", progress_document(progress) or {})
+
+    def attempt_ended(self, ended: AttemptEnded) -> None:
+        """Show how an attempt ended; the offsets of the next begin at 0."""
+        self._rest(ended.entry)
+        outcome = to_map(ended.outcome)
+        more = {"attempt": ended.attempt, "outcome": ended.outcome.kind, "detail": outcome}
+        later = {"not_before": iso(ended.not_before), "hold_reason": ended.hold_reason}
+        self._event(ended.entry, "attempt_ended", {**more, **later})
 
     def ended(self, entry: int, outcome: Mapping[str, object], exit_code: int) -> None:
         """Show how an entry ended."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from expctl.fields import Entry, Fields
 from expctl.hints import hints
-from expctl.render.entries import entry_document
+from expctl.render.entries import entry_document, waiting_words
 from expctl.render.lines import lines, value_text
 from expctl.render.outcomes import outcome_words
 from expctl.render.progress import time_words
 from expctl.render.terminal import Sanitizer, visible
 from expctl.render.times import iso, span
 from expproto.fields import to_map
+from expproto.records import AttemptRecord
 from expproto.replies import TAIL_BYTES, Diagnosed
 
 LINES_MAX = 15
@@ -36,6 +37,7 @@ def document(found: Diagnosed) -> dict[str, object]:
         "kept": found.kept,
         "log_bytes": found.log_bytes,
         "last_lines": last_lines(found),
+        "attempts": [_attempt_document(attempt) for attempt in found.attempts],
         "hints": hints(found, last_lines(found)),
     }  # fmt: skip
 
@@ -74,7 +76,8 @@ def _facts(found: Diagnosed) -> Iterator[tuple[str, str]]:
         yield "outcome", outcome_words(entry.outcome)
         asked_at = entry.outcome.seconds_or_none("at") if entry.outcome.kind == "cancelled" else None
         yield from _known(("asked for", iso(asked_at)))
-    yield from _known(("ended", iso(entry.ended_at)), ("waits for", entry.waits_for))
+    yield from _known(("ended", iso(entry.ended_at)), ("waits for", waiting_words(entry, time.time()) or None))
+    yield from _attempts(found)
     yield from _known(("phase", found.phase), ("stage", found.stage), ("command", found.command))
     yield from _known(("exit code", None if entry.exit_code is None else str(entry.exit_code)))
     yield from _taken(found)
@@ -85,6 +88,29 @@ def _facts(found: Diagnosed) -> Iterator[tuple[str, str]]:
         yield "last lines", line
     for hint in hints(found, said):
         yield "try", hint
+
+
+def _attempts(found: Diagnosed) -> Iterator[tuple[str, str]]:
+    """Tell which attempt this is of how many, where there is more than one or may be."""
+    entry = found.entry
+    if len(found.attempts) < 2 and entry.attempt == 1 and not entry.retries_left:
+        return
+    left = f", {entry.retries_left} retries left" if entry.retries_left else ""
+    yield "attempt", f"{entry.attempt}{left}"
+    for attempt in found.attempts:
+        if attempt.number != entry.attempt and attempt.outcome is not None:
+            yield "attempts", f"{attempt.number}: {outcome_words(Fields(to_map(attempt.outcome)))}"
+
+
+def _attempt_document(attempt: AttemptRecord) -> dict[str, object]:
+    return {
+        "number": attempt.number,
+        "outcome": None if attempt.outcome is None else attempt.outcome.kind,
+        "detail": None if attempt.outcome is None else to_map(attempt.outcome),
+        "started_at": iso(attempt.started_at),
+        "ended_at": iso(attempt.ended_at),
+        "log": attempt.log,
+    }
 
 
 def _known(*facts: tuple[str, str | None]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ afterwards; a report counts only under its run's token.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,12 +24,16 @@ from expd.queueing.recovery import RunFacts, decide
 from expd.queueing.schedule import starts_now
 from expd.queueing.store import Store
 from expd.queueing.transitions import Claim
+from expd.queueing.writing import WrongState
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.vocabulary import EntryId, EntryState, RunId
 from expproto.work import CancelRun, Collecting, Execute, Progress, Register, RunEnded, StageStarted
 
 _journal = logging.getLogger("expd.dispatch")
+
+_CLOCK_SECONDS_MAX = 60.0
+"""While something waits for its time: our timer stands still while the machine sleeps, and its clock may be set."""
 
 
 class Pool:
@@ -49,6 +54,7 @@ class Pool:
         self._settling = Settling(store, self._bell, host)
         self._draining = self._hurrying = False
         self._troubles = Troubles(store, settings, host)
+        self._next_at: float | None = None
 
     @property
     def trouble(self) -> str | None:
@@ -95,7 +101,7 @@ class Pool:
                 changed, rung = self._store.changes.any.next_ring, self._bell.next_ring
                 await self._schedule(self._local)
                 if not await self._is_drained():
-                    with trio.move_on_after(self._troubles.look_again_seconds):
+                    with trio.move_on_after(min(self._seconds_to_next(), self._troubles.look_again_seconds)):
                         await wait_first(changed, rung)
             await self._local.dismiss()
             nursery.cancel_scope.cancel()
@@ -124,12 +130,20 @@ class Pool:
 
     async def _schedule(self, engine: Engine) -> None:
         """Give queued entries to the free seats of an engine."""
-        starts = starts_now(await insist(self._store.pool), draining=self._draining)
+        pool = await insist(lambda: self._store.wake(self._host.now()))
+        self._next_at = pool.next_at
+        starts = starts_now(pool, draining=self._draining)
         wanted = starts.immediate + starts.queued
         if not await self._troubles.allow(wanted):
             return
         for number, seat in enumerate(engine.seats(wanted)):
             await self._give_entry(engine, seat, immediate_only=number < starts.immediate)
+
+    def _seconds_to_next(self) -> float:
+        """Give how long to wait for the entry whose time comes first; for ever if none has one."""
+        if self._next_at is None or self._draining:
+            return math.inf
+        return min(max(0.0, self._next_at - self._host.now()), _CLOCK_SECONDS_MAX)
 
     async def _give_entry(self, engine: Engine, seat: Seat, *, immediate_only: bool) -> None:
         """Claim the next entry for a seat and have it run there, if there is one."""
@@ -213,9 +227,13 @@ class Pool:
 
     async def hear(self, report: RunReport) -> None:
         """Take a report; one of a run that was given up changes nothing."""
-        if await self.is_wanted(report.run, report.run_token):
-            await self._take(report)
-        else:
+        is_late = not await self.is_wanted(report.run, report.run_token)
+        try:
+            if not is_late:
+                await self._take(report)
+        except WrongState:  # it was given up since we looked
+            is_late = True
+        if is_late:
             _journal.warning("%s of run %s, which was given up: passed over", report.kind, report.run)
         if isinstance(report, RunEnded):
             self._stages.pop(report.run, None)
@@ -231,7 +249,7 @@ class Pool:
                 await insist(lambda: self._store.start(run, self._host.now()))
             case Collecting(run=run):
                 entry = await insist(lambda: self._store.entry_of_run(run))
-                assert entry is not None
-                await self._settling.collect(entry)
+                if entry is not None:
+                    await self._settling.collect(entry)
             case RunEnded():
                 self._settling.settle(report)

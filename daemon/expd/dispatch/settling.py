@@ -18,7 +18,7 @@ from expd.dispatch.host import Host
 from expd.queueing.database import StoreFailed
 from expd.queueing.entry import Entry, Unnoted
 from expd.queueing.store import Store
-from expd.queueing.transitions import NameTaken, WrongState
+from expd.queueing.writing import NameTaken, WrongState
 from expproto.fields import to_map
 from expproto.progress import RunProgress
 from expproto.vocabulary import EntryState, Lost, Outcome, RunId, Succeeded

@@ -13,6 +13,7 @@ from expd.prepare.names import UnusableName, check_name
 from expproto.errors import RemoteProtocolError
 from expproto.fields import from_map, to_map
 from expproto.limits import RunLimits, senseless_limit
+from expproto.retries import NO_RETRIES, RetryPolicy, senseless_retries
 from expproto.stage_options import StageOptions, contradiction
 from expproto.vocabulary import Rev
 
@@ -61,6 +62,7 @@ class Manifest:
     stage_options: StageOptions
     limits: RunLimits
     entries: tuple[ManifestEntry, ...]
+    retries: RetryPolicy = NO_RETRIES
 
 
 def manifest_to_json(manifest: Manifest) -> bytes:
@@ -117,6 +119,8 @@ def _check_options(manifest: Manifest) -> None:
         raise UnusableExport(f"its options can't be: {what}")
     if what := senseless_limit(manifest.limits):
         raise UnusableExport(f"its limits can't be: {what}")
+    if what := senseless_retries(manifest.retries):
+        raise UnusableExport(f"its retries can't be: {what}")
 
 
 def _is_below(path: str) -> bool:

@@ -4,26 +4,31 @@
       │        │          │           │            │          ▲
       └────────┴──────────┴───────────┴────────────┴──────────┘  cancelled, failed, lost …
 
-Preparing may pass to collecting directly: every stage was up to date. Done may pass to queued: that is another attempt.
+Preparing may pass to collecting directly: every stage was up to date. Done may pass to queued, and what is active to
+queued or held: that is another attempt.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expd.queueing.retrying import NOT_TRIED, Tries
 from expproto.context import Context
 from expproto.fields import from_map, to_map
 from expproto.limits import NO_LIMITS, RunLimits
 from expproto.progress import RunProgress
+from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Mode, Outcome, Rev, RunId, Succeeded
 
+ANOTHER_ATTEMPT = frozenset({EntryState.QUEUED, EntryState.HELD})
+"""Where an entry whose run has ended waits for the next one."""
 LEGAL_CHANGES: Mapping[EntryState, frozenset[EntryState]] = {
     EntryState.HELD: frozenset({EntryState.QUEUED, EntryState.DONE}),
     EntryState.QUEUED: frozenset({EntryState.HELD, EntryState.PREPARING, EntryState.DONE}),
-    EntryState.PREPARING: frozenset({EntryState.RUNNING, EntryState.COLLECTING, EntryState.DONE}),
-    EntryState.RUNNING: frozenset({EntryState.COLLECTING, EntryState.DONE}),
-    EntryState.COLLECTING: frozenset({EntryState.DONE}),
+    EntryState.PREPARING: frozenset({EntryState.RUNNING, EntryState.COLLECTING, EntryState.DONE}) | ANOTHER_ATTEMPT,
+    EntryState.RUNNING: frozenset({EntryState.COLLECTING, EntryState.DONE}) | ANOTHER_ATTEMPT,
+    EntryState.COLLECTING: frozenset({EntryState.DONE}) | ANOTHER_ATTEMPT,
     EntryState.DONE: frozenset({EntryState.QUEUED}),
 }
 
@@ -69,6 +74,7 @@ class Submission:
     """Whether the command is the stage that `targets` names, in the captured dvc.yaml."""
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
+    retries: RetryPolicy = NO_RETRIES
     verifies: Rev | None = None
     """The experiment that is repeated; what comes of it is compared, and is no experiment."""
     max_failures: int | None = None
@@ -118,10 +124,12 @@ class Unnoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """How one run of an entry went: its log, and how it ended if it has."""
+    """How one run of an entry went: its log, when its first stage began, and when and how it ended if it has."""
 
     number: int
     log: str
+    started_at: float | None
+    ended_at: float | None
     outcome: Outcome | None
 
 
@@ -154,6 +162,18 @@ class Entry:
     ended_at: float | None
     submission: Submission
     run: Run | None
+    tries: Tries = NOT_TRIED
+    not_before: float | None = None
+    """Before which it is not run; None is no such time, or one that has come."""
+    hold_reason: str | None = None
+    """Why it is held, where nobody asked for that."""
+    earlier_outcome: Outcome | None = None
+    """How the attempt before this one ended, if it ran."""
+
+    @property
+    def retries_left(self) -> int:
+        """Count how often it may still be run again by itself."""
+        return max(0, self.submission.retries.retries - self.tries.retries_used)
 
     @property
     def experiment_rev(self) -> Rev | None:

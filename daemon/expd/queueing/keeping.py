@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from expd.queueing.database import Cursor
 from expd.queueing.recovery import WAITING
 from expd.queueing.rows import read_entry
-from expd.queueing.transitions import end_entry
+from expd.queueing.writing import end_entry
 from expproto.vocabulary import EntryId, EntryState, Refused, Rev
 
 
@@ -51,10 +51,10 @@ def give_up_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> 
     return True
 
 
-def set_entry_aside(cursor: Cursor, entry_id: EntryId) -> bool:
-    """queued → held; False if it is queued no more."""
-    sql = "UPDATE entries SET state = 'held' WHERE id = ? AND state = 'queued'"
-    changed = cursor.execute(sql, (entry_id,)).rowcount
+def set_entry_aside(cursor: Cursor, entry_id: EntryId, reason: str) -> bool:
+    """queued → held, with the reason; False if it is queued no more."""
+    sql = "UPDATE entries SET state = 'held', hold_reason = ? WHERE id = ? AND state = 'queued'"
+    changed = cursor.execute(sql, (reason, entry_id)).rowcount
     return changed == 1
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from expd.queueing.database import Cursor
 from expd.queueing.rows import read_entry
-from expd.queueing.transitions import WrongState
+from expd.queueing.writing import WrongState
 from expproto.vocabulary import EntryId, EntryState, RunId
 
 

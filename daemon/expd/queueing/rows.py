@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from expd.queueing.database import Cursor, Row
 from expd.queueing.entry import Attempt, Entry, Run, Submission, Unfinished, Unnoted, outcome_from_json
+from expd.queueing.retrying import Tries
 from expproto.fields import from_map
 from expproto.limits import RunLimits
 from expproto.progress import RunProgress
+from expproto.retries import RetryPolicy
 from expproto.stage_options import StageOptions
 from expproto.vocabulary import EntryId, EntryState, Mode, Rev, RunId
 
@@ -26,17 +29,44 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree, submissions.verifies,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at,
-       runs.progress
+       runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason,
+       earlier.outcome AS earlier_outcome
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
 LEFT JOIN runs ON runs.entry = entries.id AND runs.attempt = entries.attempt
+LEFT JOIN runs AS earlier ON earlier.entry = entries.id AND earlier.attempt = entries.attempt - 1
 """
+SELECT_ATTEMPT = "SELECT attempt, log, started_at, ended_at, outcome FROM runs WHERE entry = ?"
 
 
 def read_entry(cursor: Cursor, entry: EntryId) -> Entry | None:
     """Read one entry by its id."""
     row = cursor.execute(f"{SELECT_ENTRY} WHERE entries.id = ?", (entry,)).fetchone()
     return None if row is None else entry_from_row(row)
+
+
+def read_entry_in_attempt(cursor: Cursor, entry: EntryId, attempt: int) -> Entry | None:
+    """Read an entry as it was at the end of one of its attempts; the present one as it is. None if that never ran."""
+    now = read_entry(cursor, entry)
+    if now is None or now.attempt == attempt:
+        return now
+    sql = """SELECT runs.*, runs.id AS run_id, runs.ended_at AS run_ended_at, earlier.outcome AS earlier_outcome
+        FROM runs LEFT JOIN runs AS earlier ON earlier.entry = runs.entry AND earlier.attempt = runs.attempt - 1
+        WHERE runs.entry = ? AND runs.attempt = ? AND runs.outcome IS NOT NULL"""
+    row = cursor.execute(sql, (entry, attempt)).fetchone()
+    if row is None:
+        return None
+    return replace(
+        now,
+        attempt=attempt,
+        state=EntryState.DONE,
+        outcome=outcome_from_json(row["outcome"]),
+        ended_at=row["ended_at"],
+        run=_run_from_row(row),
+        not_before=None,
+        hold_reason=None,
+        earlier_outcome=None if row["earlier_outcome"] is None else outcome_from_json(row["earlier_outcome"]),
+    )
 
 
 def read_run_entry(cursor: Cursor, run: RunId) -> Entry | None:
@@ -51,10 +81,12 @@ def read_context(cursor: Cursor, run: RunId) -> Mapping[str, object] | None:
     return None if row is None or row["context"] is None else _params(row["context"])
 
 
-def read_state_before_end(cursor: Cursor, entry: EntryId) -> EntryState | None:
-    """Read from which state an entry passed to done; None if it never did."""
-    sql = "SELECT state_before FROM transitions WHERE entry = ? AND state_after = 'done' ORDER BY id DESC LIMIT 1"
-    row = cursor.execute(sql, (entry,)).fetchone()
+def read_state_before_end(cursor: Cursor, entry: EntryId, attempt: int) -> EntryState | None:
+    """Read in which state an attempt of an entry ended; None if it has not."""
+    sql = """SELECT state_before FROM transitions WHERE entry = ? AND attempt = ? AND state_before IS NOT NULL
+        AND (state_after = 'done' OR (state_after IN ('queued', 'held') AND state_before NOT IN ('queued', 'held', 'done')))
+        ORDER BY id DESC LIMIT 1"""
+    row = cursor.execute(sql, (entry, attempt)).fetchone()
     return None if row is None else EntryState(row["state_before"])
 
 
@@ -127,13 +159,22 @@ def entry_from_row(row: Row) -> Entry:
         ended_at=row["ended_at"],
         submission=_submission_from_row(row),
         run=None if row["run_id"] is None else _run_from_row(row),
+        tries=Tries(retries_used=row["retries_used"], losses=row["losses"]),
+        not_before=row["not_before"],
+        hold_reason=row["hold_reason"],
+        earlier_outcome=None if row["earlier_outcome"] is None else outcome_from_json(row["earlier_outcome"]),
     )
 
 
 def attempt_from_row(row: Row) -> Attempt:
-    """Turn attempt, log and outcome of a run into an attempt."""
-    outcome = None if row["outcome"] is None else outcome_from_json(row["outcome"])
-    return Attempt(number=row["attempt"], log=row["log"], outcome=outcome)
+    """Turn a row of SELECT_ATTEMPT into an attempt."""
+    return Attempt(
+        number=row["attempt"],
+        log=row["log"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        outcome=None if row["outcome"] is None else outcome_from_json(row["outcome"]),
+    )
 
 
 def _submission_from_row(row: Row) -> Submission:
@@ -152,6 +193,7 @@ def _submission_from_row(row: Row) -> Submission:
         force=bool(row["force"]),
         stage_options=from_map(StageOptions, json.loads(row["stage_options"])),
         limits=from_map(RunLimits, json.loads(row["limits"])),
+        retries=from_map(RetryPolicy, json.loads(row["retries"])),
         max_failures=row["max_failures"],
         umask=row["umask"],
         environment=b"",

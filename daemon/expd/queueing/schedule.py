@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class PoolState:
     """The pool as it is: how many runs of the queue may be active, and how many are.
 
-    `immediate` counts the queued entries that wait for no slot, since somebody sits before them; `active` all runs.
+    `queued` may start now. `immediate` counts those of them that wait for no slot, since somebody sits before them,
+    `active` all runs, and `deferred` what is queued and may not start before its time, the first of them at `next_at`.
     """
 
     jobs: int
@@ -16,6 +17,8 @@ class PoolState:
     queued: int
     immediate: int = 0
     active: int = 0
+    deferred: int = 0
+    next_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ CREATE TABLE submissions (
     force         INTEGER NOT NULL CHECK (force IN (0, 1)),
     stage_options TEXT NOT NULL CHECK (json_valid(stage_options)), -- expproto.stage_options, one value
     limits        TEXT NOT NULL CHECK (json_valid(limits)), -- expproto.limits, one value
+    retries       TEXT NOT NULL CHECK (json_valid(retries)), -- expproto.retries, one value
     umask         INTEGER NOT NULL CHECK (umask BETWEEN 0 AND 511),
     name          TEXT,                                   -- as asked for: the entry's, or the whole sweep's
     mode          TEXT NOT NULL CHECK (mode IN ('queue', 'temp', 'workspace')),
@@ -47,6 +48,10 @@ CREATE TABLE entries (
     params        TEXT NOT NULL CHECK (json_valid(params)),
     attempt       INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1), -- the present one; it has a run once it is claimed
     state         TEXT NOT NULL CHECK (state IN ('held', 'queued', 'preparing', 'running', 'collecting', 'done')),
+    retries_used  INTEGER NOT NULL DEFAULT 0 CHECK (retries_used >= 0), -- since somebody last asked for it to be run
+    losses        INTEGER NOT NULL DEFAULT 0 CHECK (losses >= 0), -- runs lost in a row
+    not_before    REAL CHECK (not_before IS NULL OR state IN ('held', 'queued')), -- NULL: may be claimed
+    hold_reason   TEXT CHECK (hold_reason IS NULL OR state = 'held'), -- why we hold it; NULL where the user does
     outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'out_of_memory', 'not_started', 'cancelled', 'timed_out', 'refused', 'lost')),
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
     ended_at      REAL,
@@ -59,7 +64,8 @@ CREATE TABLE entries (
 CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name) WHERE state <> 'done';
 -- A workspace is given to one run at once.
 CREATE UNIQUE INDEX one_living_entry_a_workspace ON entries (workspace) WHERE workspace IS NOT NULL AND state <> 'done';
-CREATE INDEX entries_by_state ON entries (state, mode, id) WHERE state <> 'done';
+CREATE INDEX entries_by_state ON entries (state, mode, not_before, id) WHERE state <> 'done';
+CREATE INDEX entries_by_time ON entries (not_before) WHERE state = 'queued' AND not_before IS NOT NULL;
 CREATE INDEX entries_by_submission ON entries (submission);
 CREATE INDEX entries_by_name ON entries (name);
 
@@ -98,6 +104,7 @@ CREATE UNIQUE INDEX one_run_a_worktree ON runs (worktree) WHERE ended_at IS NULL
 CREATE TABLE transitions (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     entry        INTEGER NOT NULL REFERENCES entries (id),
+    attempt      INTEGER NOT NULL,
     at           REAL NOT NULL,
     state_before TEXT,
     state_after  TEXT NOT NULL
@@ -124,6 +131,7 @@ WHEN NOT (
     OR (OLD.state = 'preparing'  AND NEW.state IN ('running', 'collecting', 'done'))
     OR (OLD.state = 'running'    AND NEW.state IN ('collecting', 'done'))
     OR (OLD.state = 'collecting' AND NEW.state IN ('done'))
+    OR (OLD.state IN ('preparing', 'running', 'collecting') AND NEW.state IN ('held', 'queued') AND NEW.attempt = OLD.attempt + 1)
     OR (OLD.state = 'done'       AND NEW.state IN ('queued') AND NEW.attempt = OLD.attempt + 1)
 )
 BEGIN

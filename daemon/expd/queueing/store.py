@@ -8,17 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from expd.queueing.acceptance import accept, check_workspace, entries_of_request
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
+from expd.queueing.ends import RunEnd, finish_run, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
 from expd.queueing.removal import Removed, remove_entry
 from expd.queueing.rows import (
+    SELECT_ATTEMPT,
     SELECT_ENTRY,
     attempt_from_row,
     entry_from_row,
     read_context,
     read_entry,
+    read_entry_in_attempt,
     read_run_entry,
     read_stage_seconds,
     read_state_before_end,
@@ -28,20 +32,15 @@ from expd.queueing.rows import (
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import (
     Claim,
-    RunEnd,
-    accept,
     cancel_entry,
-    check_workspace,
     claim_next,
-    entries_of_request,
-    finish_run,
     move_run,
     next_for,
     read_pool,
     release_entry,
     rename_entry,
-    retry_entry,
     start_run,
+    wake_due,
 )
 from expproto.context import Context
 from expproto.progress import RunProgress
@@ -113,7 +112,10 @@ class Store:
         progress: RunProgress | None = None,
         is_noted: bool = False,
     ) -> Entry:
-        """Record how a run ended, in what it took place, and whether its result has a note of that: any active state → done."""
+        """Record how a run ended, in what it took place, and whether its result has a note of that.
+
+        Any active state → done; or, where another attempt follows, queued or held.
+        """
         end = RunEnd(outcome=outcome, at=at, context=context, progress=progress, is_noted=is_noted)
         finished = await self._database.run(lambda cursor: finish_run(cursor, run, end))
         self.changes.announce(finished.entry.id, *finished.stopped)
@@ -161,6 +163,10 @@ class Store:
         """Read one entry."""
         return await self._database.run(lambda cursor: read_entry(cursor, entry))
 
+    async def entry_in_attempt(self, entry: EntryId, attempt: int) -> Entry | None:
+        """Read an entry as it was at the end of one of its attempts; the present one as it is. None if that never ran."""
+        return await self._database.run(lambda cursor: read_entry_in_attempt(cursor, entry, attempt))
+
     async def entry_of_run(self, run: RunId) -> Entry | None:
         """Read the entry whose present run this is."""
         return await self._database.run(lambda cursor: read_run_entry(cursor, run))
@@ -205,7 +211,7 @@ class Store:
 
     async def attempts(self, entry: EntryId) -> list[Attempt]:
         """Read how the runs of an entry went, first one first."""
-        sql = "SELECT attempt, log, outcome FROM runs WHERE entry = ? ORDER BY attempt"
+        sql = f"{SELECT_ATTEMPT} ORDER BY attempt"
         return await self._database.run(lambda cursor: [attempt_from_row(row) for row in cursor.execute(sql, (entry,))])
 
     async def active(self) -> list[Entry]:
@@ -241,8 +247,8 @@ class Store:
         return await self._database.run(lambda cursor: read_unfinished(cursor, git_directory, baseline_rev))
 
     async def ahead_of(self, entry: EntryId) -> int:
-        """Count the queued entries that come before this one."""
-        sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND id < ?"
+        """Count the queued entries that may start now and come before this one."""
+        sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND not_before IS NULL AND id < ?"
         return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry,)).fetchone()["n"]))
 
     async def name(self) -> str:
@@ -270,9 +276,9 @@ class Store:
         """End an entry that waits, as refused; False if it waits no more."""
         return await self._told(entry, lambda cursor: give_up_entry(cursor, entry, reason, at))
 
-    async def set_aside(self, entry: EntryId) -> bool:
-        """Hold an entry that is queued; False if it is queued no more."""
-        return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry))
+    async def set_aside(self, entry: EntryId, reason: str) -> bool:
+        """Hold an entry that is queued, and say why; False if it is queued no more."""
+        return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry, reason))
 
     async def runs(self) -> set[RunId]:
         """List all runs that the store knows."""
@@ -302,9 +308,9 @@ class Store:
         """Read in what a run took place; None if it has not ended, or vanished before it could tell."""
         return await self._database.run(lambda cursor: read_context(cursor, run))
 
-    async def state_before_end(self, entry: EntryId) -> EntryState | None:
-        """Read from which state an entry passed to done; None if it never did."""
-        return await self._database.run(lambda cursor: read_state_before_end(cursor, entry))
+    async def state_before_end(self, entry: EntryId, attempt: int) -> EntryState | None:
+        """Read in which state an attempt of an entry ended; None if it has not."""
+        return await self._database.run(lambda cursor: read_state_before_end(cursor, entry, attempt))
 
     async def stage_seconds(self, run: RunId, stage: str, command_hash: str) -> list[float]:
         """List how long a stage took with the same command in the newest runs of the same repository."""
@@ -321,6 +327,15 @@ class Store:
     async def pool(self) -> PoolState:
         """Read the pool's settings and counts."""
         return await self._database.run(read_pool)
+
+    async def wake(self, at: float) -> PoolState:
+        """Let what waited for its time be claimed, if that has come; gives the pool as it is then."""
+
+        def wake(cursor: Cursor) -> PoolState:
+            wake_due(cursor, at)
+            return read_pool(cursor)
+
+        return await self._database.run(wake)
 
     async def set_jobs(self, jobs: int) -> PoolState:
         """Let so many runs be active at once."""

@@ -89,6 +89,9 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         waits_for=_reason_to_wait(services, entry, pool, ahead),
         mode=entry.submission.mode,
         attempt=entry.attempt,
+        retries_left=entry.retries_left,
+        not_before=entry.not_before,
+        earlier_outcome=entry.earlier_outcome,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
         progress=progress_of(services, entry),
     )
@@ -102,11 +105,13 @@ def progress_of(services: Services, entry: Entry) -> RunProgress | None:
 def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: int) -> str | None:
     trouble = services.pool.trouble or services.pool.short_of_room(entry.submission.git_directory)
     if entry.state is EntryState.HELD:
-        return "its release"
+        return f"its release: {entry.hold_reason}" if entry.hold_reason else "its release"
     if entry.state is EntryState.COLLECTING and entry.run is not None:
         return services.pool.obstacle(entry.run.id)
     if entry.state is not EntryState.QUEUED:
         return None
+    if entry.not_before is not None:
+        return "its next attempt" if entry.earlier_outcome is not None else "its time"
     if entry.submission.mode is not Mode.QUEUE:
         return trouble or "its worker"
     return trouble or waits_for(pool, ahead=ahead)
@@ -119,9 +124,10 @@ async def send_entries(services: Services, entries: Sequence[Entry], answer: Ans
     for start in range(0, len(entries), PAGE_ENTRIES):
         records = []
         for entry in entries[start : start + PAGE_ENTRIES]:
-            if entry.state is EntryState.QUEUED and ahead is None:
+            may_start = entry.state is EntryState.QUEUED and entry.not_before is None
+            if may_start and ahead is None:
                 ahead = await services.store.ahead_of(entry.id)
             records.append(record_of(services, entry, pool, ahead or 0))
-            if entry.state is EntryState.QUEUED and ahead is not None:
+            if may_start and ahead is not None:
                 ahead += 1
         await answer(EntryPage(entries=tuple(records)))

@@ -18,7 +18,7 @@ from expd.prepare.restore import CannotRestore, NewerEdits
 from expd.prepare.source import UnusableSource
 from expd.prepare.submission import ExperimentExists, SweepOutsideQueue
 from expd.queueing.database import StoreFailed
-from expd.queueing.transitions import NameTaken, WorkspaceBusy, WrongState
+from expd.queueing.writing import NameTaken, WorkspaceBusy, WrongState
 from expproto import errors
 from expproto.replies import RESTORED_MAX, Refusal
 

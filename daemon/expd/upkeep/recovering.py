@@ -78,7 +78,7 @@ class Recovery:
                 return await insist(lambda: self._store.give_up(entry, reason, time.time()))
             case SetAside(entry=entry, reason=reason):
                 _journal.warning("recovery: entry %s is held: %s", entry, reason)
-                return await insist(lambda: self._store.set_aside(entry))
+                return await insist(lambda: self._store.set_aside(entry, reason))
 
     async def leftovers_of_state(self) -> list[Leftover]:
         """Find what lies about in the state directory."""

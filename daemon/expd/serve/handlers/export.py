@@ -65,6 +65,7 @@ def _export(request: Export, entries: Sequence[Entry]) -> int:
         as_stage=submission.as_stage,
         stage_options=submission.stage_options,
         limits=submission.limits,
+        retries=submission.retries,
         entries=tuple(ManifestEntry(name=each.name, stash_rev=each.stash_rev, params=each.params) for each in entries),
     )
     return export(repository, Path(submission.git_directory, "expd"), manifest, since, Path(request.file))

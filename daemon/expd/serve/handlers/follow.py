@@ -1,4 +1,4 @@
-"""Follow: the bytes of a run log as they are written and the marks between them, from any place, to the last one.
+"""Follow: the bytes of run logs as they are written and the marks between them, from any place, to the last one.
 
 Beside them, where it is wanted, how far the run is: told after what was written by then, and once more before its end.
 
@@ -7,7 +7,7 @@ wrote just before its end is always sent.
 """
 
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -21,9 +21,9 @@ from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import UNKNOWN_ENTRY
 from expproto.progress import RunProgress
-from expproto.replies import Ended, EntryProgress, Followed
+from expproto.replies import AttemptEnded, Ended, EntryProgress, Followed
 from expproto.requests import Follow, FollowTarget
-from expproto.vocabulary import EntryId, EntryState
+from expproto.vocabulary import EntryId, EntryState, Outcome, RunId
 
 
 async def handle(request: Follow, services: Services, answer: Answer) -> Followed:
@@ -35,7 +35,12 @@ async def handle(request: Follow, services: Services, answer: Answer) -> Followe
             followed[entry.id] = (entry, target, await _find_attempt(entry, number, target, services))
     async with trio.open_nursery() as nursery:
         for entry, target, attempt in followed.values():
-            wish = _Wish(target, with_marks=not request.raw, with_progress=request.progress)
+            wish = _Wish(
+                target,
+                with_marks=not request.raw,
+                with_progress=request.progress,
+                is_one_attempt="@" in target.entry,
+            )
             if attempt is None:
                 nursery.start_soon(_follow, entry, wish, services, answer)
             else:
@@ -50,6 +55,7 @@ class _Wish:
     target: FollowTarget
     with_marks: bool
     with_progress: bool
+    is_one_attempt: bool
 
     def marks_of(self, log: Path) -> Path | None:
         """Give the marks that are wanted with a log, if they are."""
@@ -78,53 +84,107 @@ async def _send_attempt(entry: Entry, attempt: Attempt, wish: _Wish, answer: Ans
 
 
 async def _follow(entry: Entry, wish: _Wish, services: Services, answer: Answer) -> None:
-    entry = await _wait_for_run(entry, services)
-    if entry.run is not None:
-        entry = await _follow_log(entry, Path(entry.run.log), wish, services, answer)
-    assert entry.outcome is not None
-    await answer(Ended(entry=entry.id, name=entry.name, outcome=entry.outcome))
-
-
-async def _wait_for_run(entry: Entry, services: Services) -> Entry:
-    """Wait until an entry has a log to follow, or is done without ever having had one."""
-    bell = services.store.changes.of(entry.id)
-    while entry.run is None and entry.state is not EntryState.DONE:
-        changed = bell.next_ring
+    """Send the log of one attempt after the other, until the entry is done."""
+    number = wish.target.attempt or entry.attempt
+    while True:
+        log = await _wait_for_log(entry.id, number, services)
+        if log is not None:
+            await _follow_log(log, wish, services, answer)
         entry = await _read(entry.id, services)
-        if entry.run is None and entry.state is not EntryState.DONE:
-            await changed.wait()
-    return entry
+        if entry.attempt <= number and entry.state is EntryState.DONE:
+            outcome = entry.outcome
+            break
+        outcome = await _outcome_of(entry, number, services)
+        if wish.is_one_attempt and outcome is not None:
+            break
+        if outcome is not None:  # else it never ran
+            await answer(_attempt_ended(entry, number, outcome))
+        number += 1
+        wish = replace(wish, target=FollowTarget(entry=wish.target.entry))
+    assert outcome is not None
+    await answer(Ended(entry=entry.id, name=entry.name, outcome=outcome))
 
 
-async def _follow_log(entry: Entry, log: Path, wish: _Wish, services: Services, answer: Answer) -> Entry:
-    """Send a log to its end, and give the entry as it was when it was done."""
-    assert entry.run is not None
-    grown, changed = Bell(), services.store.changes.of(entry.id)
-    news = services.pool.progress.bell_of(entry.run.id)
-    marks = wish.marks_of(log)
-    if entry.state is not EntryState.DONE:
-        await trio.to_thread.run_sync(_make_files, log)
-    place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The log of one attempt at an entry."""
+
+    entry: EntryId
+    attempt: int
+    path: Path
+    run: RunId | None
+    """Its run, while that goes on."""
+
+
+def _is_over(entry: Entry, number: int) -> bool:
+    """Tell whether nothing more comes of an attempt."""
+    return entry.attempt > number or entry.state is EntryState.DONE
+
+
+async def _wait_for_log(entry_id: EntryId, number: int, services: Services) -> _Log | None:
+    """Wait until an attempt has a log to follow; None once it is over without ever having had one."""
+    bell = services.store.changes.of(entry_id)
+    while True:
+        changed = bell.next_ring
+        entry = await _read(entry_id, services)
+        if entry.attempt == number and entry.run is not None:
+            run = None if entry.state is EntryState.DONE else entry.run.id
+            return _Log(entry_id, number, Path(entry.run.log), run)
+        if _is_over(entry, number):
+            attempts = await services.store.attempts(entry_id)
+            logs = (_Log(entry_id, number, Path(each.log), None) for each in attempts if each.number == number)
+            return next(logs, None)
+        await changed.wait()
+
+
+async def _follow_log(log: _Log, wish: _Wish, services: Services, answer: Answer) -> None:
+    """Send the log of an attempt to its end, and how far it is."""
+    grown, changed = Bell(), services.store.changes.of(log.entry)
+    news = Bell() if log.run is None else services.pool.progress.bell_of(log.run)
+    marks = wish.marks_of(log.path)
+    if log.run is not None:
+        await trio.to_thread.run_sync(_make_files, log.path)
+    place = await trio.to_thread.run_sync(_first_place, log.path, marks, wish.target)
     told: RunProgress | None = None
-    with closing(LogStream(entry.id, log, marks, answer)) as stream, ExitStack() as watches:
-        for path in (log, marks or log):
+    with closing(LogStream(log.entry, log.path, marks, answer)) as stream, ExitStack() as watches:
+        for path in (log.path, marks or log.path):
             with suppress(FileNotFoundError):  # one that was deleted
                 watches.enter_context(services.watcher.ringing(path, grown))
         change = changed.next_ring
-        entry = await _read(entry.id, services)
+        entry = await _read(log.entry, services)
         while True:
             growth, further = grown.next_ring, news.next_ring
             place = await stream.send_rest(place)
-            progress = progress_of(services, entry) if wish.with_progress else None
+            is_told = wish.with_progress and entry.attempt == log.attempt
+            progress = progress_of(services, entry) if is_told else None
             if progress is not None and progress != told:
                 await answer(EntryProgress(entry=entry.id, progress=progress))
                 told = progress
-            if entry.state is EntryState.DONE:
-                return entry
+            if _is_over(entry, log.attempt):
+                return
             await wait_first(growth, change, further)
             if change.is_set():
                 change = changed.next_ring
-                entry = await _read(entry.id, services)
+                entry = await _read(log.entry, services)
+
+
+async def _outcome_of(entry: Entry, number: int, services: Services) -> Outcome | None:
+    """Read how an attempt that is over ended; None if it never ran."""
+    attempts = await services.store.attempts(entry.id)
+    return next((attempt.outcome for attempt in attempts if attempt.number == number), None)
+
+
+def _attempt_ended(entry: Entry, number: int, outcome: Outcome) -> AttemptEnded:
+    """Tell how an attempt ended that another one follows."""
+    is_next = entry.attempt == number + 1
+    return AttemptEnded(
+        entry=entry.id,
+        name=entry.name,
+        attempt=number,
+        outcome=outcome,
+        not_before=entry.not_before if is_next else None,
+        hold_reason=entry.hold_reason if is_next else None,
+    )
 
 
 def _make_files(log: Path) -> None:

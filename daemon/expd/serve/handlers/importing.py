@@ -72,4 +72,5 @@ def _submission(request: Import, found: Imported, services: Services, held_as: s
         as_stage=manifest.as_stage,
         stage_options=manifest.stage_options,
         limits=manifest.limits,
+        retries=manifest.retries,
     )

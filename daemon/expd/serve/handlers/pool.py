@@ -35,6 +35,6 @@ def _shown(services: Services, pool: PoolState) -> PoolShown:
         jobs=pool.jobs,
         paused=pool.paused,
         running=pool.active,
-        queued=pool.queued + pool.immediate,
+        queued=pool.queued + pool.immediate + pool.deferred,
         trouble=services.pool.trouble,
     )

@@ -17,7 +17,7 @@ from expd.prepare.project import Project, find_project
 from expd.prepare.source import UnusableSource, find_project_in
 from expd.prepare.submission import Circumstances, Prepared, prepare
 from expd.queueing.entry import Entry, NewEntry, Submission
-from expd.queueing.transitions import NameTaken
+from expd.queueing.writing import NameTaken
 from expd.serve.entries import send_entries
 from expd.serve.experiments import find_experiment
 from expd.serve.holding import holding
@@ -35,6 +35,7 @@ from expproto.replies import (
     Submitted,
 )
 from expproto.requests import Import, Submit, Verify
+from expproto.retries import senseless_retries
 from expproto.stage_options import contradiction, names_pipelines
 from expproto.vocabulary import Mode, Rev
 
@@ -107,8 +108,12 @@ def _check(request: Submit) -> None:
 
 def _check_stage_options(request: Submit) -> None:
     alone = request.command if request.declared is None else None  # what is declared makes it a stage
-    if problem := contradiction(request.stage_options, request.targets, alone) or senseless_limit(request.limits):
+    problem = contradiction(request.stage_options, request.targets, alone) or senseless_limit(request.limits)
+    if problem := problem or senseless_retries(request.retries):
         raise Refused(USAGE, what=problem)
+    if request.retries.retries and request.mode is Mode.WORKSPACE:
+        what = "a run in the workspace is not run again by itself: what it found there may be there no more"
+        raise Refused(USAGE, what=what, hint="run it in a worktree: expctl run --temp, expctl submit")
 
 
 def _check_source(request: Submit) -> None:
@@ -223,6 +228,7 @@ def _submission(request: Submit, project: Project, prepared: Prepared, held_as: 
         as_stage=prepared.as_stage,
         stage_options=request.stage_options,
         limits=request.limits,
+        retries=request.retries,
         max_failures=request.max_failures,
     )
 

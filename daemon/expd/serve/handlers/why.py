@@ -7,14 +7,15 @@ from pathlib import Path
 import trio
 
 from expd.pipeline.model import COMMAND_STAGE
-from expd.queueing.entry import Entry, Run
+from expd.queueing.entry import Attempt, Entry, Run
 from expd.serve.entries import find_entries, record_of
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.context import Context, StageContext
-from expproto.errors import AMBIGUOUS_ENTRY, RemoteProtocolError
+from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY, RemoteProtocolError
 from expproto.fields import from_map
-from expproto.replies import TAIL_BYTES, Diagnosed
+from expproto.records import AttemptRecord
+from expproto.replies import ATTEMPTS_MAX, TAIL_BYTES, Diagnosed
 from expproto.requests import Why
 from expproto.vocabulary import EntryState, Mode, Phase, Succeeded
 
@@ -33,7 +34,9 @@ async def handle(request: Why, services: Services, _answer: Answer) -> Diagnosed
     if len(found) != 1:
         candidates = [f"{entry.id} {entry.name}" for entry in found[:_CANDIDATES_MAX]]
         raise Refused(AMBIGUOUS_ENTRY, selector=request.entry, candidates=candidates)
-    entry, run = found[0], found[0].run
+    attempts = await services.store.attempts(found[0].id)
+    entry = found[0] if request.attempt is None else await _as_of(found[0], request.attempt, services)
+    run = entry.run
     context = None if run is None else await _context(run, services)
     phase = await _phase(entry, services)
     told = _stage_of(entry, context, phase)
@@ -52,6 +55,25 @@ async def handle(request: Why, services: Services, _answer: Answer) -> Diagnosed
         kept=kept,
         tail=tail,
         log_bytes=size,
+        attempts=tuple(_record_of(attempt) for attempt in attempts[-ATTEMPTS_MAX:]),
+    )
+
+
+async def _as_of(entry: Entry, number: int, services: Services) -> Entry:
+    """Give an entry as it was when one of its attempts had ended; refuses an attempt that never ran."""
+    found = await services.store.entry_in_attempt(entry.id, number)
+    if found is None or found.run is None:
+        raise Refused(UNKNOWN_ENTRY, selector=f"{entry.id}@{number}", candidates=[f"{entry.id}@{entry.attempt}"])
+    return found
+
+
+def _record_of(attempt: Attempt) -> AttemptRecord:
+    return AttemptRecord(
+        number=attempt.number,
+        log=attempt.log,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        outcome=attempt.outcome,
     )
 
 
@@ -69,7 +91,7 @@ async def _phase(entry: Entry, services: Services) -> Phase | None:
         return None
     state = entry.state
     if state is EntryState.DONE:
-        state = await services.store.state_before_end(entry.id) or state
+        state = await services.store.state_before_end(entry.id, entry.attempt) or state
     return _PHASES.get(state)
 
 
