@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pygit2
-from pygit2.enums import DeltaStatus, FileMode, RepositoryOpenFlag
+from pygit2.enums import DeltaStatus, FileMode, ObjectType, RepositoryOpenFlag
 
 from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expd.gitio.locate import common_directory_of
+from expd.gitio.packing import Kind, NewObject, new_object, write_pack
+from expd.gitio.trees import TreeEntry, edited
 from expproto.vocabulary import Rev
 
 EMPTY_TREE = Rev("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
@@ -25,6 +27,9 @@ T = TypeVar("T")
 
 _HANDLES_MAX = 10
 """Handles opened one after the other: a collection that disturbs each of them is no accident any more."""
+_PACK_OBJECTS_MIN = 16
+"""Fewer are written as loose objects: packs are looked through one after the other, so there should not be many."""
+_KINDS: dict[Kind, int] = {"commit": ObjectType.COMMIT, "tree": ObjectType.TREE, "blob": ObjectType.BLOB}
 _DIRECTORY_GONE = "No such file or directory"
 """libgit2 gives no code for it, only the system's words."""
 
@@ -83,6 +88,8 @@ class Repository:
                 self.handle = pygit2.Repository(str(git_directory))
             except pygit2.GitError:
                 self.handle = pygit2.Repository(str(git_directory), RepositoryOpenFlag.BARE)
+        self._unwritten: dict[bytes, NewObject] | None = None
+        self._trees: dict[bytes, bytes] = {}
 
     def head_rev(self) -> Rev | None:
         """Give the commit of HEAD, or None before the first one."""
@@ -174,7 +181,9 @@ class Repository:
         return None if found is None or found.mode == SUBMODULE else self.read_blob(found.rev)
 
     def read_blob(self, rev: Rev) -> bytes:
-        """Read one blob whole."""
+        """Read one blob whole, also one that is to be written."""
+        if self._unwritten is not None and (new := self._unwritten.get(bytes.fromhex(rev))) is not None:
+            return new.data
         with git_errors(f"blob {rev} can't be read"):
             blob = self.handle[rev]
             assert isinstance(blob, pygit2.Blob)
@@ -241,29 +250,67 @@ class Repository:
         except FileNotFoundError:
             return False
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keep what is written in here until the end, and write it then: as one pack, where it is much.
+
+        Until then only `edit_tree` and `read_blob` can read it. Nothing is written if the piece of work fails.
+        """
+        assert self._unwritten is None
+        unwritten = self._unwritten = {}
+        try:
+            yield
+        finally:
+            self._unwritten = None
+        with git_errors("objects can't be written"):
+            if len(unwritten) >= _PACK_OBJECTS_MIN:
+                write_pack(common_directory_of(Path(self.handle.path)) / "objects", list(unwritten.values()))
+            else:
+                for each in unwritten.values():
+                    self.handle.odb.write(_KINDS[each.kind], each.data)
+
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""
         with git_errors("a blob can't be written"):
-            return Rev(str(self.handle.create_blob(data)))
+            return Rev(self._write("blob", data).hex())
 
     def edit_tree(self, tree: Rev, changes: Mapping[str, TreeFile | None]) -> Rev:
         """Make a tree with some files replaced, added or (None) removed; gives its rev."""
         with git_errors("a tree can't be written"):
             index = pygit2.Index()
-            index.read_tree(self._tree(tree))
-            for path, file in changes.items():
-                if file is not None:
-                    index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=file.rev), FileMode(file.mode)))
-                elif path in index:
-                    index.remove(path)
-            return Rev(str(index.write_tree(self.handle)))
+            for path in changes:  # refuses what can be no path in a tree, such as `..` and `.git` in all its spellings
+                index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=EMPTY_TREE), FileMode.BLOB))
+            entries = {
+                path: None if file is None else TreeEntry(int(file.mode), bytes.fromhex(file.rev))
+                for path, file in changes.items()
+            }
+            made = edited(bytes.fromhex(tree), entries, self._read_tree, lambda data: self._write("tree", data))
+            return Rev((self._write("tree", b"") if made is None else made).hex())
 
     def write_commit(self, tree: Rev, parents: Iterable[Rev], message: str, identity: Identity) -> Rev:
         """Store a commit; no ref moves."""
         signature = pygit2.Signature(identity.name, identity.email, int(identity.at), 0)
         with git_errors("a commit can't be written"):
+            if self._unwritten is not None:
+                return Rev(self._write("commit", _commit_bytes(tree, parents, message, signature)).hex())
             oids: list[pygit2.Oid | str] = [pygit2.Oid(hex=parent) for parent in parents]
             return Rev(str(self.handle.create_commit(None, signature, signature, message, pygit2.Oid(hex=tree), oids)))
+
+    def _write(self, kind: Kind, data: bytes) -> bytes:
+        """Store an object, or keep it for later; gives its id."""
+        if self._unwritten is None:
+            return self.handle.odb.write(_KINDS[kind], data).raw
+        new = new_object(kind, data)
+        self._unwritten[new.id] = new
+        return new.id
+
+    def _read_tree(self, tree: bytes) -> bytes:
+        """Give the bytes of a tree, also of one that is to be written; those read from the disk are kept."""
+        if self._unwritten is not None and tree in self._unwritten:
+            return self._unwritten[tree].data
+        if tree not in self._trees:
+            self._trees[tree] = b"" if tree.hex() == EMPTY_TREE else self.handle[pygit2.Oid(raw=tree)].read_raw()
+        return self._trees[tree]
 
     def _commit(self, rev: Rev) -> pygit2.Commit:
         return self.handle[rev].peel(pygit2.Commit)
@@ -272,6 +319,13 @@ class Repository:
         if rev == EMPTY_TREE and rev not in self.handle:
             self.handle.TreeBuilder().write()
         return self.handle[rev].peel(pygit2.Tree)
+
+
+def _commit_bytes(tree: Rev, parents: Iterable[Rev], message: str, signature: pygit2.Signature) -> bytes:
+    """Write a commit object as libgit2 does; format: git's Documentation/gitformat-commit."""
+    who = b"%b <%b> %d +0000" % (signature.raw_name, signature.raw_email, signature.time)
+    lines = [b"tree " + tree.encode(), *(b"parent " + parent.encode() for parent in parents)]
+    return b"\n".join([*lines, b"author " + who, b"committer " + who, b"", message.encode()])
 
 
 def _walk(handle: pygit2.Repository, tree: pygit2.Tree, prefix: bytes) -> Iterator[tuple[str, TreeFile]]:

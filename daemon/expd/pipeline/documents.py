@@ -31,7 +31,7 @@ class MismatchError(Exception):
 def parse_yaml(text: str, path: str) -> object:
     """Parse one YAML 1.2 document; an empty one is an empty mapping. Duplicate keys are errors, as in DVC."""
     try:
-        value: object = YAML(typ="safe", pure=True).load(text)
+        value: object = YAML(typ="safe", pure=True, plug_ins=[]).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line = None if mark is None else mark.line + 1

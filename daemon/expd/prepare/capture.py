@@ -247,11 +247,12 @@ def stash_points(
 ) -> list[Rev]:
     """Commit the tree of each named point as `git stash` would have; gives the revs in order."""
     baseline = capture.baseline_rev
-    index_commit = repository.write_commit(capture.index_tree, [baseline], "Index stash", identity)
-    return [
-        repository.write_commit(tree, [baseline, index_commit], f"dvc-exp:{baseline}:{baseline}:{name}", identity)
-        for name, tree in trees
-    ]
+    with repository.together():
+        index_commit = repository.write_commit(capture.index_tree, [baseline], "Index stash", identity)
+        return [
+            repository.write_commit(tree, [baseline, index_commit], f"dvc-exp:{baseline}:{baseline}:{name}", identity)
+            for name, tree in trees
+        ]
 
 
 def hold(repository: Repository, held_as: str, capture: Capture, stash_revs: Sequence[Rev], identity: Identity) -> None:

@@ -142,10 +142,11 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     if request.stage_options.pull:
         find_dvc(environment.get("PATH", ""))
     composed = _composed(request, repository, capture, project, points=points, environment=environment)
-    trees = [
-        (name, point_tree(repository, capture, point, directory, environment, composed=params))
-        for name, point, params in zip(names, points, composed, strict=True)
-    ]
+    with repository.together():
+        trees = [
+            (name, point_tree(repository, capture, point, directory, environment, composed=params))
+            for name, point, params in zip(names, points, composed, strict=True)
+        ]
     staged = _with_command(request, repository, capture, project, points=points, trees=trees)
     targets = request.targets if staged is None else (COMMAND_STAGE,)
     if request.command is None or staged is not None:
@@ -236,7 +237,8 @@ def _with_command(
     )
     addition = addition_of(request.declared, request.command, points, typed_in)
     changes = with_command(repository, capture.files_tree, directory, addition)
-    return [(name, repository.edit_tree(tree, changes)) for name, tree in trees]
+    with repository.together():
+        return [(name, repository.edit_tree(tree, changes)) for name, tree in trees]
 
 
 def _composed(

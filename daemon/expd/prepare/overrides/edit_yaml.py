@@ -29,7 +29,7 @@ _READER_FAULTS = (YAMLError, YAMLWarning, ValueError, TypeError, LookupError, At
 
 def load(text: str) -> object:
     """The tree that YAML 1.2 reads from the text, None for an empty one; raises FormatFault."""
-    reader = YAML(typ="safe", pure=True)
+    reader = YAML(typ="safe", pure=True, plug_ins=[])
     # An anchor that is used again is the newer value from there on, for every reader; nothing to warn the daemon's log of.
     reader.composer.warn_double_anchors = False
     try:

@@ -75,7 +75,7 @@ Node: TypeAlias = "ScalarNode | AliasNode | MappingNode | SequenceNode"
 def read_nodes(text: str) -> Node | None:
     """The root node, None for a text without a value; raises FormatFault for what is no YAML."""
     try:
-        return _Reader(text, iter(YAML(typ="safe", pure=True).parse(text))).document()
+        return _Reader(text, iter(YAML(typ="safe", pure=True, plug_ins=[]).parse(text))).document()
     except YAMLError as error:
         raise FormatFault(str(error)) from None
 
