@@ -74,6 +74,7 @@ from expproto.work import (
     Collecting,
     Execute,
     Leave,
+    Obstacle,
     Order,
     Progress,
     Register,
@@ -100,7 +101,7 @@ _ALL: tuple[type[Message], ...] = (
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
-    StageStarted, Progress, Collecting, RunEnded,
+    StageStarted, Progress, Collecting, Obstacle, RunEnded,
 )  # fmt: skip
 MESSAGES: Mapping[str, type[Message]] = {kind_of(message): message for message in _ALL}
 """Every kind that may stand in a frame."""

@@ -135,6 +135,16 @@ class Collecting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """The run can't go on at the moment, but will: `what` is in the way, a full disk for instance; None: nothing any more."""
+
+    kind = "obstacle"
+    run: RunId
+    run_token: str
+    what: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     """The run is over. If it succeeded, the outcome's rev is the experiment commit, and the daemon sets its ref.
 
@@ -151,4 +161,4 @@ class RunEnded:
     progress: RunProgress | None = None
 
 
-Report = Register | StageStarted | Progress | Collecting | RunEnded
+Report = Register | StageStarted | Progress | Collecting | Obstacle | RunEnded

@@ -15,6 +15,7 @@ from daemon.pipeline.oracle import write_files
 from expd.execute.commands import end_tree
 from expd.execute.flights import Flights
 from expd.execute.marks import marks_of
+from expd.execute.patience import Patience
 from expd.execute.runlog import RunLog
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
 from expd.execute.timings import Timings
@@ -47,6 +48,7 @@ class Pipeline:
             log=log,
             flights=Flights(self.base / "flights", "this run"),
             tell_stage=tell,
+            patience=Patience(self.hear_obstacle),
             options=StageOptions(stage_jobs=jobs, on_failure=on_failure),
         )
         try:
@@ -54,6 +56,10 @@ class Pipeline:
                 return await run_stages(a_project(self.root), (), surroundings)
         finally:
             log.close()
+
+    async def hear_obstacle(self, what: str | None) -> None:
+        """There is none."""
+        raise AssertionError(what)
 
     def fifo(self, name: str) -> Path:
         """Give a FIFO that stages know as $BASE/name."""

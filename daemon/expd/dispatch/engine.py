@@ -14,12 +14,12 @@ from typing import Protocol
 
 from expd.queueing.entry import Run
 from expproto.vocabulary import RunId
-from expproto.work import CancelRun, Collecting, Execute, Progress, RunEnded, StageStarted
+from expproto.work import CancelRun, Collecting, Execute, Obstacle, Progress, RunEnded, StageStarted
 
 LOCAL = "local"
 """The engine that is always there: worker processes of this host."""
 
-RunReport = StageStarted | Progress | Collecting | RunEnded
+RunReport = StageStarted | Progress | Collecting | Obstacle | RunEnded
 """What is told of a run while it goes on, and at its end."""
 
 

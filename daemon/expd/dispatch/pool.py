@@ -28,7 +28,7 @@ from expd.queueing.writing import WrongState
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.vocabulary import EntryId, EntryState, RunId
-from expproto.work import CancelRun, Collecting, Execute, Progress, Register, RunEnded, StageStarted
+from expproto.work import CancelRun, Collecting, Execute, Obstacle, Progress, Register, RunEnded, StageStarted
 
 _journal = logging.getLogger("expd.dispatch")
 
@@ -70,7 +70,7 @@ class Pool:
         return self._stages.get(run)
 
     def obstacle(self, run: RunId) -> str | None:
-        """Say what keeps the result of a run from being filed, if anything does."""
+        """Say what keeps a run from going on, or its result from being filed, if anything does."""
         return self._settling.obstacle(run)
 
     async def attend(self, register: Register, wire: Wire) -> None:
@@ -251,5 +251,7 @@ class Pool:
                 entry = await insist(lambda: self._store.entry_of_run(run))
                 if entry is not None:
                     await self._settling.collect(entry)
+            case Obstacle(run=run, what=what):
+                self._settling.hinder(run, what)
             case RunEnded():
                 self._settling.settle(report)

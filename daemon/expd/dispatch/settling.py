@@ -77,8 +77,16 @@ class Settling:
         return not self._under_way
 
     def obstacle(self, run: RunId) -> str | None:
-        """Say what keeps a result from being filed, if anything does."""
+        """Say what keeps a run from going on, or its result from being filed, if anything does."""
         return self._obstacles.get(run)
+
+    def hinder(self, run: RunId, what: str | None) -> None:
+        """Take note of what is in the way of a run that goes on by itself when it can; None: nothing is any more."""
+        if what is None:
+            self._obstacles.pop(run, None)
+            return
+        _journal.warning("run %s can't go on: %s", run, what)
+        self._obstacles[run] = what
 
     def settle(self, ended: RunEnded) -> None:
         """Hand over a run that has ended; handing it over twice is once."""
@@ -101,6 +109,7 @@ class Settling:
             if entry is not None and entry.state is not EntryState.DONE:
                 late = await self._end(entry, ended)
         finally:
+            self._obstacles.pop(ended.run, None)
             self._under_way.discard(ended.run)
             self._settled.ring()
         if late is not None:

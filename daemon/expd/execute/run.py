@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -18,6 +19,7 @@ from expd.execute.environment import run_environment
 from expd.execute.flights import Flights
 from expd.execute.limits import Watch
 from expd.execute.logcap import LogCap
+from expd.execute.patience import Patience
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.progress import DVCLIVE_METRICS, LiveMetrics
@@ -55,6 +57,9 @@ from expproto.vocabulary import (
 from expproto.work import Collecting, Execute, Report, StageStarted
 
 _journal = logging.getLogger("expd.execute")
+
+T = TypeVar("T")
+
 UNDECLARED_SHOWN = 10
 """Files named in the log that a command made and did not declare."""
 _POINTERS_NAMED = 5
@@ -63,14 +68,18 @@ _POINTERS_NAMED = 5
 class Run:
     """One attempt: `execute` runs it, `cancel` ends it from another task."""
 
-    def __init__(self, order: Execute, tell: Callable[[Report], Awaitable[None]], memo: HashMemo) -> None:
+    def __init__(
+        self, order: Execute, tell: Callable[[Report], Awaitable[None]], memo: HashMemo, patience: Patience
+    ) -> None:
         self.order = order
         self._tell = tell
+        self._patience = patience
         self._memo = memo
         self.timings = Timings()
         self.live = LiveMetrics()
         self._cap: LogCap | None = None
         self._log_opened = trio.Event()
+        self._opening = trio.CancelScope()
         self._scope = trio.CancelScope()
         self._end: Outcome | None = None
         self._watch = Watch(order.limits, self.timings, self._end_as)
@@ -86,18 +95,30 @@ class Run:
 
     def _end_as(self, outcome: Outcome) -> None:
         self._end = self._end or outcome
+        self._opening.cancel()
         self._scope.cancel()
 
     async def execute(self) -> Outcome:
         """Run to an outcome; afterwards no process of the run is left."""
         os.umask(self.order.umask)
+        log: RunLog | None = None
         try:
-            log = RunLog(Path(self.order.log), self.timings, self.live)
+            with self._opening:
+                log = await self._patience.keep_trying(self._open_log)
         except OSError as error:
             return Refused(reason=f"the run log can't be opened: {error}")
+        if log is None:
+            return self._end or Cancelled(reason="")
         self._cap = LogCap(log.descriptor, self.order.log_bytes_max, log.note)
         self._log_opened.set()
         return await self._execute(log)
+
+    async def _open_log(self) -> RunLog:
+        return RunLog(Path(self.order.log), self.timings, self.live)
+
+    async def _keep_trying(self, work: Callable[[], T]) -> T:
+        """Do blocking work in a thread, as often as it takes where there is no room for it."""
+        return await self._patience.keep_trying(lambda: trio.to_thread.run_sync(work))
 
     async def mind_log(self, watcher: Watcher) -> None:
         """Keep the log within its limit while `execute` goes on; until cancelled."""
@@ -159,14 +180,14 @@ class Run:
 
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
-        manifest = await trio.to_thread.run_sync(again_if_disturbed, self._place.prepare)
+        manifest = await self._keep_trying(lambda: again_if_disturbed(self._place.prepare))
         if manifest.pointers:
             names = ", ".join(manifest.pointers[:_POINTERS_NAMED])
             log.note(
                 f"expd: {len(manifest.pointers)} files are Git LFS pointers (`git lfs fetch` brings them): {names}"
             )
         cache = await trio.to_thread.run_sync(self._open_cache)
-        self._beside = await trio.to_thread.run_sync(self._place.bring_along, manifest)
+        self._beside = await self._keep_trying(lambda: self._place.bring_along(manifest))
         if order.command is not None and not order.as_stage:
             await trio.to_thread.run_sync(self._link_data, manifest, cache, log)
         if order.command is not None and not order.as_stage:
@@ -174,7 +195,8 @@ class Run:
             self._watch.begin(log)
             await self._run_command(order.command, log)
             await self._begin_collecting()
-            return await trio.to_thread.run_sync(self._commit_command, manifest, order.command, cache)
+            command = order.command
+            return await self._keep_trying(lambda: self._commit_command(manifest, command, cache))
         project = await trio.to_thread.run_sync(self._open_project, cache)
         await trio.to_thread.run_sync(self._watch_metrics, project)
         surroundings = Surroundings(
@@ -184,13 +206,14 @@ class Run:
             tell_stage=self._tell_stage,
             force=order.force,
             options=order.stage_options,
+            patience=self._patience,
         )
         self._watch.begin(log)
         done = await run_stages(project, order.targets, surroundings)
         await self._begin_collecting()
         if order.as_stage:
             await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
-        return await trio.to_thread.run_sync(self._commit_stages, manifest, project, done, cache)
+        return await self._keep_trying(lambda: self._commit_stages(manifest, project, done, cache))
 
     def _watch_metrics(self, project: Project) -> None:
         root = self._worktree / self.order.root
@@ -234,7 +257,9 @@ class Run:
         environment = {**run_environment(self.order), "DVC_STAGE": COMMAND_STAGE, "PWD": str(cwd)}
         with log.running(COMMAND_STAGE, command_hash(command)) as times:
             times.command = shlex.join(command)
-            times.exit_code = await run_command(command, cwd, environment, log.descriptor, times)
+            times.exit_code = await self._patience.keep_trying(
+                lambda: run_command(command, cwd, environment, log.descriptor, times), (StartFailed,)
+            )
             if times.exit_code != 0:
                 raise CommandEnded(COMMAND_STAGE, times.exit_code)
 

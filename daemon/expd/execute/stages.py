@@ -3,18 +3,19 @@
 Several may be under way at once. What they leave does not tell: .gitignore and dvc.lock are written in the order of the plan.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
-from expd.execute.commands import run_command
+from expd.execute.commands import StartFailed, run_command
 from expd.execute.flights import Flights
+from expd.execute.patience import Patience
 from expd.execute.pulling import Puller
 from expd.execute.runlog import RunLog
 from expd.execute.scheduling import Schedule
-from expd.execute.timings import command_hash
+from expd.execute.timings import StageTimes, command_hash
 from expd.execute.turns import Turns
 from expd.pipeline.changes import Changed, Frozen, Restorable, Unchanged, Verdict
 from expd.pipeline.commands import shell_commands
@@ -43,6 +44,7 @@ class Surroundings:
     log: RunLog
     flights: Flights
     tell_stage: Callable[[str], Awaitable[None]]
+    patience: Patience
     force: bool = False
     """Run every stage, whatever is known of it."""
     options: StageOptions = DEFAULT_STAGE_OPTIONS
@@ -88,6 +90,7 @@ class _Walk:
         self._turns = turns
         self._stages = {stage.address: stage for stage in order}
         self._surroundings = surroundings
+        self._patience = surroundings.patience
         self._puller = puller
         self._schedule = Schedule(list(self._stages), readers, options, force=surroundings.force, waits=waiting)
         self._under_way: dict[str, None] = {}
@@ -118,7 +121,9 @@ class _Walk:
         """Go through one stage, and start what may start after it."""
         try:
             record, has_run = await self._go_through(stage)
-            await self._close(stage.address)  # before anybody starts who may read what is written
+            await self._patience.keep_trying(
+                lambda: self._close(stage.address)
+            )  # before anybody starts who may read it
         except (CommandEnded, PipelineError, OSError) as error:
             has_run, skipped = False, await self._take_failure(stage, error)
             await self._close_anyway(stage.address, *skipped)
@@ -134,7 +139,10 @@ class _Walk:
             self._ran.add(stage.address)
 
     async def _close(self, *addresses: str) -> None:
-        """Take note that stages have ended or will not start, and write down what only waited for them."""
+        """Take note that stages have ended or will not start, and write down what only waited for them.
+
+        For what there was no room it can be called again.
+        """
         await self._turns.take(self._write_down, addresses)
 
     async def _close_anyway(self, *addresses: str) -> None:
@@ -143,16 +151,17 @@ class _Walk:
             try:
                 return await self._close(*addresses)
             except (PipelineError, OSError) as error:
+                self._unwritten.pop(next(iter(self._unwritten), ""), None)
                 self._first_failure = self._first_failure or error
                 self._surroundings.log.note(f"expd: {error}")
 
     def _write_down(self, ended: tuple[str, ...]) -> None:
-        """Write in the order of the plan, as far as it is through; what fails is not tried again."""
+        """Write in the order of the plan, as far as it is through."""
         self._unwritten.update((address, True) for address in ended if address in self._unwritten)
         while (address := next(iter(self._unwritten), None)) is not None and self._unwritten[address]:
-            del self._unwritten[address]
             if address in self._kept:
                 self._project.write_down(self._stages[address])
+            del self._unwritten[address]
 
     async def _take_failure(self, stage: Stage, error: CommandEnded | PipelineError | OSError) -> list[str]:
         """Keep the first failure, and say what it means for the others; where it ends the run, its outcome says it.
@@ -228,7 +237,7 @@ class _Walk:
 
     async def _keep(self, stage: Stage) -> StageRecord:
         """Keep what a stage made; it is written down when its turn comes in the order of the plan."""
-        record = await self._turns.take(self._project.keep, stage)
+        record = await self._patience.keep_trying(lambda: self._turns.take(self._project.keep, stage))
         self._kept.add(stage.address)
         return record
 
@@ -268,9 +277,18 @@ class _Walk:
             for argv in commands:
                 log.command(name, argv[-1])
                 times.command = argv[-1]
-                times.exit_code = await run_command(argv, Path(stage.wdir), environment, log.descriptor, times)
-                if times.exit_code != 0:
-                    raise CommandEnded(name, times.exit_code)
+                times.exit_code = exit_code = await self._run_command(argv, stage, environment, times)
+                if exit_code != 0:
+                    raise CommandEnded(name, exit_code)
+
+    async def _run_command(
+        self, argv: Sequence[str], stage: Stage, environment: Mapping[str, str], times: StageTimes
+    ) -> int:
+        """Run one command; where no process can be started at the moment, it is tried again."""
+        log = self._surroundings.log.descriptor
+        return await self._patience.keep_trying(
+            lambda: run_command(argv, Path(stage.wdir), environment, log, times), (StartFailed,)
+        )
 
 
 def _record_as_locked(project: Project, stage: Stage) -> StageRecord | None:

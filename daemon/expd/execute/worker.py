@@ -15,6 +15,7 @@ import trio
 
 from expd.bell import Bell, wait_first
 from expd.execute.context import Surveyor, context_of
+from expd.execute.patience import Patience
 from expd.execute.progress import ProgressTeller, progress_of
 from expd.execute.run import Run
 from expd.linux.durable import write_durably
@@ -27,7 +28,7 @@ from expproto.errors import ProtocolError
 from expproto.messages import Message, message_to_map
 from expproto.progress import RunProgress
 from expproto.vocabulary import RunId
-from expproto.work import Acknowledge, CancelRun, Execute, Leave, Progress, Register, Report, RunEnded
+from expproto.work import Acknowledge, CancelRun, Execute, Leave, Obstacle, Progress, Register, Report, RunEnded
 
 _journal = logging.getLogger("expd.execute")
 
@@ -47,6 +48,7 @@ class _Current:
     run: Run
     order: Execute
     last_report: Report | None = None
+    obstacle: Obstacle | None = None
 
 
 class Worker:
@@ -121,6 +123,8 @@ class Worker:
             await self._send(current.last_report)
             progress = progress_of(current.run.timings, current.run.live)
             await self._send(Progress(run=current.order.run, run_token=current.order.run_token, progress=progress))
+            if current.obstacle is not None:
+                await self._send(current.obstacle)
         for ended in list(self._unheard.values()):
             await self._send(ended)
 
@@ -132,7 +136,7 @@ class Worker:
     async def _obey(self, order: Message, nursery: trio.Nursery) -> None:
         match order:
             case Execute() if self._current is None:
-                run = Run(order, self._tell, self._memo)
+                run = Run(order, self._tell, self._memo, self._patience(order))
                 self._current = _Current(run=run, order=order)
                 nursery.start_soon(self._execute, self._current)
             case CancelRun(run=run_id, reason=reason, at=at):
@@ -166,7 +170,7 @@ class Worker:
             context=context_of(order, found, current.run.timings),
         )
         try:
-            await trio.to_thread.run_sync(write_durably, Path(order.record), encode(message_to_map(ended)))
+            await self._patience(order).keep_trying(lambda: _write_record(ended, Path(order.record)))
         except OSError as error:
             _journal.error("the outcome of run %s can't be written: %s; it is only reported", order.run, error)
         self._unheard[order.run] = ended
@@ -175,9 +179,14 @@ class Worker:
         await self._try_send(ended)
 
     async def _tell(self, report: Report) -> None:
-        if self._current is not None:
+        if isinstance(report, Obstacle) and self._current is not None:
+            self._current.obstacle = report
+        elif self._current is not None:
             self._current.last_report = report
         await self._try_send(report)
+
+    def _patience(self, order: Execute) -> Patience:
+        return Patience(lambda what: self._tell(Obstacle(run=order.run, run_token=order.run_token, what=what)))
 
     async def _tell_progress(self, order: Execute, progress: RunProgress) -> None:
         await self._try_send(Progress(run=order.run, run_token=order.run_token, progress=progress))
@@ -230,6 +239,10 @@ class Worker:
             return False
         await trio.aclose_forcefully(stream)
         return True
+
+
+async def _write_record(ended: RunEnded, path: Path) -> None:
+    await trio.to_thread.run_sync(write_durably, path, encode(message_to_map(ended)))
 
 
 def _nearest_directory(path: Path) -> Path:

@@ -1,5 +1,7 @@
 """What can go wrong with a repository, as types with data."""
 
+from expd.linux.exhaustion import errno_in
+
 
 class NotARepository(Exception):
     """There is no Git repository with a work tree at or above `cwd`."""
@@ -16,6 +18,11 @@ class GitFailed(Exception):
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
+
+    @property
+    def errno(self) -> int | None:
+        """Give what the system refused for want of something, if that is why (errno(3))."""
+        return errno_in(self.what)
 
 
 class GitDisturbed(GitFailed):

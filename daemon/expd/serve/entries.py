@@ -16,7 +16,7 @@ from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY
 from expproto.progress import RunProgress
 from expproto.records import EntryRecord
 from expproto.replies import PAGE_ENTRIES, EntryPage
-from expproto.vocabulary import EntryId, EntryState, Mode, exit_code_of
+from expproto.vocabulary import ACTIVE_STATES, EntryId, EntryState, Mode, exit_code_of
 
 _REV = re.compile(r"[0-9a-f]{4,40}")
 _SUBMISSION = re.compile(r"s([0-9]{1,18})")
@@ -106,7 +106,7 @@ def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: in
     trouble = services.pool.trouble or services.pool.short_of_room(entry.submission.git_directory)
     if entry.state is EntryState.HELD:
         return f"its release: {entry.hold_reason}" if entry.hold_reason else "its release"
-    if entry.state is EntryState.COLLECTING and entry.run is not None:
+    if entry.state in ACTIVE_STATES and entry.run is not None:
         return services.pool.obstacle(entry.run.id)
     if entry.state is not EntryState.QUEUED:
         return None
