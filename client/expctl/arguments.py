@@ -22,7 +22,9 @@ class Arguments:
     deps: list[str]
     done: bool
     downstream: bool
+    drain: bool
     dry: bool
+    dry_run: bool
     entries: list[str]
     entry: str
     env: list[str]
@@ -30,6 +32,7 @@ class Arguments:
     failed: bool
     file: str
     explain: bool
+    follow: bool
     force: bool
     force_downstream: bool
     help: bool
@@ -58,6 +61,7 @@ class Arguments:
     pipeline: bool
     points: str | None
     preview: bool
+    print_units: bool
     pull: bool
     queue: bool
     quiet: bool

@@ -188,8 +188,10 @@ def _versions(data: Data) -> str:
 
 
 def _stop_hint(data: Data) -> str:
-    process = f"kill {data['pid']}" if data["pid"] else "`expctl daemon stop` of its own version"
-    return f"end the daemon ({process}: what runs goes on or is taken over), then repeat the command"
+    process = f"kill {data['pid']}" if data["pid"] else "`expctl daemon stop` of its version"
+    return (
+        f"`expctl daemon restart` ends it and starts this version (or: {process}); what runs goes on and is taken over"
+    )
 
 
 def _bad_pipeline(data: Data) -> str:
@@ -406,6 +408,12 @@ SENTENCES: Mapping[str, Sentence] = {
         EXIT_NO_DAEMON,
         lambda data: f"the socket {data['socket']} can't be used: {data['what']}",
         _fixed("EXPD_RUNTIME_DIR names another directory for it"),
+    ),
+    trouble.SERVICE_REFUSED: (EXIT_REFUSED, lambda data: f"{data['why']}; nothing was changed", _hint_or("`expctl service status` shows what is there")),
+    trouble.SERVICE_FAILED: (
+        EXIT_NO_DAEMON,
+        lambda data: f"the service manager refused: {data['what']}{chr(10) + data['tail'] if data['tail'] else ''}",
+        _fixed("`expctl service logs` tells more; then: systemctl --user reset-failed expd.service expd.socket, and repeat the command"),
     ),
     trouble.NOT_TEXT: (
         EXIT_USAGE,

@@ -258,9 +258,18 @@ VERBS: Mapping[str, Verb] = {
         "Show or set how many experiments run at once",
         Positional("jobs", count="?", metavar="N", read=number_of_jobs, help="so many at once; shows the number if not given"),
     ),
+    "service": Verb(
+        "Install, look at or remove the systemd user service",
+        Positional("action", choices=("install", "status", "uninstall", "logs"), help="what to do; without it expctl starts the daemon by itself"),
+        Option("--print", name="print_units", help="install: only print the units"),
+        Option("--dry-run", help="install, uninstall: only say what would be done"),
+        Option("-n", "--lines", metavar="LINES", read=count, help="logs: so many of the last lines (default 100)"),
+        Option("-f", "--follow", help="logs: go on as they come"),
+    ),
     "daemon": Verb(
-        "Look at, stop or start the daemon",
-        Positional("action", choices=("status", "stop", "start"), help="what to do"),
-        Option("--now", help="stop: cancel what runs instead of waiting for it"),
+        "Look at, stop, start or restart the daemon",
+        Positional("action", choices=("status", "start", "stop", "restart"), help="what to do; what runs goes on through all of it"),
+        Option("--drain", help="stop: wait for what runs, and begin nothing more"),
+        Option("--now", help="stop: cancel what runs"),
     ),
 }  # fmt: skip

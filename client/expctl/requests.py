@@ -196,9 +196,9 @@ def ask_daemon() -> dict[str, object]:
     return {"kind": "ask_daemon"}
 
 
-def stop(*, now: bool) -> dict[str, object]:
+def stop(ending: str) -> dict[str, object]:
     """Ask the daemon to end."""
-    return {"kind": "stop", "now": now}
+    return {"kind": "stop", "ending": ending}
 
 
 def submitted_environment(

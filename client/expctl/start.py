@@ -14,8 +14,10 @@ import time
 from dataclasses import dataclass
 
 from expctl.requests import submitted_environment
+from expctl.systemd import serves_us, start_service
 from expctl.transport import address, dial
 from expctl.trouble import DAEMON_FAILED, DAEMON_SLOW, NO_DAEMON, UNSAFE_DIRECTORY, Trouble
+from expctl.units import SERVICE
 from expproto.address import runtime_directory, state_directory
 
 LOCK_NAME = "start.lock"
@@ -56,7 +58,7 @@ def start_daemon() -> Started:
         connection = dial()
         if connection is not None:
             return Started(connection=connection, by_us=False)
-        return _start()
+        return _start_service() if serves_us() else _start()
     finally:
         os.close(lock)
 
@@ -75,6 +77,13 @@ def make_private(directory: str) -> None:
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         raise Trouble(UNSAFE_DIRECTORY, {"path": directory, "what": f"others may enter it: its mode is {mode:04o}"})
+
+
+def _start_service() -> Started:
+    """Have the service started that is installed: a daemon beside it would be in its way."""
+    start_service()
+    log_path = f"the journal: journalctl --user -u {SERVICE}"
+    return Started(connection=_dial_until(log_path, seconds=LOCKED_SECONDS), by_us=True)
 
 
 def _start() -> Started:

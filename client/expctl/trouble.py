@@ -31,6 +31,10 @@ TIMEOUT = "timeout"
 """`--timeout` was reached after `seconds`."""
 NO_DIRECTORY = "no_directory"
 """The name `name` can't be a directory's, so `get` needs -o."""
+SERVICE_REFUSED = "service_refused"
+"""The service can't be installed, looked at or removed here: `why`, and `hint`. Nothing was changed."""
+SERVICE_FAILED = "service_failed"
+"""The user's service manager refused: `what` in its words, and what the service said last, `tail`."""
 
 LOCAL_CODES = frozenset(value for name, value in globals().items() if name.isupper() and isinstance(value, str))
 

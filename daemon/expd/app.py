@@ -1,10 +1,12 @@
 """The supervisor: start order, the tree of tasks, and the end from the inside out.
 
 lock → store → recovery → socket → ready; then one nursery holds the watcher, the listener and the pool. The end begins
-with a drain: the pool finishes what runs (or cancels it), then the listener closes, then the store, then the lock.
+with the pool, which leaves what runs to its workers, or finishes it, or cancels it; then the listener closes, then the
+store, then the lock.
 """
 
 import logging
+import math
 import os
 import signal
 import time
@@ -15,10 +17,13 @@ import trio
 
 from expd.dispatch.host import LocalHost
 from expd.dispatch.pool import Pool
+from expd.linux.cgroups import find_delegation, take
 from expd.linux.durable import private_directory
 from expd.linux.inotify import Watcher
 from expd.linux.processes import become_subreaper
+from expd.linux.systemd import Notifier
 from expd.queueing.database import Database
+from expd.queueing.schedule import status_words
 from expd.queueing.store import Store
 from expd.serve.listener import Address, serve
 from expd.serve.services import Services
@@ -27,6 +32,7 @@ from expd.settings import Settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
 from expproto import VERSION, address
+from expproto.vocabulary import Ending
 
 _journal = logging.getLogger("expd")
 
@@ -41,8 +47,10 @@ class Daemon:
         self._runs_directory = self._state_directory / "runs"
         self._ready_descriptor = ready_descriptor
         self._started_at = 0.0
-        self._stop_now = trio.Event()
-        self._stopping = trio.Event()
+        self._environ = environ
+        self._notifier = Notifier(environ)
+        self._is_stopping = False
+        self._endings, self._wanted_endings = trio.open_memory_channel[Ending](math.inf)
 
     async def run(self) -> None:
         """Run until drained; raises AlreadyRunning, NotPrivate, UnusableAddress or StoreUnusable before it is ready."""
@@ -60,32 +68,41 @@ class Daemon:
         finally:
             self._address.give_back()
 
-    def stop(self, now: bool) -> None:  # noqa: FBT001 - what a client's Stop carries
-        """Begin the end: after what runs, or now."""
-        self._stopping.set()
-        if now:
-            self._stop_now.set()
+    def stop(self, ending: Ending) -> None:
+        """Begin the end; asked again in another way, it goes on in that way."""
+        self._is_stopping = True
+        self._endings.send_nowait(ending)
 
     async def _serve(self, store: Store) -> None:
         become_subreaper()
         await store.ensure_pool(self._settings.jobs)
         set_unknown_runs_aside(self._runs_directory, await store.last_run())
-        host = LocalHost(socket_path=self._address.socket_path, worker_log=self._state_directory / "workers.log")
-        pool = Pool(store, self._settings, host)
+        pool = Pool(store, self._settings, self._host(), self._notifier)
         await pool.recover()
         services = self._services(store, pool)
-        listening = self._address.bind()
+        listening = self._address.bind(self._environ)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(services.watcher.run)
             nursery.start_soon(serve, listening, lambda stream: serve_connection(stream, services))
             nursery.start_soon(services.recovery.run)
             nursery.start_soon(self._heed_signals)
             nursery.start_soon(self._heed_stop, pool)
-            self._say_ready()
+            self._say_ready(status_words(await store.pool(), draining=False))
             await pool.run()
             nursery.cancel_scope.cancel()
         services.watcher.close()
         _journal.info("stopped")
+
+    def _host(self) -> LocalHost:
+        """Give this machine, with the control group that systemd delegated to us, if it did."""
+        delegation = find_delegation(self._environ)
+        if delegation is not None:
+            take(delegation)
+        return LocalHost(
+            socket_path=self._address.socket_path,
+            worker_log=self._state_directory / "workers.log",
+            delegated=None if delegation is None else delegation.directory,
+        )
 
     def _services(self, store: Store, pool: Pool) -> Services:
         capturing = set[str]()
@@ -100,27 +117,37 @@ class Daemon:
             recovery=Recovery(store, self._runs_directory, capturing, self._started_at),
             capturing=capturing,
             stop=self.stop,
-            is_stopping=self._stopping.is_set,
+            is_stopping=lambda: self._is_stopping,
         )
 
-    def _say_ready(self) -> None:
-        """Tell whoever started us that the socket listens."""
+    def _say_ready(self, status: str) -> None:
+        """Tell whoever started us, and workers of an earlier daemon, that the socket listens."""
+        self._address.announce()
+        self._notifier.ready(status)
         _journal.info("expd %s listens at %s", VERSION, self._address.socket_path)
         if self._ready_descriptor is not None:
             os.write(self._ready_descriptor, b"READY\n")
             os.close(self._ready_descriptor)
 
     async def _heed_signals(self) -> None:
-        """SIGTERM or SIGINT drains; the second one hurries."""
+        """SIGTERM leaves what runs to its workers: systemd sends it to restart us. SIGINT drains, the second one cancels."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
-                _journal.info(
-                    "%s: %s", signal.Signals(number).name, "hurrying" if self._stopping.is_set() else "draining"
-                )
-                self.stop(self._stopping.is_set())
+                _journal.info("%s came", signal.Signals(number).name)
+                if number == signal.SIGTERM:
+                    self.stop(Ending.LEAVE)
+                else:
+                    self.stop(Ending.NOW if self._is_stopping else Ending.DRAIN)
 
     async def _heed_stop(self, pool: Pool) -> None:
-        await self._stopping.wait()
-        pool.drain()
-        await self._stop_now.wait()
-        await pool.hurry("the daemon was told to stop now")
+        async for ending in self._wanted_endings:
+            _journal.info("ending: %s", ending)
+            self._notifier.stopping(f"ending: {ending}")
+            match ending:
+                case Ending.LEAVE:
+                    pool.leave()
+                case Ending.DRAIN:
+                    pool.drain()
+                case Ending.NOW:
+                    pool.drain()
+                    await pool.hurry("the daemon was told to stop now")

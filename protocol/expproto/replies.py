@@ -363,7 +363,7 @@ class DaemonShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
-    """The daemon ends once `running` runs have; the connection closes when it has."""
+    """The daemon ends, with so many runs under way; the connection closes when it has."""
 
     kind = "stopping"
     running: int

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from expproto.limits import NO_LIMITS, RunLimits
 from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
-from expproto.vocabulary import Mode
+from expproto.vocabulary import Ending, Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,10 +310,10 @@ class AskDaemon:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """End the daemon: after the running entries (drain), or `now`, cancelling them. The reply comes before the end."""
+    """End the daemon, in one of three ways. The reply comes before the end."""
 
     kind = "stop"
-    now: bool = False
+    ending: Ending = Ending.LEAVE
 
 
 Request = (

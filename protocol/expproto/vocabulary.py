@@ -33,6 +33,17 @@ class EntryState(StrEnum):
     DONE = "done"
 
 
+class Ending(StrEnum):
+    """How a daemon ends."""
+
+    LEAVE = "leave"
+    """At once: what runs goes on under its worker, and the next daemon adopts it."""
+    DRAIN = "drain"
+    """When what runs has ended; nothing more is begun."""
+    NOW = "now"
+    """When what runs has been cancelled."""
+
+
 class Mode(StrEnum):
     """Where an entry runs, and when. Preparation is the same in all of them."""
 

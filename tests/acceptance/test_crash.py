@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 
 from helpers.daemons import BIN, RunningDaemon, a_daemon, rows
 from helpers.repositories import everything_of, git
@@ -187,17 +186,33 @@ def test_a_socket_left_behind_is_no_obstacle(daemon: RunningDaemon) -> None:
     assert daemon.expctl_json(daemon.directory, "daemon", "status")["pid"] == daemon.process.pid
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_hurries_the_end(daemon: RunningDaemon, repository: Path, number: signal.Signals) -> None:
-    """One signal drains; a second one cancels what runs, and the daemon ends with 0 and no socket."""
+def test_a_terminated_daemon_leaves_what_runs(daemon: RunningDaemon, repository: Path) -> None:
+    """SIGTERM, by which a service is restarted, ends the daemon at once with 0; what runs goes on, and the next adopts it."""
+    gate = _gate(repository)
+    _run(daemon, repository, "long", f"echo before; echo started > '{gate}'; cat '{gate}'")
+    gate.read_text()
+
+    daemon.process.send_signal(signal.SIGTERM)
+    code, has_socket = daemon.process.wait(60), daemon.socket.exists()
+    daemon.restart()
+    adopted = daemon.entries(repository, "long")[0]["state"]
+    gate.write_text("after\n")
+    result = daemon.run_expctl(repository, "follow", "long")
+
+    assert (code, has_socket, adopted) == (0, False, "running")
+    assert (result.stdout, result.returncode) == (b"before\nafter\n", 0)
+
+
+def test_a_second_interrupt_hurries_the_end(daemon: RunningDaemon, repository: Path) -> None:
+    """Ctrl-C drains; a second one cancels what runs, and the daemon ends with 0 and no socket."""
     gate = _gate(repository)
     _run(daemon, repository, "long", f"echo started > '{gate}'; sleep 300")
     gate.read_text()
 
-    daemon.process.send_signal(number)
-    eventually(lambda: "draining" in daemon.journal(), "the daemon says that it drains")
+    daemon.process.send_signal(signal.SIGINT)
+    eventually(lambda: "ending: drain" in daemon.journal(), "the daemon says that it drains")
     still_running = daemon.entries(repository, "long")[0]["state"]
-    daemon.process.send_signal(number)
+    daemon.process.send_signal(signal.SIGINT)
 
     assert still_running == "running"
     assert daemon.process.wait(60) == 0

@@ -7,6 +7,7 @@ import psutil
 
 from helpers.daemons import RunningDaemon, a_daemon, rows
 from helpers.repositories import git
+from helpers.waiting import eventually
 
 TOKEN = "EXPD_RUN_TOKEN"
 
@@ -252,23 +253,45 @@ def test_the_worktree_tells_the_truth_about_what_runs(daemon: RunningDaemon, rep
     assert printed == [git(repository, "rev-parse", "HEAD"), "M  params.yaml"]
 
 
-def test_daemon_stop_drains(repository: Path) -> None:
-    """`daemon stop` lets the running entry finish, starts no other, and the next daemon goes on with the queue."""
+def test_draining_finishes_what_runs(repository: Path) -> None:
+    """`daemon stop --drain` lets the running entry finish, starts no other, and the next daemon goes on with the queue."""
     gate = repository.parent / "gate"
     os.mkfifo(gate)
     with a_daemon() as daemon:
         _submit(daemon, repository, "running", f"echo started > '{gate}'; cat '{gate}'")
         _submit(daemon, repository, "next", "true")
         wait_for_line(daemon, repository, "running", gate)
-        daemon.process.terminate()
+        stopping = daemon.start_expctl(repository, "daemon", "stop", "--drain")
+        eventually(lambda: "ending: drain" in daemon.journal(), "the daemon drains")
         gate.write_text("go on\n")
+        words = stopping.communicate(timeout=60)[1].decode().splitlines()
         assert daemon.process.wait(60) == 0
         daemon.restart()
         daemon.expctl(repository, "wait", "next")
 
         states = [(entry["name"], entry["outcome"]) for entry in daemon.entries(repository)]
 
+    assert words == ["waiting for 1 running: 1 running", "stopped"]
     assert states == [("running", "succeeded"), ("next", "succeeded")]
+
+
+def test_daemon_stop_says_what_it_leaves_running(repository: Path) -> None:
+    """`daemon stop` returns at once and names what goes on; the next daemon takes it over, and it has its result."""
+    gate = repository.parent / "gate"
+    os.mkfifo(gate)
+    with a_daemon() as daemon:
+        _submit(daemon, repository, "long", f"echo started > '{gate}'; cat '{gate}' > made.txt")
+        wait_for_line(daemon, repository, "long", gate)
+        stopped = daemon.expctl_json(repository, "daemon", "stop")
+        daemon.process.wait(60)
+        daemon.restart()
+        gate.write_text("went on\n")
+        result = daemon.run_expctl(repository, "wait", "long")
+        entry = daemon.entries(repository, "long")[0]
+
+    assert stopped == {"schema": 1, "stopped": True, "running": [{"id": 1, "name": "long"}]}
+    assert (result.returncode, entry["attempt"]) == (0, 1)
+    assert git(repository, "show", f"{entry['experiment_rev']}:made.txt") == "went on"
 
 
 def test_when_stop_returns_the_daemon_has_gone(daemon: RunningDaemon, repository: Path) -> None:

@@ -11,7 +11,7 @@ from expproto.codec import encode
 from expproto.frames import encode_frame
 from expproto.replies import DaemonShown, Listed, Refusal, Stopping
 from expproto.requests import AskDaemon, Status, Stop
-from expproto.vocabulary import EntryState
+from expproto.vocabulary import Ending, EntryState
 
 SHOWN = DaemonShown(
     pid=42,
@@ -25,6 +25,7 @@ SHOWN = DaemonShown(
     jobs=3,
     paused=False,
 )
+TAKEN_OVER = "; the next daemon takes over what goes on (`expctl daemon stop --now` ends it)"
 RUNNING: list[Step] = [
     a_page(an_entry(1), an_entry(2, name="b", state=EntryState.RUNNING)),
     Listed(count=2, paused=False),
@@ -50,17 +51,21 @@ def test_daemon_status_json_has_the_documented_fields(sock: Path, expctl: Expctl
 
 
 @pytest.mark.parametrize(
-    ("argv", "now", "words"),
-    [([], False, "waiting for 1 running: 2 b"), (["--now"], True, "cancelling 1 running: 2 b")],
+    ("argv", "ending", "words"),
+    [
+        ([], Ending.LEAVE, f"leaving 1 running: 2 b{TAKEN_OVER}"),
+        (["--drain"], Ending.DRAIN, "waiting for 1 running: 2 b"),
+        (["--now"], Ending.NOW, "cancelling 1 running: 2 b"),
+    ],
 )
 def test_daemon_stop_says_what_still_runs_and_waits(
-    sock: Path, expctl: Expctl, argv: list[str], now: bool, words: str
+    sock: Path, expctl: Expctl, argv: list[str], ending: Ending, words: str
 ) -> None:
-    """Stop drains by default; the command returns when the daemon has closed its connection."""
+    """What runs goes on unless asked otherwise; the command returns when the daemon has closed its connection."""
     with serving(sock, [RUNNING, [Stopping(running=1), "hang up"]]) as daemon:
         ran = expctl("daemon", "stop", *argv)
 
-    assert daemon.requests == [Status(cwd="/", entries=()), Stop(now=now)]
+    assert daemon.requests == [Status(cwd="/", entries=()), Stop(ending=ending)]
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [words, "stopped"]
 
@@ -73,7 +78,9 @@ def test_daemon_stop_json_names_what_ran(sock: Path, expctl: Expctl) -> None:
     assert ran.document == {"schema": 1, "stopped": True, "running": [{"id": 2, "name": "b"}]}
 
 
-@pytest.mark.parametrize("argv", [["daemon"], ["daemon", "restart"], ["daemon", "status", "--now"]])
+@pytest.mark.parametrize(
+    "argv", [["daemon"], ["daemon", "reset"], ["daemon", "status", "--now"], ["daemon", "stop", "--now", "--drain"]]
+)
 def test_daemon_wants_a_known_action(sock: Path, expctl: Expctl, argv: list[str]) -> None:
     """Wrong usage is told before anybody is asked."""
     assert expctl(*argv).code == 2

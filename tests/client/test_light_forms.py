@@ -44,7 +44,7 @@ from expproto.requests import (
 )
 from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import OnFailure, Reach, StageOptions
-from expproto.vocabulary import EntryState, Mode, Succeeded
+from expproto.vocabulary import Ending, EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
 
 SUBMIT = requests.submit(
@@ -152,7 +152,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.resume(), Resume()),
         (requests.set_jobs(3), SetJobs(jobs=3)),
         (requests.ask_daemon(), AskDaemon()),
-        (requests.stop(now=True), Stop(now=True)),
+        (requests.stop("now"), Stop(ending=Ending.NOW)),
     ],
 )
 def test_light_request_gives_the_bytes_of_the_typed_one(light: dict[str, object], typed: Message) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from expd.execute.marks import marks_of, read_marks
+from expd.linux.presence import announce, withdraw
 from expproto.codec import decode
 from expproto.connection import Connection, NeedData
 from expproto.frames import encode_frame
@@ -97,6 +98,7 @@ class ScriptedDaemon:
         self._listening.bind(str(binding))
         self._listening.listen(16)
         binding.rename(self.socket_path)
+        announce(self.socket_path)
 
     def accept(self) -> Conversation:
         """Take the next connection in."""
@@ -124,6 +126,7 @@ class ScriptedDaemon:
         assert self._listening is not None
         self._listening.close()
         self.socket_path.unlink(missing_ok=True)
+        withdraw(self.socket_path)
         if with_directory:
             shutil.rmtree(self.socket_path.parent)
         conversation.close()

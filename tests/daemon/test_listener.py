@@ -40,7 +40,7 @@ def test_the_socket_is_private_from_its_first_moment(tmp_path: Path) -> None:
     try:
         address.take()
         for _time in range(200):
-            address.bind().close()
+            address.bind({}).close()
     finally:
         over.set()
         looking.join()
@@ -112,7 +112,7 @@ def test_a_place_is_one_daemons(tmp_path: Path) -> None:
     """While one has it another is refused; given back, it is free, and the socket is gone."""
     first, second = Address(tmp_path / "run"), Address(tmp_path / "run")
     first.take()
-    first.bind().close()
+    first.bind({}).close()
 
     with pytest.raises(AlreadyRunning):
         second.take()
@@ -131,7 +131,7 @@ def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
     address.take()
     address.socket_path.symlink_to(tmp_path / "elsewhere")
 
-    with address.bind(), socket.socket(socket.AF_UNIX) as peer:
+    with address.bind({}), socket.socket(socket.AF_UNIX) as peer:
         peer.connect(str(address.socket_path))
         kind = stat.S_IFMT(address.socket_path.lstat().st_mode)
     address.give_back()
@@ -160,7 +160,7 @@ def test_a_socket_that_is_seen_listens(tmp_path: Path) -> None:
     connecting = threading.Thread(target=connect)
     connecting.start()
     try:
-        listening = [address.bind() for _time in range(200)]
+        listening = [address.bind({}) for _time in range(200)]
     finally:
         over.set()
         connecting.join()
@@ -175,7 +175,7 @@ async def test_so_many_peers_are_served_and_no_more(tmp_path: Path) -> None:
     """Beyond the limit a peer waits, and is served as soon as another has left."""
     address = Address(tmp_path / "run")
     address.take()
-    listening, served = address.bind(), 0
+    listening, served = address.bind({}), 0
 
     async def handle(stream: trio.SocketStream) -> None:
         nonlocal served

@@ -1,4 +1,4 @@
-"""`expctl daemon`: look at, stop or start the daemon. Only `start` starts one."""
+"""`expctl daemon`: look at, stop, start or restart the daemon. Only `start` and `restart` start one."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,20 @@ from expproto.errors import USAGE
 
 def run(arguments: Arguments, output: Output) -> int:
     """Do what was asked."""
-    if arguments.now and arguments.action != "stop":
-        raise Trouble(USAGE, {"what": "--now belongs to `expctl daemon stop`"})
+    ending = "now" if arguments.now else "drain" if arguments.drain else "leave"
+    if arguments.now and arguments.drain:
+        raise Trouble(USAGE, {"what": "--now and --drain are two ways to stop: choose one"})
+    if ending != "leave" and arguments.action != "stop":
+        raise Trouble(USAGE, {"what": f"--{ending} belongs to `expctl daemon stop`"})
     match arguments.action:
         case "status":
             _status(output)
         case "start":
             _start(output)
+        case "restart":
+            _restart(output)
         case _:
-            _stop(output, now=arguments.now)
+            _stop(output, ending)
     return 0
 
 
@@ -49,7 +54,16 @@ def _start(output: Output) -> None:
         _show(_reply(link, requests.ask_daemon()), output, more={"started": is_new})
 
 
-def _stop(output: Output, *, now: bool) -> None:
+def _restart(output: Output) -> None:
+    """End the daemon, of whatever version, and start ours; what runs goes on."""
+    from expctl.restarting import end_daemon, restart_service  # noqa: PLC0415 - needs subprocess, and is rare
+
+    if not restart_service():
+        end_daemon()
+    _start(output)
+
+
+def _stop(output: Output, ending: str) -> None:
     """Stop, and return when the daemon has gone."""
     link = connect_only()
     if link is None:
@@ -59,10 +73,10 @@ def _stop(output: Output, *, now: bool) -> None:
     with link:
         pages = list(link.converse(requests.status("/", [])))[:-1]
         entries = [entry for entry in entries_of(pages) if entry.state not in {"held", "queued", "done"}]
-        running = Fields(_reply(link, requests.stop(now=now))).integer("running")
+        running = Fields(_reply(link, requests.stop(ending))).integer("running")
         try:
             if running:
-                output.words(_stopping_words(running, entries, now=now))
+                output.words(_stopping_words(running, entries, ending))
             link.wait_closed()
         except KeyboardInterrupt:
             output.words("expctl: no longer waiting; the daemon still ends")
@@ -71,10 +85,12 @@ def _stop(output: Output, *, now: bool) -> None:
     _show_stopped(output, stopped=True, entries=entries)
 
 
-def _stopping_words(running: int, entries: Sequence[Entry], *, now: bool) -> str:
-    """Say what the daemon ends, or waits for; between the two questions one may have begun or ended."""
+def _stopping_words(running: int, entries: Sequence[Entry], ending: str) -> str:
+    """Say what the daemon leaves, ends or waits for; between the two questions one may have begun or ended."""
     names = ", ".join(f"{entry.id} {visible(entry.name)}" for entry in entries)
-    return f"{'cancelling' if now else 'waiting for'} {running} running{': ' + names if names else ''}"
+    manner = {"now": "cancelling", "drain": "waiting for"}.get(ending, "leaving")
+    hint = "; the next daemon takes over what goes on (`expctl daemon stop --now` ends it)" if ending == "leave" else ""
+    return f"{manner} {running} running{': ' + names if names else ''}{hint}"
 
 
 def _reply(link: Link, request: Message) -> Message:

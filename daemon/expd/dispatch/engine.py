@@ -84,5 +84,5 @@ class Engine(Protocol):
     def adopt(self, run: Run) -> None:
         """Take in such a run."""
 
-    async def dismiss(self) -> None:
-        """Let go what is idle, and wait a moment until it has gone."""
+    async def dismiss(self, *, with_runs: bool) -> None:
+        """Let go what is idle, and with its run also what is not, and wait a moment until it has gone."""

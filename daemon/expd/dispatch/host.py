@@ -14,8 +14,10 @@ from typing import Protocol
 
 import trio
 
+from expd.linux.cgroups import GROUP_VARIABLE, kill_run_group
 from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, kill_token
 from expd.linux.space import Place, first_shortage
+from expd.linux.systemd import forget
 from expd.linux.threads import in_thread, no_thread
 
 
@@ -61,6 +63,8 @@ class LocalHost:
 
     socket_path: Path
     worker_log: Path
+    delegated: Path | None = None
+    """The control group that systemd gave us for our runs, where it did."""
 
     def now(self) -> float:
         """Give the wall time."""
@@ -80,6 +84,10 @@ class LocalHost:
 
     async def start_worker(self, token: str) -> trio.Process:
         """Start a worker process in a session of its own, its remarks in a file."""
+        environment = {**os.environ, WORKER_TOKEN_VARIABLE: token}
+        forget(environment)  # it is no service of its own
+        if self.delegated is not None:
+            environment[GROUP_VARIABLE] = str(self.delegated)
         descriptor = os.open(self.worker_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             return await trio.lowlevel.open_process(
@@ -88,7 +96,7 @@ class LocalHost:
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd="/",
-                env={**os.environ, WORKER_TOKEN_VARIABLE: token},
+                env=environment,
                 start_new_session=True,
             )
         except RuntimeError as error:
@@ -97,7 +105,10 @@ class LocalHost:
             os.close(descriptor)
 
     async def kill_run(self, token: str) -> None:
-        """Kill by the token in the environment, in a thread."""
+        """Kill its control group, if it has one, and whatever has its token in its environment; in a thread."""
+        delegated = self.delegated
+        if delegated is not None:
+            await in_thread(lambda: kill_run_group(delegated, token))
         await in_thread(lambda: kill_token(token))
 
     async def shortage(self, places: tuple[Place, ...]) -> str | None:

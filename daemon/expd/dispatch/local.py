@@ -87,13 +87,17 @@ class LocalEngine:
         """Take in the worker of a run."""
         self._adopt(WorkerSlot(token=run.worker, identity=_identity(run), run=run.id))
 
-    async def dismiss(self) -> None:
-        """Let idle workers go, and wait a moment until they have."""
+    async def dismiss(self, *, with_runs: bool) -> None:
+        """Let workers go, and wait a moment until they have; one that stays with its run has heard all it was told."""
         self._dismissing = True
         with trio.move_on_after(_LEAVE_SECONDS):
-            for slot in list(self._slots.values()):
+            staying = [slot for slot in self._slots.values() if slot.run is not None and not with_runs]
+            going = [slot for slot in self._slots.values() if slot not in staying]
+            for slot in going:
                 slot.order(Leave())
-            for slot in list(self._slots.values()):
+            for slot in staying:
+                await slot.wait_told()
+            for slot in going:
                 await slot.gone.wait()
 
     # --- processes
@@ -202,6 +206,9 @@ def _seat_of(slot: WorkerSlot) -> Seat:
     return Seat(worker=slot.token, pid=who.pid, start_ticks=who.start_ticks, boot_id=who.boot_id)
 
 
-async def _send_orders(wire: Wire, orders: trio.MemoryReceiveChannel[Order]) -> None:
+async def _send_orders(wire: Wire, orders: trio.MemoryReceiveChannel[Order | trio.Event]) -> None:
     async for order in orders:
-        await wire.send(order)
+        if isinstance(order, trio.Event):
+            order.set()
+        else:
+            await wire.send(order)

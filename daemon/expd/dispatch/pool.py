@@ -17,11 +17,12 @@ from expd.dispatch.host import Host
 from expd.dispatch.local import LocalEngine
 from expd.dispatch.orders import execute_order, read_record
 from expd.dispatch.progress import ProgressBoard
-from expd.dispatch.settling import Settling, insist
+from expd.dispatch.settling import Settling, ids, insist
 from expd.dispatch.troubles import Troubles
+from expd.linux.systemd import Notifier
 from expd.queueing.entry import Entry, Run
 from expd.queueing.recovery import RunFacts, decide
-from expd.queueing.schedule import starts_now
+from expd.queueing.schedule import starts_now, status_words
 from expd.queueing.store import Store
 from expd.queueing.transitions import Claim
 from expd.queueing.writing import WrongState
@@ -42,8 +43,9 @@ class Pool:
     To its engines it is the Ledger.
     """
 
-    def __init__(self, store: Store, settings: Settings, host: Host) -> None:
+    def __init__(self, store: Store, settings: Settings, host: Host, notifier: Notifier | None = None) -> None:
         self._store = store
+        self._notifier = notifier or Notifier({})
         self._settings = settings
         self._host = host
         self._local = LocalEngine(host, self)
@@ -52,7 +54,7 @@ class Pool:
         self.progress = ProgressBoard(store)
         self._bell = Bell()
         self._settling = Settling(store, self._bell, host)
-        self._draining = self._hurrying = False
+        self._draining = self._hurrying = self._leaving = False
         self._troubles = Troubles(store, settings, host)
         self._next_at: float | None = None
 
@@ -83,7 +85,7 @@ class Pool:
             assert entry.run is not None
             run, record = entry.run, read_record(Path(entry.run.record))
             verdict = decide(RunFacts(worker_lives=self._local.lives(run), has_record=record is not None))
-            _journal.info("recovery: run %s of entry %s: %s", run.id, entry.id, verdict)
+            _journal.info("recovery: run %s of entry %s: %s", run.id, entry.id, verdict, extra=ids(entry))
             if verdict == "adopt":
                 self._local.adopt(run)
                 self._note_wish(run)
@@ -93,7 +95,8 @@ class Pool:
                 await self._settling.lose(entry, "neither its worker nor an outcome was there when the daemon started")
 
     async def run(self) -> None:
-        """Schedule until drained."""
+        """Schedule until drained. Each round is a beat for the watchdog: one that hangs in a round is ended by it."""
+        beat_seconds = self._notifier.beat_seconds or math.inf
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._settling.run)
             nursery.start_soon(self._local.run)
@@ -101,15 +104,21 @@ class Pool:
                 changed, rung = self._store.changes.any.next_ring, self._bell.next_ring
                 await self._schedule(self._local)
                 if not await self._is_drained():
-                    with trio.move_on_after(min(self._seconds_to_next(), self._troubles.look_again_seconds)):
+                    until = min(self._seconds_to_next(), self._troubles.look_again_seconds, beat_seconds)
+                    with trio.move_on_after(until):
                         await wait_first(changed, rung)
-            await self._local.dismiss()
+            await self._local.dismiss(with_runs=not self._leaving)
             nursery.cancel_scope.cancel()
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when nothing runs."""
         self._draining = True
         self._bell.ring()
+
+    def leave(self) -> None:
+        """Claim nothing more; `run` returns at once. What runs goes on under its worker, and the next daemon adopts it."""
+        self._leaving = True
+        self.drain()
 
     async def hurry(self, reason: str) -> None:
         """End everything that is active; a result that still waits for its ref is left to the next daemon."""
@@ -130,7 +139,8 @@ class Pool:
 
     async def _schedule(self, engine: Engine) -> None:
         """Give queued entries to the free seats of an engine."""
-        pool = await insist(lambda: self._store.wake(self._host.now()))
+        pool = await insist(lambda: self._store.wake(self._host.now()), self._notifier.beat)
+        self._notifier.beat(status_words(pool, draining=self._draining))
         self._next_at = pool.next_at
         starts = starts_now(pool, draining=self._draining)
         wanted = starts.immediate + starts.queued
@@ -157,10 +167,11 @@ class Pool:
             immediate_only=immediate_only,
         )
         claim = await self._troubles.with_room(claim)
-        entry = await insist(lambda: self._store.claim(claim))
+        entry = await insist(lambda: self._store.claim(claim), self._notifier.beat)
         if entry is None or entry.run is None:
             return
-        _journal.info("run %s of entry %s (%s) goes to worker %s", entry.run.id, entry.id, entry.name, claim.pid)
+        words = "run %s of entry %s (%s) goes to worker %s"
+        _journal.info(words, entry.run.id, entry.id, entry.name, claim.pid, extra=ids(entry))
         order = await self._order(entry, entry.run)
         engine.start(seat, order)
         self._pass_wish(engine, entry.run.id)
@@ -182,7 +193,9 @@ class Pool:
     async def _is_drained(self) -> bool:
         if not self._draining:
             return False
-        active = await insist(self._store.active)
+        if self._leaving:
+            return True
+        active = await insist(self._store.active, self._notifier.beat)
         if self._hurrying:
             return all(entry.state is EntryState.COLLECTING for entry in active)
         return not active and self._settling.is_idle

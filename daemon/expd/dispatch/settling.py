@@ -38,14 +38,27 @@ _STORE_BACKOFF_SECONDS, _STORE_BACKOFF_MAX_SECONDS = 0.1, 5.0
 """Between two tries to write the store when the disk is full."""
 
 
-async def insist(operation: Callable[[], Awaitable[T]]) -> T:
-    """Write the store, as often as it takes: what a worker reported is true whether the disk is full or not."""
+def ids(entry: Entry) -> dict[str, int]:
+    """Give what an event of the journal is about, as its fields."""
+    return {"entry": entry.id} if entry.run is None else {"entry": entry.id, "run": entry.run.id}
+
+
+def _nothing() -> None:
+    """Do nothing meanwhile."""
+
+
+async def insist(operation: Callable[[], Awaitable[T]], trying: Callable[[], None] = _nothing) -> T:
+    """Write the store, as often as it takes: what a worker reported is true whether the disk is full or not.
+
+    `trying` is called after each failure: whoever tries is alive.
+    """
     backoff = _STORE_BACKOFF_SECONDS
     while True:
         try:
             return await operation()
         except StoreFailed as error:
             _journal.error("the store can't be written: %s; trying again", error.what)
+            trying()
         await trio.sleep(backoff)
         backoff = min(2 * backoff, _STORE_BACKOFF_MAX_SECONDS)
 
@@ -199,7 +212,7 @@ class Settling:
         except WrongState as error:
             _journal.warning("run %s was ended before: %s", run, error)
             return
-        _journal.info("run %s of entry %s (%s): %s", run, entry.id, entry.name, outcome)
+        _journal.info("run %s of entry %s (%s): %s", run, entry.id, entry.name, outcome, extra=ids(entry))
 
     async def lose(self, entry: Entry, reason: str, progress: RunProgress | None = None) -> None:
         """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard."""

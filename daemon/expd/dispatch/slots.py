@@ -21,7 +21,7 @@ class WorkerSlot:
 
     token: str
     identity: ProcessIdentity | None = None
-    orders: trio.MemorySendChannel[Order] | None = None
+    orders: trio.MemorySendChannel[Order | trio.Event] | None = None
     run: RunId | None = None
     gone: trio.Event = field(default_factory=trio.Event)
 
@@ -30,9 +30,9 @@ class WorkerSlot:
         """Tell whether it can be given a run."""
         return self.orders is not None and self.run is None
 
-    def connect(self) -> trio.MemoryReceiveChannel[Order]:
+    def connect(self) -> trio.MemoryReceiveChannel[Order | trio.Event]:
         """Open the way to a new connection of this worker; one before is forgotten."""
-        self.orders, receiving = trio.open_memory_channel[Order](_ORDERS_MAX)
+        self.orders, receiving = trio.open_memory_channel[Order | trio.Event](_ORDERS_MAX)
         return receiving
 
     def order(self, order: Order) -> None:
@@ -43,3 +43,13 @@ class WorkerSlot:
             self.orders.send_nowait(order)
         except (trio.WouldBlock, trio.BrokenResourceError):
             _journal.warning("worker %s does not listen: %s is not sent", self.identity, order.kind)
+
+    async def wait_told(self) -> None:
+        """Wait until everything ordered so far is on its way; returns at once if the worker does not listen."""
+        told = trio.Event()
+        try:
+            if self.orders is not None:
+                self.orders.send_nowait(told)
+                await told.wait()
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            return

@@ -10,6 +10,7 @@ import trio
 
 from expd.execute.worker import Worker
 from expd.journal import open_journal
+from expd.linux.cgroups import GROUP_VARIABLE, WORKERS_GROUP, enter
 from expd.linux.processes import WORKER_TOKEN_VARIABLE, become_subreaper
 
 
@@ -20,7 +21,9 @@ def main() -> int:
         signal.signal(number, _pass_over)
     open_journal(os.environ, verbose=False)
     become_subreaper()
-    trio.run(Worker(Path(sys.argv[1]), token).work)
+    group = os.environ.pop(GROUP_VARIABLE, "")
+    delegated = Path(group) if group and enter(Path(group, WORKERS_GROUP)) else None
+    trio.run(Worker(Path(sys.argv[1]), token, delegated).work)
     return 0
 
 

@@ -32,6 +32,7 @@ from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slots import Slots
+from expd.linux.cgroups import enter, leave, run_group
 from expd.linux.inotify import Watcher
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
@@ -69,7 +70,12 @@ class Run:
     """One attempt: `execute` runs it, `cancel` ends it from another task."""
 
     def __init__(
-        self, order: Execute, tell: Callable[[Report], Awaitable[None]], memo: HashMemo, patience: Patience
+        self,
+        order: Execute,
+        tell: Callable[[Report], Awaitable[None]],
+        memo: HashMemo,
+        patience: Patience,
+        delegated: Path | None = None,
     ) -> None:
         self.order = order
         self._tell = tell
@@ -86,6 +92,7 @@ class Run:
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
+        self._group = None if delegated is None else run_group(delegated, order.run, order.run_token)
         self._beside: frozenset[str] = frozenset()
         self._data: frozenset[str] = frozenset()
 
@@ -128,6 +135,8 @@ class Run:
 
     async def _execute(self, log: RunLog) -> Outcome:
         outcome: Outcome = Cancelled(reason="")
+        if self._group is not None and not await trio.to_thread.run_sync(enter, self._group):
+            self._group = None
         try:
             with self._scope:
                 outcome = await self._attempt_within_limits(log)
@@ -140,6 +149,8 @@ class Run:
                     await ask_for_stacks()
                 signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else INTERRUPTED
                 left = await end_tree(signals, self.order.grace_seconds, self.timings.reaped)
+                if self._group is not None:
+                    await trio.to_thread.run_sync(leave, self._group)
                 if left and isinstance(outcome, Succeeded):
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):

@@ -20,6 +20,7 @@ from expd.execute.progress import ProgressTeller, progress_of
 from expd.execute.run import Run
 from expd.linux.durable import write_durably
 from expd.linux.inotify import Watcher
+from expd.linux.presence import is_served
 from expd.linux.processes import identity_of
 from expd.pipeline.memo import HashMemo
 from expd.wire import Wire
@@ -54,9 +55,10 @@ class _Current:
 class Worker:
     """One worker process; `work` lives as long as it does."""
 
-    def __init__(self, socket_path: Path, token: str) -> None:
+    def __init__(self, socket_path: Path, token: str, delegated: Path | None = None) -> None:
         self._socket_path = socket_path
         self._token = token
+        self._delegated = delegated
         self._watcher = Watcher()
         self._memo = HashMemo()
         self._surveyor = Surveyor()
@@ -136,7 +138,7 @@ class Worker:
     async def _obey(self, order: Message, nursery: trio.Nursery) -> None:
         match order:
             case Execute() if self._current is None:
-                run = Run(order, self._tell, self._memo, self._patience(order))
+                run = Run(order, self._tell, self._memo, self._patience(order), self._delegated)
                 self._current = _Current(run=run, order=order)
                 nursery.start_soon(self._execute, self._current)
             case CancelRun(run=run_id, reason=reason, at=at):
@@ -203,7 +205,7 @@ class Worker:
             await self._wire.send(report)
 
     async def _wait_for_daemon(self) -> bool:
-        """Wait until a socket appears where the daemon's was; False once there is nothing left to wait for."""
+        """Wait until a daemon serves the socket again; False once there is nothing left to wait for."""
         deadline = math.inf
         while self._current is not None or self._unheard:
             if self._current is None:
@@ -233,6 +235,10 @@ class Worker:
             return False if waiting.cancelled_caught else None
 
     async def _can_connect(self) -> bool:
+        if not is_served(
+            self._socket_path
+        ):  # where systemd listens, a connection would start a daemon that was stopped
+            return False
         try:
             stream = await trio.open_unix_socket(self._socket_path)
         except OSError:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from expd.linux.mounts import own_groups
+
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 """PROC_PID_INIT_INO of the kernel: in any other namespace the log's pids are not ours."""
 _LOG_RECORD_BYTES = 8192
@@ -69,39 +71,8 @@ def _counted(path: Path) -> int:
 
 def _cgroup_counter() -> Path | None:
     """Find the file that counts for our control group; the root has none, since it would be the machine's."""
-    try:
-        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    group_of = {controllers: path for _id, controllers, path in (line.split(":", 2) for line in groups)}
-    for system, root, point, options in map(_mount, mounts):
-        path = _group_in(system, options, group_of)
-        if path is None or path == "/" or not _is_below(path, root):
-            continue
-        counter = Path(point, path[len(root.rstrip("/")) :].lstrip("/"), _COUNTERS[system])
-        if counter.is_file():
-            return counter
-    return None
-
-
-def _mount(line: str) -> tuple[str, str, str, set[str]]:
-    """Give type, root, mount point and super options of a line of mountinfo (proc(5))."""
-    before, _, after = line.partition(" - ")
-    fields, rest = before.split(), after.split()
-    return rest[0], fields[3], fields[4], set(rest[-1].split(","))
-
-
-def _group_in(system: str, options: set[str], group_of: dict[str, str]) -> str | None:
-    if system == "cgroup2":
-        return group_of.get("")
-    if system == "cgroup" and "memory" in options:
-        return next((path for names, path in group_of.items() if "memory" in names.split(",")), None)
-    return None
-
-
-def _is_below(path: str, root: str) -> bool:
-    return root in {"/", path} or path.startswith(root + "/")
+    counters = (directory / _COUNTERS[system] for system, directory in own_groups())
+    return next((counter for counter in counters if counter.is_file()), None)
 
 
 def _open_log() -> int | None:

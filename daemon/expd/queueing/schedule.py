@@ -37,6 +37,12 @@ def starts_now(pool: PoolState, *, draining: bool) -> Starts:
     return Starts(immediate=pool.immediate, queued=free)
 
 
+def status_words(pool: PoolState, *, draining: bool) -> str:
+    """Say in a line how the pool is: what `systemctl --user status expd` shows."""
+    manner = ", ending" if draining else ", paused" if pool.paused else ""
+    return f"{pool.active} running, {pool.queued} queued{manner}"
+
+
 def waits_for(pool: PoolState, *, ahead: int) -> str:
     """Say in words what a queued entry with so many ahead of it waits for."""
     if pool.paused:

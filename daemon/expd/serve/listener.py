@@ -4,12 +4,14 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import trio
 
+from expd.linux import presence
 from expd.linux.durable import check_private, private_directory, try_lock
+from expd.linux.systemd import passed_socket
 from expproto.address import SOCKET_NAME, SOCKET_PATH_BYTES_MAX
 
 _journal = logging.getLogger("expd.serve")
@@ -42,6 +44,7 @@ class Address:
         self.socket_path = runtime_directory / SOCKET_NAME
         self._directory = runtime_directory
         self._lock: int | None = None
+        self._is_passed = False
 
     def take(self) -> None:
         """Take the place; raises AlreadyRunning, NotPrivate or UnusableAddress."""
@@ -55,12 +58,17 @@ class Address:
         if self._lock is None:
             raise AlreadyRunning(self.socket_path)
 
-    def bind(self) -> socket.socket:
-        """Listen, and only then appear at the path: a worker that wakes up when it sees the socket is not refused.
+    def bind(self, environ: Mapping[str, str]) -> socket.socket:
+        """Give the listening socket: the one that systemd passed, or a new one.
 
-        What a daemon that died left there is replaced, which is safe under the lock.
+        A new one listens, and only then appears at the path. What a daemon that died left there is replaced, which is safe
+        under the lock. What systemd passed is its own: it stays when we end, and whoever connects meanwhile waits.
         """
         assert self._lock is not None
+        passed = passed_socket(environ, self.socket_path)
+        if passed is not None:
+            self._is_passed = True
+            return passed
         binding = self.socket_path.with_name(_BINDING_NAME)
         binding.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -71,10 +79,16 @@ class Address:
         binding.rename(self.socket_path)
         return listening
 
+    def announce(self) -> None:
+        """Tell workers of earlier daemons that this one is there."""
+        presence.announce(self.socket_path)
+
     def give_back(self) -> None:
-        """Remove the socket, then release the lock: nobody finds the one without the other."""
+        """Remove the socket, if it is ours, then release the lock: nobody finds the one without the other."""
         if self._lock is not None:
-            self.socket_path.unlink(missing_ok=True)
+            presence.withdraw(self.socket_path)
+            if not self._is_passed:
+                self.socket_path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 

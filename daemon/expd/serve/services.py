@@ -14,7 +14,7 @@ from expd.queueing.store import Store
 from expd.settings import Settings
 from expd.upkeep.recovering import Recovery
 from expproto.replies import Event
-from expproto.vocabulary import Rev
+from expproto.vocabulary import Ending, Rev
 
 CAPTURES_AT_ONCE = 4
 """Captures and readings of Git at once: each keeps a processor and a disk busy."""
@@ -25,7 +25,7 @@ Answer = Callable[[Event], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The daemon's parts. `stop` ends it: after what runs, or now."""
+    """The daemon's parts. `stop` begins its end."""
 
     store: Store
     pool: Pool
@@ -37,7 +37,7 @@ class Services:
     recovery: Recovery
     capturing: set[str]
     """Under which names submissions on their way hold their commits."""
-    stop: Callable[[bool], None]
+    stop: Callable[[Ending], None]
     is_stopping: Callable[[], bool]
     rng: random.Random = field(default_factory=random.SystemRandom)
     git: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CAPTURES_AT_ONCE))

@@ -29,5 +29,5 @@ async def handle_ask(_request: AskDaemon, services: Services, _answer: Answer) -
 async def handle_stop(request: Stop, services: Services, _answer: Answer) -> Stopping:
     """Begin the end; the connection closes when it has come."""
     running = (await services.store.pool()).active
-    services.stop(request.now)
+    services.stop(request.ending)
     return Stopping(running=running)

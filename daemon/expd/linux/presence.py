@@ -1,0 +1,35 @@
+"""Whether a daemon serves a socket: told by a file beside it, which names the daemon's process.
+
+The socket alone does not tell. Where systemd holds it, it accepts connections when no daemon runs, and a connection
+starts one: that is a wish of clients, never of a worker that merely outlives a daemon somebody stopped.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from expd.linux.processes import ProcessIdentity, identity_of
+
+_NAME = "expd.serving"
+
+
+def announce(socket_path: Path) -> None:
+    """Say that this process serves the socket, now; whoever watches the directory wakes up."""
+    me = identity_of(os.getpid())
+    assert me is not None
+    temporary = socket_path.with_name(f".{_NAME}.{os.getpid()}")
+    temporary.write_text(f"{me.boot_id} {me.pid} {me.start_ticks}\n", encoding="ascii")
+    temporary.rename(socket_path.with_name(_NAME))
+
+
+def withdraw(socket_path: Path) -> None:
+    """Say no longer that anybody serves the socket."""
+    socket_path.with_name(_NAME).unlink(missing_ok=True)
+
+
+def is_served(socket_path: Path) -> bool:
+    """Tell whether the daemon that announced itself lives; blocks for no longer than reading two small files."""
+    with contextlib.suppress(OSError, ValueError):
+        boot_id, pid, start_ticks = socket_path.with_name(_NAME).read_text(encoding="ascii").split()
+        return ProcessIdentity(boot_id=boot_id, pid=int(pid), start_ticks=int(start_ticks)).is_alive()
+    return False
