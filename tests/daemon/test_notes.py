@@ -111,7 +111,7 @@ async def test_notes_that_others_write_meanwhile_are_not_lost(project: Path) -> 
     """Beside a git that adds notes all the time, all of its are there. (It does not look before it sets the ref itself.)"""
     commits = commits_of(project, 20)
     ours, theirs = commits[:10], commits[10:]
-    annotator = Annotator(trio.CapacityLimiter(1))
+    annotator = Annotator(trio.CapacityLimiter(1), pace_seconds=0)
 
     def add_theirs() -> None:
         for commit in theirs:
@@ -133,7 +133,7 @@ async def test_notes_of_several_writers_are_all_there(project: Path) -> None:
     commits = commits_of(project, 20)
 
     async def annotate_all(mine: list[Rev]) -> None:
-        annotator = Annotator(trio.CapacityLimiter(1))
+        annotator = Annotator(trio.CapacityLimiter(1), pace_seconds=0)
         for commit in mine:
             await annotator.annotate(project / ".git", commit, {"version": 1})
 
@@ -158,6 +158,23 @@ async def test_notes_of_many_results_are_written_together(project: Path) -> None
         {"version": 1, "number": number} for number in range(20)
     ]
     assert int(git(project, "rev-list", "--count", NOTES_REF)) < 20
+
+
+async def test_notes_that_follow_soon_are_gathered(project: Path) -> None:
+    """After one commit of notes those of the next moment wait for each other, and go as one."""
+    first, *others = commits_of(project, 11)
+    annotator = Annotator(trio.CapacityLimiter(1), pace_seconds=0.3)
+    was_pacing = annotator.is_pacing(project / ".git")
+    await annotator.annotate(project / ".git", first, {"version": 1})
+
+    async with trio.open_nursery() as nursery:
+        assert annotator.is_pacing(project / ".git")
+        for commit in others:
+            nursery.start_soon(annotator.annotate, project / ".git", commit, {"version": 1})
+
+    assert not was_pacing
+    assert all(read(project, commit) for commit in (first, *others))
+    assert int(git(project, "rev-list", "--count", NOTES_REF)) == 2
 
 
 async def test_a_locked_ref_is_waited_for(project: Path) -> None:

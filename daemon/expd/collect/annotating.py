@@ -24,6 +24,8 @@ _journal = logging.getLogger("expd.collect")
 
 _BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.005, 5.0
 """Git holds a ref's lock for microseconds; what holds one for seconds is stuck, and somebody has to look."""
+PACE_SECONDS = 0.5
+"""Between two commits of notes in one repository: each makes directories of notes anew, and waits for the disk."""
 _NOTE_BYTES_MAX = 4 * CONTEXT_BYTES_MAX
 """A context as text: msgpack says it in a quarter, at worst."""
 _PACKED_BYTES_MAX = CONTEXT_BYTES_MAX + 1024
@@ -53,10 +55,16 @@ def context_in_note(repository: Repository, commit: Rev) -> Mapping[str, object]
 class Annotator:
     """Writes notes, those together that wait together."""
 
-    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, limiter: trio.CapacityLimiter, *, pace_seconds: float = PACE_SECONDS) -> None:
         self._limiter = limiter
+        self._pace_seconds = pace_seconds
         self._waiting: dict[Path, dict[Rev, bytes]] = {}
         self._writing: dict[Path, trio.Lock] = {}
+        self._next_at: dict[Path, float] = {}
+
+    def is_pacing(self, git_directory: Path) -> bool:
+        """Tell whether notes of this repository were written just now, so that more of them wait to go together."""
+        return trio.current_time() < self._next_at.get(git_directory, 0.0)
 
     async def annotate(self, git_directory: Path, commit: Rev, context: Mapping[str, object]) -> bool:
         """Note a context on a commit, as soon as the ref of notes is free; doing it again changes nothing.
@@ -68,7 +76,9 @@ class Annotator:
         try:
             async with self._writing.setdefault(git_directory, trio.Lock()):
                 if waiting.get(commit) is text:  # else it went along with somebody else's
+                    await trio.sleep_until(self._next_at.get(git_directory, 0.0))
                     await self._write(git_directory, waiting)
+                    self._next_at[git_directory] = trio.current_time() + self._pace_seconds
         except GitFailed as failed:
             _journal.warning("the context of %s can't be noted in %s: %s", commit, git_directory, failed.what)
             return False

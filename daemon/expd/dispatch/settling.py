@@ -131,7 +131,7 @@ class Settling:
     async def _end(self, entry: Entry, ended: RunEnded) -> Unnoted | None:
         """Carry out the steps in order; after a crash between two, all are done again, and change nothing twice.
 
-        Gives the note that is still to be written, if its ref was not free.
+        Gives the note that is still to be written, if its ref was not free or notes wait to go together.
         """
         assert entry.run is not None
         run, note = entry.run, _note_of(entry, ended)
@@ -147,7 +147,8 @@ class Settling:
         elif isinstance(ended.outcome, Succeeded):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._file, entry, ended.outcome)
-                nursery.start_soon(annotate)
+                if not self._annotator.is_pacing(Path(entry.submission.git_directory)):
+                    nursery.start_soon(annotate)
         await self.finish(entry, ended.outcome, ended, is_noted=is_noted)
         await trio.to_thread.run_sync(lambda: Path(run.record).unlink(missing_ok=True))
         return None if is_noted else note

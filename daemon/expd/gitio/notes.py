@@ -7,10 +7,9 @@ and reads every layout. Whatever else a tree holds stays.
 from collections.abc import Mapping
 
 import pygit2
-from pygit2.enums import FileMode
 
 from expd.gitio.refs import RefChange, change_ref, read_ref
-from expd.gitio.repository import Repository, git_errors
+from expd.gitio.repository import EMPTY_TREE, REGULAR, Repository, TreeFile, git_errors
 from expproto.vocabulary import Rev
 
 NOTES_REF = "refs/notes/expd"
@@ -34,16 +33,21 @@ def write_notes(repository: Repository, notes: Mapping[Rev, bytes], at: float) -
 
     Raises RefLocked, RefMoved if somebody else wrote notes meanwhile, or GitFailed; doing it again is right.
     """
-    handle = repository.handle
     before = read_ref(repository, NOTES_REF)
-    with git_errors("notes can't be written"):
-        old_tree = None if before is None else handle[before].peel(pygit2.Tree)
-        tree = _set(handle, old_tree, {commit: handle.create_blob(content) for commit, content in notes.items()})
-    if old_tree is not None and tree == old_tree.id:
-        return
+    old_tree = EMPTY_TREE if before is None else repository.tree_of(before)
+    with git_errors("the notes can't be read"):
+        places = {commit: _place(repository.handle, old_tree, commit) for commit in notes}
     parents = [] if before is None else [before]
-    identity = repository.identity(at)
-    commit = repository.write_commit(Rev(str(tree)), parents, f"Notes of {len(notes)} experiments\n", identity)
+    with repository.together():
+        files = {
+            places[commit]: TreeFile(rev=repository.write_blob(content), mode=REGULAR)
+            for commit, content in notes.items()
+        }
+        tree = repository.edit_tree(old_tree, files)
+        if tree == old_tree:
+            return
+        message = f"Notes of {len(notes)} experiments\n"
+        commit = repository.write_commit(tree, parents, message, repository.identity(at))
     change_ref(repository, RefChange(ref=NOTES_REF, new=commit, expected=before))
 
 
@@ -60,19 +64,16 @@ def _find(tree: pygit2.Tree, commit: Rev) -> pygit2.Object | None:
     return None
 
 
-def _set(handle: pygit2.Repository, tree: pygit2.Tree | None, notes: Mapping[str, pygit2.Oid]) -> pygit2.Oid:
-    """Write a tree with some notes set, each in the place it has or else in ours; untouched trees are not written anew."""
-    builder = handle.TreeBuilder() if tree is None else handle.TreeBuilder(tree)
-    deeper: dict[str, dict[str, pygit2.Oid]] = {}
-    for rest, blob in notes.items():
-        has_place = tree is not None and rest in tree
-        if not has_place and (len(rest) == _REV_CHARACTERS or _tree_in(tree, rest[:2]) is not None):
-            deeper.setdefault(rest[:2], {})[rest[2:]] = blob
-        else:
-            builder.insert(rest, blob, FileMode.BLOB)
-    for name, inner in deeper.items():
-        builder.insert(name, _set(handle, _tree_in(tree, name), inner), FileMode.TREE)
-    return builder.write()
+def _place(handle: pygit2.Repository, notes: Rev, commit: Rev) -> str:
+    """Give the path of a commit's note: the one it has, or else as deep as the directories that are there, and one deep at least."""
+    tree = None if notes == EMPTY_TREE else handle[notes].peel(pygit2.Tree)
+    path, rest = "", str(commit)
+    while not (tree is not None and rest in tree):
+        below = _tree_in(tree, rest[:2])
+        if len(rest) < _REV_CHARACTERS and below is None:
+            break
+        tree, path, rest = below, f"{path}{rest[:2]}/", rest[2:]
+    return path + rest
 
 
 def _tree_in(tree: pygit2.Tree | None, name: str) -> pygit2.Tree | None:

@@ -6,6 +6,7 @@ Lines cost a second, slower parse, which only a faulty document pays for.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from ruamel.yaml import YAML
@@ -14,6 +15,9 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from expd.pipeline.model import PipelineError
 from expd.pipeline.toml_nodes import offset_of
+
+_DOCUMENTS_REMEMBERED = 128
+"""A pipeline's files, and blocks of its lock; documents of megabytes are rare enough."""
 
 Where: TypeAlias = tuple[str | int, ...]
 
@@ -28,8 +32,12 @@ class MismatchError(Exception):
         super().__init__(f"{'.'.join(map(str, where))}: expected {expected}")
 
 
+@lru_cache(maxsize=_DOCUMENTS_REMEMBERED)
 def parse_yaml(text: str, path: str) -> object:
-    """Parse one YAML 1.2 document; an empty one is an empty mapping. Duplicate keys are errors, as in DVC."""
+    """Parse one YAML 1.2 document; an empty one is an empty mapping. Duplicate keys are errors, as in DVC.
+
+    A worker meets the same dvc.yaml at every point of a sweep: what is given may be given again, and is not to be changed.
+    """
     try:
         value: object = YAML(typ="safe", pure=True, plug_ins=[]).load(text)
     except MarkedYAMLError as error:
