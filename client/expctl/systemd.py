@@ -69,21 +69,34 @@ def insist(*arguments: str) -> str:
     """Run `systemctl --user`, which must succeed; gives what it printed, raises Trouble with its words."""
     ended = systemctl(*arguments)
     if ended.returncode != 0:
-        words = ended.stderr.strip() or f"it ended with {ended.returncode}"
+        words = ended.stderr.partition("\n")[0] or f"it ended with {ended.returncode}"
         raise Trouble(SERVICE_FAILED, {"what": f"systemctl --user {' '.join(arguments)}: {words}", "tail": journal()})
     return ended.stdout
 
 
 def journal() -> str:
-    """Give what the service said last, as far as the journal tells."""
+    """Give what the daemon itself said last, each line once, as far as the journal tells."""
     ended = subprocess.run(
-        ["journalctl", "--user", "--no-pager", "-q", "-o", "cat", "-n", str(JOURNAL_LINES), "-u", SERVICE],
+        [
+            "journalctl",
+            "--user",
+            "--no-pager",
+            "-q",
+            "-o",
+            "cat",
+            "-n",
+            str(JOURNAL_LINES),
+            "-u",
+            SERVICE,
+            "-t",
+            "expd",
+        ],
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
     )
-    return ended.stdout.strip()
+    return "\n".join(dict.fromkeys(ended.stdout.splitlines()))
 
 
 def facts(unit: str, *names: str) -> dict[str, str]:

@@ -145,6 +145,7 @@ class Daemon:
             self._notifier.stopping(f"ending: {ending}")
             match ending:
                 case Ending.LEAVE:
+                    self._address.withdraw()
                     pool.leave()
                 case Ending.DRAIN:
                     pool.drain()

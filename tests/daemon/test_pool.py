@@ -2,6 +2,8 @@
 
 import os
 import random
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,8 @@ from expd.dispatch.host import LocalHost
 from expd.dispatch.orders import pack_environment
 from expd.dispatch.pool import Pool
 from expd.linux.processes import identity_of
-from expd.queueing.database import Database
+from expd.linux.systemd import Notifier
+from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.queueing.store import Store
 from expd.settings import Settings
@@ -32,7 +35,7 @@ FAILED = Failed(stage="train", exit_code=3)
 class Bench:
     """A pool, its store, and scripted workers that are this process to the pool."""
 
-    def __init__(self, directory: Path, nursery: trio.Nursery, jobs: int) -> None:
+    def __init__(self, directory: Path, nursery: trio.Nursery, jobs: int, notifier: Notifier | None = None) -> None:
         self.database = Database(directory / "queue.db")
         self.database.open()
         self.store = Store(self.database, directory / "runs")
@@ -40,6 +43,7 @@ class Bench:
             self.store,
             Settings(jobs=jobs),
             LocalHost(socket_path=directory / "expd.sock", worker_log=directory / "workers.log"),
+            notifier,
         )
         self._nursery = nursery
 
@@ -96,11 +100,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def a_bench(directory: Path, jobs: int = 1) -> AsyncIterator[Bench]:
+async def a_bench(directory: Path, jobs: int = 1, notifier: Notifier | None = None) -> AsyncIterator[Bench]:
     """Run a pool for as long as the block."""
     with trio.fail_after(DEADLINE_SECONDS):
         async with trio.open_nursery() as nursery:
-            bench = Bench(directory, nursery, jobs)
+            bench = Bench(directory, nursery, jobs, notifier)
             await bench.store.ensure_pool(jobs)
             nursery.start_soon(bench.pool.run)
             yield bench
@@ -263,3 +267,35 @@ async def test_a_late_report_of_an_earlier_attempt_changes_nothing(
     assert before is not None
     assert (before.attempt, before.state) == (2, EntryState.PREPARING)
     assert after == before
+
+
+async def test_a_round_that_hangs_feeds_no_watchdog(tmp_path: Path) -> None:
+    """The watchdog is fed by the task that schedules: while it waits for a store that does not answer, nothing is fed."""
+    address, held, released = tmp_path / "notify", threading.Event(), threading.Event()
+
+    def hold_up(_cursor: Cursor) -> None:
+        held.set()
+        released.wait(DEADLINE_SECONDS)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        notifier = Notifier({"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "100000"})
+        listening = trio.socket.from_stdlib_socket(manager)
+        async with a_bench(tmp_path, notifier=notifier) as bench:
+            while "WATCHDOG=1" not in (await listening.recv(4096)).decode():
+                pass
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(bench.database.run, hold_up)
+                await trio.to_thread.run_sync(held.wait)
+                bench.pool.ring()
+                with trio.move_on_after(1.0) as silence:  # ten times what the watchdog allows
+                    while True:
+                        said = (await listening.recv(4096)).decode()
+                        silence.deadline = trio.current_time() + 1.0
+                released.set()
+
+            while "WATCHDOG=1" not in said:
+                said = (await listening.recv(4096)).decode()
+
+    assert silence.cancelled_caught

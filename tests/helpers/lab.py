@@ -66,6 +66,10 @@ class Lab:
         """Give a property of a unit."""
         return self.shell(f"systemctl --user show {unit} --property={name} --value")
 
+    def user_manager(self) -> str:
+        """Give the state of the user's service manager."""
+        return self._run("root", "systemctl", "is-active", "user@1234.service", check=False).stdout.strip()
+
     def journal(self) -> str:
         """Give what the service has said."""
         return self.user("journalctl", "--user", "--no-pager", "-o", "cat", "-u", "expd.service").stdout

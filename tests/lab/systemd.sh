@@ -84,6 +84,8 @@ U
   mkdir -p "$R/run/systemd/journald.conf.d"
   printf '[Journal]\nStorage=persistent\nReadKMsg=no\nForwardToSyslog=no\nRateLimitBurst=0\nSystemMaxUse=64M\n' \
     >"$R/run/systemd/journald.conf.d/lab.conf"
+  mkdir -p "$R/run/systemd/logind.conf.d"
+  printf '[Login]\nUserStopDelaySec=0\n' >"$R/run/systemd/logind.conf.d/lab.conf"
   mount -o remount,ro,bind "$R/sys" 2>/dev/null || true
   mount --bind "$R/proc/sys" "$R/proc/sys"
   mount -o remount,ro,bind "$R/proc/sys"

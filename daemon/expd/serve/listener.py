@@ -83,10 +83,14 @@ class Address:
         """Tell workers of earlier daemons that this one is there."""
         presence.announce(self.socket_path)
 
+    def withdraw(self) -> None:
+        """Tell workers that this daemon goes, before their connections break: they would connect at once, and wake the next."""
+        presence.withdraw(self.socket_path)
+
     def give_back(self) -> None:
         """Remove the socket, if it is ours, then release the lock: nobody finds the one without the other."""
         if self._lock is not None:
-            presence.withdraw(self.socket_path)
+            self.withdraw()
             if not self._is_passed:
                 self.socket_path.unlink(missing_ok=True)
             os.close(self._lock)
