@@ -31,6 +31,7 @@ class Arguments:
     experiment: str
     failed: bool
     file: str
+    fix: bool
     explain: bool
     follow: bool
     force: bool

@@ -252,6 +252,14 @@ VERBS: Mapping[str, Verb] = {
         ),
         Option("--no-env", help="run with PATH, HOME, LANG and what --env gives, and nothing else of this shell"),
     ),
+    "doctor": Verb(
+        "Look for what is wrong with the daemon's state and this repository",
+        Option("--fix", help="mend what is safe to mend"),
+    ),
+    "gc": Verb(
+        "Remove what the rules of [retention] give up; experiments stay",
+        Option("--dry-run", help="only tell what would go, and how much that is"),
+    ),
     "pause": Verb("Start nothing more; what runs goes on"),
     "resume": Verb("Start entries again"),
     "jobs": Verb(

@@ -69,6 +69,8 @@ ANSWERS = {
     "why": (_NOTHING, {"diagnosed"}),
     "get": (_NOTHING, {"fetched"}),
     "follow": (frozenset({"output", "mark", "entry_progress", "attempt_ended", "ended"}), {"followed"}),
+    "doctor": (_NOTHING, {"examined"}),
+    "gc": (_NOTHING, {"garbage_collected"}),
     "pause": (_NOTHING, {"pool_shown"}),
     "resume": (_NOTHING, {"pool_shown"}),
     "set_jobs": (_NOTHING, {"pool_shown"}),

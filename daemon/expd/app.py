@@ -31,6 +31,7 @@ from expd.serve.session import serve_connection
 from expd.settings import Settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
+from expd.upkeep.retaining import Collector
 from expproto import VERSION, address
 from expproto.vocabulary import Ending
 
@@ -85,6 +86,7 @@ class Daemon:
             nursery.start_soon(services.watcher.run)
             nursery.start_soon(serve, listening, lambda stream: serve_connection(stream, services))
             nursery.start_soon(services.recovery.run)
+            nursery.start_soon(services.collector.run)
             nursery.start_soon(self._heed_signals)
             nursery.start_soon(self._heed_stop, pool)
             self._say_ready(status_words(await store.pool(), draining=False))
@@ -106,6 +108,7 @@ class Daemon:
 
     def _services(self, store: Store, pool: Pool) -> Services:
         capturing = set[str]()
+        recovery = Recovery(store, self._runs_directory, capturing, self._started_at)
         return Services(
             store=store,
             pool=pool,
@@ -114,7 +117,8 @@ class Daemon:
             socket_path=self._address.socket_path,
             state_directory=self._state_directory,
             started_at=self._started_at,
-            recovery=Recovery(store, self._runs_directory, capturing, self._started_at),
+            recovery=recovery,
+            collector=Collector(store, recovery, self._settings.retention, self._runs_directory),
             capturing=capturing,
             stop=self.stop,
             is_stopping=lambda: self._is_stopping,

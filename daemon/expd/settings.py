@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import tomli
@@ -21,6 +21,28 @@ _LOG_BYTES_MIN = 2**16
 
 class BadSettings(Exception):
     """config.toml can't be used: the message names the file, the key and what was expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """The table `[retention]`: what is kept how long. Experiments are no part of it: no rule ever removes a result."""
+
+    done_days: float = 180.0
+    """Entries that are done, with their logs and what was captured: half a year, in which most work is written up."""
+    done_max: int = 10_000
+    """Entries that are done: lists and searches stay quick, and a sweep of the largest size fits."""
+    log_days: float = 90.0
+    """Logs of runs that have ended: whoever did not look in three months will not."""
+    logs_bytes_max: int = 10 * 2**30
+    """All logs of runs that have ended: on most disks nobody misses it; the oldest go first."""
+    kept_worktree_days: float = 14.0
+    """Worktrees of failed runs: a failure is looked into within days, and retried from what was captured anyway."""
+    kept_worktrees_bytes_max: int = 50 * 2**30
+    """All of them in one repository: outputs that are no links into the cache may be large."""
+    restored_days: float = 90.0
+    """What `restore --force` put aside: as long as Git keeps what a reflog alone holds."""
+    environment_days: float = 30.0
+    """Environments of what did not succeed, which may hold secrets: a later retry takes that of its own shell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +71,7 @@ class Settings:
     """Free on the disk of the state directory, or nothing is started: the store's log, run logs and outcomes go there."""
     run_free_bytes_min: int = 128 * 2**20
     """Free on the disks of the repository and of the cache, or its entries wait: with less, Git and DVC stop half-way."""
+    retention: Retention = field(default_factory=Retention)
     env_deny: tuple[str, ...] = ()
     """Patterns of variables that no run gets, whoever submits them. None by default: what the shell has is what runs."""
 
@@ -89,7 +112,29 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
         new_files_max=_count(table, "new_files_max", defaults.new_files_max, path, least=0),
         state_free_bytes_min=_bytes(table, "state_free_bytes_min", defaults.state_free_bytes_min, path),
         run_free_bytes_min=_bytes(table, "run_free_bytes_min", defaults.run_free_bytes_min, path),
+        retention=_retention(table, path),
         env_deny=_patterns(table, "env_deny", path),
+    )
+
+
+def _retention(table: Mapping[str, object], path: Path) -> Retention:
+    value = table.get("retention", {})
+    if not isinstance(value, Mapping):
+        raise BadSettings(f"{path}: retention must be a table: [retention], and its keys below it")
+    own, known = {str(key): each for key, each in value.items()}, {each.name for each in fields(Retention)}
+    for key in own:
+        if key not in known:
+            raise BadSettings(f"{path}: unknown key {key!r} in [retention]; known are {', '.join(sorted(known))}")
+    defaults = Retention()
+    return Retention(
+        done_days=_seconds(own, "done_days", defaults.done_days, path, "days"),
+        done_max=_count(own, "done_max", defaults.done_max, path, least=0),
+        log_days=_seconds(own, "log_days", defaults.log_days, path, "days"),
+        logs_bytes_max=_bytes(own, "logs_bytes_max", defaults.logs_bytes_max, path),
+        kept_worktree_days=_seconds(own, "kept_worktree_days", defaults.kept_worktree_days, path, "days"),
+        kept_worktrees_bytes_max=_bytes(own, "kept_worktrees_bytes_max", defaults.kept_worktrees_bytes_max, path),
+        restored_days=_seconds(own, "restored_days", defaults.restored_days, path, "days"),
+        environment_days=_seconds(own, "environment_days", defaults.environment_days, path, "days"),
     )
 
 
@@ -114,8 +159,8 @@ def _patterns(table: Mapping[str, object], key: str, path: Path) -> tuple[str, .
     return tuple(patterns)
 
 
-def _seconds(table: Mapping[str, object], key: str, default: float, path: Path) -> float:
+def _seconds(table: Mapping[str, object], key: str, default: float, path: Path, unit: str = "seconds") -> float:
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise BadSettings(f"{path}: {key} must be a number of seconds, 0 or more, not {value!r}")
+        raise BadSettings(f"{path}: {key} must be a number of {unit}, 0 or more, not {value!r}")
     return float(value)

@@ -21,11 +21,13 @@ from expproto.replies import (
     EntryPage,
     EntryProgress,
     Event,
+    Examined,
     ExperimentPage,
     Explained,
     Exported,
     Fetched,
     Followed,
+    GarbageCollected,
     Inspected,
     Listed,
     Mark,
@@ -45,9 +47,11 @@ from expproto.replies import (
 from expproto.requests import (
     AskDaemon,
     Cancel,
+    Doctor,
     Explain,
     Export,
     Follow,
+    Gc,
     Get,
     Import,
     Inspect,
@@ -97,10 +101,10 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Verify, Rename, Restore, Pause, Resume, SetJobs, AskDaemon,
+    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Verify, Rename, Restore, Doctor, Gc, Pause, Resume, SetJobs, AskDaemon,
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
-    CancelAccepted, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
+    CancelAccepted, Examined, GarbageCollected, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Progress, Collecting, Obstacle, RunEnded,
 )  # fmt: skip
 MESSAGES: Mapping[str, type[Message]] = {kind_of(message): message for message in _ALL}

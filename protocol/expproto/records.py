@@ -131,3 +131,36 @@ class DifferenceRecord:
     subject: str
     expected: str | None
     found: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRecord:
+    """What an examination found: `code` says what, `subject` of which file, ref or entry, `data` what its sentence needs.
+
+    One that is no problem is told all the same: it is how things are. `mendable` is what `fix` mends, `mended` what it has.
+    `section` is `daemon`, `store`, `entries`, `refs`, `objects`, `locks`, `files`, `disk` or `service`.
+    """
+
+    kind = "finding"
+    code: str
+    section: str
+    subject: str
+    is_problem: bool
+    data: Mapping[str, object]
+    mendable: bool = False
+    mended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GarbageRecord:
+    """What is given up, or was: `size` in bytes, `rule` is `age`, `count`, `size` or `unused`; `repository` is nil for the daemon's own.
+
+    `what` is `entry`, `log`, `worktree`, `copy`, `restored`, `result`, `environment` or `leftover`.
+    """
+
+    kind = "garbage"
+    what: str
+    subject: str
+    repository: str | None
+    size: int
+    rule: str

@@ -11,6 +11,8 @@ from expproto.records import (
     DifferenceRecord,
     EntryRecord,
     ExperimentRecord,
+    FindingRecord,
+    GarbageRecord,
     LeftOutFile,
     OutputFile,
     PointRecord,
@@ -27,6 +29,10 @@ LEFT_OUT_MAX = 200
 """Files left out that one answer names: more than a person reads, far below a frame."""
 ATTEMPTS_MAX = 100
 """Attempts that one answer tells of, the newest: more than a person reads."""
+FINDINGS_MAX = 200
+"""Findings that one answer names: more than a person reads."""
+GARBAGE_MAX = 1000
+"""Pieces of garbage that one answer names: with paths of 4096 bytes each, a few megabytes."""
 RESTORED_MAX = 200
 """Files that a restore names of each kind: as above."""
 TAIL_BYTES = 16 * 1024
@@ -332,6 +338,27 @@ class CancelAccepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """The first of `count` findings, problems before the rest; `repository` is the one looked at, nil if there was none."""
+
+    kind = "examined"
+    findings: tuple[FindingRecord, ...]
+    count: int
+    repository: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GarbageCollected:
+    """The first of `count` pieces of garbage with `size` bytes in all, removed unless it was a dry run; `problems` say what stays."""
+
+    kind = "garbage_collected"
+    garbage: tuple[GarbageRecord, ...]
+    count: int
+    size: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolShown:
     """The pool as it is now. `trouble` says why nothing is started, where that is nobody's wish."""
 
@@ -395,6 +422,8 @@ Reply = (
     | Followed
     | Waited
     | CancelAccepted
+    | Examined
+    | GarbageCollected
     | PoolShown
     | DaemonShown
     | Stopping

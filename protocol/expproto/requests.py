@@ -280,6 +280,23 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doctor:
+    """Look through the daemon's own state and the repository at `cwd`, if there is one; with `fix` mend what is safe to."""
+
+    kind = "doctor"
+    cwd: str
+    fix: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gc:
+    """Remove what the rules of retention give up, in every repository that is known; with `dry_run` only tell."""
+
+    kind = "gc"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Start nothing more; what runs goes on."""
 
@@ -335,6 +352,8 @@ Request = (
     | Remove
     | Rename
     | Restore
+    | Doctor
+    | Gc
     | Pause
     | Resume
     | SetJobs

@@ -13,15 +13,23 @@ from client.test_results import LIST, ONE
 from expctl.failures import SENTENCES, describe
 from expctl.options import VERBS
 from expctl.trouble import Trouble
-from expproto.records import CaptureRecord
+from expproto.records import CaptureRecord, FindingRecord, GarbageRecord
 from expproto.replies import (
     CapturePage,
+    Examined,
     Explained,
+    GarbageCollected,
     Listed,
     PoolShown,
     Submitted,
 )
 
+FINDING = FindingRecord(
+    code="lock_left", section="locks", subject="/r/.git/index.lock", is_problem=True, data={"seconds": 90.0}
+)
+EXAMINED = Examined(findings=(FINDING,), count=1, repository="/r")
+GARBAGE = GarbageRecord(what="log", subject="/s/runs/1.log", repository=None, size=4096, rule="age")
+COLLECTED = GarbageCollected(garbage=(GARBAGE,), count=1, size=4096)
 DOCS = Path(__file__).parents[2] / "docs"
 STATUS: list[Step] = [a_page(an_entry()), Listed(count=1, paused=False)]
 
@@ -49,6 +57,8 @@ def test_exit_codes_of_every_error_are_documented() -> None:
         (["show", "1"], [ONE]),
         (["jobs"], [PoolShown(jobs=1, paused=False, running=0, queued=0)]),
         (["daemon", "start"], [DAEMON]),
+        (["doctor"], [EXAMINED]),
+        (["gc"], [COLLECTED]),
     ],
 )
 def test_fields_of_every_document_are_documented(
@@ -84,5 +94,5 @@ def _names(value: object) -> set[str]:
     if not isinstance(value, dict):
         return set()
     return set(value).union(
-        *(_names(item) for name, item in value.items() if name not in {"params", "metrics", "changed"})
+        *(_names(item) for name, item in value.items() if name not in {"params", "metrics", "changed", "detail"})
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expd.settings import BadSettings, Settings, read_settings
+from expd.settings import BadSettings, Retention, Settings, read_settings
 
 
 def _read(path: Path, text: str) -> Settings:
@@ -27,6 +27,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
         "state_free_bytes_min = 0\nrun_free_bytes_min = 7\n"
         "env_deny = ['AWS_*']\n"
+        "[retention]\ndone_days = 1\ndone_max = 2\nlog_days = 3.5\nlogs_bytes_max = 4\nkept_worktree_days = 5\n"
+        "kept_worktrees_bytes_max = 6\nrestored_days = 7\nenvironment_days = 0\n"
     )
 
     read = _read(tmp_path / "config.toml", text)
@@ -44,9 +46,37 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         state_free_bytes_min=0,
         run_free_bytes_min=7,
         env_deny=("AWS_*",),
+        retention=Retention(
+            done_days=1.0,
+            done_max=2,
+            log_days=3.5,
+            logs_bytes_max=4,
+            kept_worktree_days=5.0,
+            kept_worktrees_bytes_max=6,
+            restored_days=7.0,
+            environment_days=0.0,
+        ),
     )
-    assert {line.split(" ")[0] for line in text.splitlines()} == set(Settings.__slots__)
+    keys = {line.split(" ")[0].strip("[]") for line in text.splitlines()}
+    assert keys == {*Settings.__slots__, *Retention.__slots__}
     assert _read(tmp_path / "config.toml", "jobs = 4") == Settings(jobs=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("retention = 3", "retention must be a table"),
+        ("[retention]\ndone_day = 3", "unknown key 'done_day' in [retention]; known are done_days, "),
+        ("[retention]\nlog_days = -1", "log_days must be a number of days, 0 or more"),
+        ("[retention]\ndone_max = 0.5", "done_max must be a whole number"),
+    ],
+)
+def test_a_mistake_in_retention_is_named(tmp_path: Path, text: str, said: str) -> None:
+    """Its keys are checked like the others: a typing error keeps nothing for ever, and deletes nothing."""
+    with pytest.raises(BadSettings) as refused:
+        _read(tmp_path / "config.toml", text)
+
+    assert said in str(refused.value)
 
 
 def test_whole_seconds_are_seconds(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ def run(arguments: Arguments, output: Output) -> int:
     """Queue them again, and show the entries as they are now."""
     if bool(arguments.entries) == arguments.failed:
         raise Trouble(USAGE, {"what": "name the entries to run again, or all that did not succeed with --failed"})
-    # Only what succeeded has lost its environment: nobody else's need be sent.
-    environment = requests.submitted_environment(os.environb) if arguments.force else []
+    # Used for entries alone whose own is not kept any more: they succeeded, or failed long ago.
+    environment = requests.submitted_environment(os.environb)
     request = requests.retry(
         os.getcwd(),  # noqa: PTH109 - pathlib costs 10 ms
         arguments.entries,

@@ -125,7 +125,8 @@ class Repository:
 
     def has_object(self, rev: Rev) -> bool:
         """Tell whether an object is in the store, looking again at the disk before saying no."""
-        return rev in self.handle
+        with git_errors(f"object {rev} can't be read"):
+            return rev in self.handle
 
     def resolve_commit(self, text: str) -> Rev | None:
         """Give the commit a revision string names (a rev, its beginning, a branch, a tag); None if there is none."""
@@ -237,10 +238,10 @@ class Repository:
         baseline_tree = fresh.tree_of(baseline)
         for commit in commits:
             added = fresh.objects_added(baseline_tree, fresh.tree_of(commit))
-            if not all(fresh.has_object(rev) for rev in added):
-                raise ObjectMissing(f"objects of {commit} are gone")
             if empty := next(filter(fresh.is_empty_file, added), None):
                 raise GitFailed(f"the file of object {empty} is empty")
+            if not all(fresh.has_object(rev) for rev in added):
+                raise ObjectMissing(f"objects of {commit} are gone")
 
     def is_empty_file(self, rev: Rev) -> bool:
         """Tell whether an object is a loose one whose file has no byte, which no object is."""

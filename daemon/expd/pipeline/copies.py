@@ -106,6 +106,11 @@ def place_copies(md5: str, store: Cache, worktree: Path) -> frozenset[str]:
     return frozenset({*listing.files, *listing.links})
 
 
+def objects_of(md5: str, store: Cache) -> set[str]:
+    """Give the hashes of all that a listing names, itself among them; MissingObjectError if it is not there."""
+    return {md5, *(content for content, _mode in _read_listing(md5, store).files.values())}
+
+
 def _read_listing(md5: str, store: Cache) -> Listing:
     fingerprint = Fingerprint(md5=md5)
     if not store.has(fingerprint):

@@ -15,6 +15,15 @@ from expd.queueing.ends import RunEnd, finish_run, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
 from expd.queueing.removal import Removed, remove_entry
+from expd.queueing.retention import (
+    EndedRun,
+    Item,
+    read_copies,
+    read_done,
+    read_ended_runs,
+    read_environments,
+    wipe_environment,
+)
 from expd.queueing.rows import (
     SELECT_ATTEMPT,
     SELECT_ENTRY,
@@ -284,6 +293,26 @@ class Store:
         """List all runs that the store knows."""
         sql = "SELECT id FROM runs"
         return await self._database.run(lambda cursor: {RunId(row["id"]) for row in cursor.execute(sql)})
+
+    async def done_everywhere(self) -> list[Item]:
+        """List entries that are done and may be given up: when each ended."""
+        return await self._database.run(read_done)
+
+    async def ended_runs(self) -> list[EndedRun]:
+        """List the runs of entries that are done."""
+        return await self._database.run(read_ended_runs)
+
+    async def environments(self) -> list[Item]:
+        """List the environments that nothing waits for, by submission."""
+        return await self._database.run(read_environments)
+
+    async def wipe_environment(self, submission: int) -> None:
+        """Forget the environment of a submission, unless something of it waits or runs again."""
+        await self._database.run(lambda cursor: wipe_environment(cursor, submission))
+
+    async def copies(self, git_directory: str) -> set[str]:
+        """List the hashes of what entries of a repository were submitted with by -C."""
+        return await self._database.run(lambda cursor: read_copies(cursor, git_directory))
 
     async def last_run(self) -> int:
         """Give the newest run there ever was in this store; 0 before the first."""

@@ -13,6 +13,7 @@ from expd.linux.inotify import Watcher
 from expd.queueing.store import Store
 from expd.settings import Settings
 from expd.upkeep.recovering import Recovery
+from expd.upkeep.retaining import Collector
 from expproto.replies import Event
 from expproto.vocabulary import Ending, Rev
 
@@ -35,6 +36,7 @@ class Services:
     state_directory: Path
     started_at: float
     recovery: Recovery
+    collector: Collector
     capturing: set[str]
     """Under which names submissions on their way hold their commits."""
     stop: Callable[[Ending], None]

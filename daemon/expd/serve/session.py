@@ -15,9 +15,11 @@ import trio
 from expd.serve.handlers import (
     cancel,
     daemon,
+    doctor,
     explain,
     export,
     follow,
+    gc,
     get,
     importing,
     inspect,
@@ -43,9 +45,11 @@ from expproto.replies import Refusal, Reply
 from expproto.requests import (
     AskDaemon,
     Cancel,
+    Doctor,
     Explain,
     Export,
     Follow,
+    Gc,
     Get,
     Import,
     Inspect,
@@ -229,6 +233,10 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await rename.handle(request, services, answer)
         case Restore():
             return await restore.handle(request, services, answer)
+        case Doctor():
+            return await doctor.handle(request, services, answer)
+        case Gc():
+            return await gc.handle(request, services, answer)
         case Pause():
             return await pool.handle_pause(request, services, answer)
         case Resume():

@@ -1,0 +1,224 @@
+"""Retention carried out: what the rules give up is removed, rows first, then refs, then files; results never.
+
+By hand it is `expctl gc`; by itself it happens once a day, and when the queue has come to rest, at most once an hour.
+Nothing is taken that an entry needs which waits or runs, and of what several daemons may share only what is surely ours.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from expd.dispatch.clearing import clear_away
+from expd.dispatch.settling import insist
+from expd.execute.marks import marks_of
+from expd.execute.worktree import remove_tree
+from expd.queueing.retention import EndedRun, Item, Rule, given_up
+from expd.queueing.store import Store
+from expd.queueing.writing import WrongState
+from expd.settings import Retention
+from expd.upkeep.leftovers import Leftover
+from expd.upkeep.measuring import size_below, size_of
+from expd.upkeep.recovering import Recovery, remove_leftover
+from expd.upkeep.sharing import remove_restored, restored_refs, unused_copies
+from expproto.records import GarbageRecord
+from expproto.vocabulary import EntryId, RunId
+
+_journal = logging.getLogger("expd.upkeep")
+
+_DAY_SECONDS = 86400.0
+_FIRST_SECONDS, _PAUSE_SECONDS = 60.0, 3600.0
+"""From the start to the first collection, which nobody should wait for, and from one to the next."""
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One collection: what is given up, and what could not be removed."""
+
+    now: float
+    is_dry: bool
+    garbage: list[GarbageRecord]
+    problems: list[str]
+
+    def note(self, problem: str | None, garbage: GarbageRecord) -> None:
+        """Take down what went, or why it did not."""
+        if problem is None:
+            self.garbage.append(garbage)
+        else:
+            self.problems.append(problem)
+
+
+class Collector:
+    """Collects garbage; `run` does so by itself."""
+
+    def __init__(self, store: Store, recovery: Recovery, rules: Retention, runs_directory: Path) -> None:
+        self._store = store
+        self._recovery = recovery
+        self._rules = rules
+        self._runs_directory = runs_directory
+        self._lock = trio.Lock()
+
+    async def run(self) -> None:
+        """Collect once a day, and sooner when a run has ended and nothing else is queued; until cancelled."""
+        await trio.sleep(_FIRST_SECONDS)
+        while True:
+            garbage, _problems = await self.collect(is_dry=False)
+            if garbage:
+                _journal.info(
+                    "%d pieces of garbage removed: %d bytes", len(garbage), sum(each.size for each in garbage)
+                )
+            await trio.sleep(_PAUSE_SECONDS)
+            with trio.move_on_after(_DAY_SECONDS - _PAUSE_SECONDS):
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until something has changed in the queue, and nothing waits or runs any more."""
+        await self._store.changes.any.next_ring.wait()
+        while True:
+            changed = self._store.changes.any.next_ring
+            pool = await insist(self._store.pool)
+            if not (pool.active or pool.queued or pool.immediate):
+                return
+            await changed.wait()
+
+    async def collect(self, *, is_dry: bool) -> tuple[list[GarbageRecord], list[str]]:
+        """Give up what the rules do not keep; gives what that is, and in words what could not be removed."""
+        async with self._lock:
+            this = _Pass(now=time.time(), is_dry=is_dry, garbage=[], problems=[])
+            gone = await self._entries(this)
+            runs = [run for run in await insist(self._store.ended_runs) if run.entry not in gone]
+            await self._environments(this)
+            repositories = await insist(self._store.repositories)
+            for repository in repositories:
+                await self._shared(this, Path(repository))
+            await self._worktrees(this, runs)
+            await self._logs(this, runs)
+            await self._leftovers(this, repositories)
+            return this.garbage, this.problems
+
+    async def _entries(self, this: _Pass) -> set[EntryId]:
+        """Give up entries that are done, with all their files; gives those."""
+        rule = Rule(seconds_max=self._rules.done_days * _DAY_SECONDS, count_max=self._rules.done_max)
+        gone = {
+            EntryId(item.key): why for item, why in given_up(await insist(self._store.done_everywhere), rule, this.now)
+        }
+        sizes = await self._sizes_of(gone)
+        removed = set[EntryId]()
+        for entry, why in gone.items():
+            if this.is_dry or await self._remove_entry(this, entry):
+                removed.add(entry)
+                this.note(None, _garbage("entry", entry, sizes.get(entry, 0), why))
+        return removed
+
+    async def _sizes_of(self, entries: Iterable[EntryId]) -> dict[EntryId, int]:
+        wanted, sizes = set(entries), dict[EntryId, int]()
+        for run in await insist(self._store.ended_runs) if wanted else ():
+            if run.entry in wanted:
+                size = await trio.to_thread.run_sync(_size_of_run, run)
+                sizes[run.entry] = sizes.get(run.entry, 0) + size
+        return sizes
+
+    async def _remove_entry(self, this: _Pass, entry: EntryId) -> bool:
+        try:
+            removed = await insist(lambda: self._store.remove([entry]))
+        except WrongState:  # somebody has it run again
+            return False
+        for each in removed:
+            this.problems += await trio.to_thread.run_sync(clear_away, each, self._runs_directory)
+        return bool(removed)
+
+    async def _environments(self, this: _Pass) -> None:
+        rule = Rule(seconds_max=self._rules.environment_days * _DAY_SECONDS)
+        for item, why in given_up(await insist(self._store.environments), rule, this.now):
+            if not this.is_dry:
+                await insist(lambda item=item: self._store.wipe_environment(item.key))  # type: ignore[misc]
+            this.note(None, _garbage("environment", f"s{item.key}", item.size, why))
+
+    async def _shared(self, this: _Pass, common: Path) -> None:
+        """Give up what lies in a repository: what a restore put aside, and copies that no entry names."""
+        rule = Rule(seconds_max=self._rules.restored_days * _DAY_SECONDS)
+        refs = await trio.to_thread.run_sync(restored_refs, common)
+        for item, why in given_up([Item(key=number, at=at) for number, (_ref, at) in enumerate(refs)], rule, this.now):
+            ref = refs[item.key][0]
+            problem = None if this.is_dry else await trio.to_thread.run_sync(remove_restored, common, ref)
+            this.note(problem, _garbage("restored", ref, 0, why, str(common)))
+        needed, name = await insist(lambda: self._store.copies(str(common))), await insist(self._store.name)
+        for path in await trio.to_thread.run_sync(unused_copies, common, needed, name):
+            size = size_of(path)
+            problem = None if this.is_dry else await trio.to_thread.run_sync(_unlink, path)
+            this.note(problem, _garbage("copy", path, size, "unused", str(common)))
+
+    async def _worktrees(self, this: _Pass, runs: list[EndedRun]) -> None:
+        """Give up worktrees that failed runs of this store have left, in each repository by itself."""
+        rules = self._rules
+        rule = Rule(seconds_max=rules.kept_worktree_days * _DAY_SECONDS, size_max=rules.kept_worktrees_bytes_max)
+        for git_directory in sorted({run.git_directory for run in runs}):
+            kept = Path(git_directory) / "expd" / "kept"
+            own = {run.run: run.ended_at for run in runs if run.git_directory == git_directory}
+            items = await trio.to_thread.run_sync(_items_of, {kept / str(run): (run, at) for run, at in own.items()})
+            for item, why in given_up(items, rule, this.now):
+                path = kept / str(item.key)
+                problem = None if this.is_dry else await trio.to_thread.run_sync(_remove_tree, path)
+                this.note(problem, _garbage("worktree", path, item.size, why, git_directory))
+
+    async def _logs(self, this: _Pass, runs: list[EndedRun]) -> None:
+        rules = self._rules
+        rule = Rule(seconds_max=rules.log_days * _DAY_SECONDS, size_max=rules.logs_bytes_max)
+        logs = {run.run: Path(run.log) for run in runs}
+        items = await trio.to_thread.run_sync(lambda: [_item_of_log(run) for run in runs if Path(run.log).exists()])
+        for item, why in given_up(items, rule, this.now):
+            log = logs[RunId(item.key)]
+            problem = None if this.is_dry else await trio.to_thread.run_sync(_unlink, log, marks_of(log))
+            this.note(problem, _garbage("log", log, item.size, why))
+
+    async def _leftovers(self, this: _Pass, repositories: Iterable[str]) -> None:
+        async for leftover in self._all_leftovers(repositories):
+            if this.is_dry or await trio.to_thread.run_sync(remove_leftover, leftover):
+                this.note(None, _garbage("leftover", leftover.path, leftover.size, "unused"))
+
+    async def _all_leftovers(self, repositories: Iterable[str]) -> AsyncIterator[Leftover]:
+        for leftover in await self._recovery.leftovers_of_state():
+            yield leftover
+        for repository in repositories:
+            for leftover in await self._recovery.leftovers_of(Path(repository)):
+                yield leftover
+
+
+def _garbage(what: str, subject: object, size: int, rule: str, repository: str | None = None) -> GarbageRecord:
+    return GarbageRecord(what=what, subject=str(subject), repository=repository, size=size, rule=rule)
+
+
+def _size_of_run(run: EndedRun) -> int:
+    log = Path(run.log)
+    kept = Path(run.git_directory) / "expd" / "kept" / str(run.run)
+    return size_of(log) + size_of(marks_of(log)) + (size_below(kept) if kept.is_dir() else 0)
+
+
+def _item_of_log(run: EndedRun) -> Item:
+    log = Path(run.log)
+    return Item(key=run.run, at=run.ended_at, size=size_of(log) + size_of(marks_of(log)))
+
+
+def _items_of(directories: dict[Path, tuple[RunId, float]]) -> list[Item]:
+    return [Item(key=run, at=at, size=size_below(path)) for path, (run, at) in directories.items() if path.is_dir()]
+
+
+def _unlink(*paths: Path) -> str | None:
+    """Delete files; gives in words what is in the way."""
+    try:
+        for path in paths:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        return f"{paths[0]} stays: {error}"
+    return None
+
+
+def _remove_tree(path: Path) -> str | None:
+    try:
+        remove_tree(path)
+    except OSError as error:
+        return f"{path} stays: {error}"
+    return None
