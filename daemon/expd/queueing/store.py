@@ -289,10 +289,12 @@ class Store:
         """Hold an entry that is queued, and say why; False if it is queued no more."""
         return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry, reason))
 
-    async def runs(self) -> set[RunId]:
-        """List all runs that the store knows."""
-        sql = "SELECT id FROM runs"
-        return await self._database.run(lambda cursor: {RunId(row["id"]) for row in cursor.execute(sql)})
+    async def runs(self) -> dict[RunId, bool]:
+        """Map all runs that the store knows to whether they have ended."""
+        sql = "SELECT id, ended_at IS NOT NULL AS over FROM runs"
+        return await self._database.run(
+            lambda cursor: {RunId(row["id"]): bool(row["over"]) for row in cursor.execute(sql)}
+        )
 
     async def done_everywhere(self) -> list[Item]:
         """List entries that are done and may be given up: when each ended."""

@@ -7,7 +7,7 @@ store's own name, or is so old that no living process can be about to need it.
 import logging
 import re
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from expproto.vocabulary import RunId
 _journal = logging.getLogger("expd.upkeep")
 
 _RUN_FILE = re.compile(r"([0-9]+)\.(?:log|outcome|log\.marks)")
+_OUTCOME = ".outcome"
 _DURABLE_TEMPORARY = re.compile(r"\..+\.([0-9]+)\.tmp")
 """`linux.durable.write_durably` names its temporary files so; the number is the process."""
 _OBJECT_TEMPORARY = re.compile(r"\.[A-Za-z0-9_-]{22}\.tmp")
@@ -39,10 +40,11 @@ class Leftover:
     size: int
 
 
-def left_in_state(found: Sequence[Path], runs: Container[RunId]) -> list[Leftover]:
-    """Find files of runs that the store does not know, and what killed processes were writing.
+def left_in_state(found: Sequence[Path], runs: Mapping[RunId, bool]) -> list[Leftover]:
+    """Find files of runs that the store does not know, outcomes that it has, and what killed processes were writing.
 
-    `runs` must have been read after the files were `found`: a run is in the store first.
+    `runs` says of each whether it has ended, and must have been read after the files were `found`: a run is in the store
+    before its files are, and its end before its outcome goes.
     """
     return [*_orphans(found, runs), *_temporaries(found)]
 
@@ -73,10 +75,13 @@ def _run_of(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def _orphans(found: Sequence[Path], runs: Container[RunId]) -> Iterator[Leftover]:
+def _orphans(found: Sequence[Path], runs: Mapping[RunId, bool]) -> Iterator[Leftover]:
     for path in found:
         number = _run_of(path)
-        if number is not None and RunId(number) not in runs:
+        if number is None:
+            continue
+        has_ended = runs.get(RunId(number))
+        if has_ended is None or (has_ended and path.suffix == _OUTCOME):
             yield from _leftover(path, "run_file")
 
 
