@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint types contracts bench lock clean
+.PHONY: setup demo test faults lint types contracts bench lock clean
 
 setup: $(VENV)/.ready
 
@@ -19,6 +19,10 @@ demo: setup
 # A file's tests stay in one process: what they share of the real DVC is made once.
 test: lint types contracts
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+
+# The long forms of tests/faults: hours on a busy machine. Seeds and what was skipped are shown, also when all is well.
+faults: setup
+	$(BIN)/python -m pytest -m faults -rsP
 
 # ASYNC9 asks every async function for a checkpoint, a promise libraries give; ours return at once when there is no need to wait.
 lint: setup
