@@ -1,6 +1,10 @@
 """Objects written together are those that Git would have written one by one."""
 
+import contextlib
+import os
 import random
+import threading
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expd.gitio.errors import GitFailed
+from expd.gitio.errors import GitFailed, ObjectMissing
+from expd.gitio.loose import write_loose
 from expd.gitio.packing import Kind, new_object, pack_and_index, write_pack
 from expd.gitio.repository import EMPTY_TREE, EXECUTABLE, LINK, REGULAR, Identity, Repository, TreeFile
 from expproto.vocabulary import Rev
@@ -163,3 +168,77 @@ def test_a_path_that_leads_elsewhere_is_no_change_of_a_tree(repository: Reposito
     """As libgit2 refuses them for an index."""
     with pytest.raises(GitFailed):
         repository.edit_tree(EMPTY_TREE, {path: TreeFile(rev=EMPTY_TREE, mode=REGULAR)})
+
+
+def test_a_loose_object_is_the_file_that_libgit2_writes(tmp_path: Path) -> None:
+    """Name, content and mode; nothing else is left beside it."""
+    for name in ("ours", "theirs"):
+        pygit2.init_repository(str(tmp_path / name), bare=True)
+    write_loose(tmp_path / "ours" / "objects", [new_object("blob", b"content")])
+    pygit2.Repository(str(tmp_path / "theirs")).create_blob(b"content")
+
+    ours, theirs = (loose_files(tmp_path / name) for name in ("ours", "theirs"))
+    assert ours == theirs
+    assert len(ours) == 1
+
+
+def loose_files(repository: Path) -> dict[str, tuple[bytes, int]]:
+    """Give what object files hold, and their modes."""
+    objects = repository / "objects"
+    return {
+        str(path.relative_to(objects)): (zlib.decompress(path.read_bytes()), path.stat().st_mode)
+        for path in objects.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_object_that_is_there_is_made_young(tmp_path: Path) -> None:
+    """A collection takes what is old and named by nothing; and an empty file, as a power cut leaves it, is no object."""
+    pygit2.init_repository(str(tmp_path / "r"), bare=True)
+    old, empty = new_object("blob", b"old"), new_object("blob", b"empty")
+    objects = tmp_path / "r" / "objects"
+    write_loose(objects, [old, empty])
+    place, broken = (objects / new.id.hex()[:2] / new.id.hex()[2:] for new in (old, empty))
+    os.utime(place, (1, 1))
+    broken.chmod(0o644)
+    broken.write_bytes(b"")
+
+    write_loose(objects, [old, empty])
+
+    assert place.stat().st_mtime > 1
+    assert pygit2.Repository(str(tmp_path / "r"))[pygit2.Oid(raw=empty.id)].read_raw() == b"empty"
+
+
+def test_directories_that_a_prune_removes_are_made_again(tmp_path: Path) -> None:
+    """`git prune` beside us removes a directory between its making and the object's; every object is there at the end."""
+    pygit2.init_repository(str(tmp_path / "r"), bare=True)
+    objects = tmp_path / "r" / "objects"
+    done = threading.Event()
+
+    def remove_empty_directories() -> None:
+        while not done.is_set():
+            for directory in objects.iterdir():
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+    remover = threading.Thread(target=remove_empty_directories)
+    remover.start()
+    news = [new_object("blob", b"%d" % number) for number in range(500)]
+    try:
+        for new in news:
+            write_loose(objects, [new])
+    finally:
+        done.set()
+        remover.join()
+
+    handle = pygit2.Repository(str(tmp_path / "r"))
+    assert all(handle[pygit2.Oid(raw=new.id)].read_raw() == new.data for new in news)
+
+
+def test_a_commit_of_what_is_missing_is_not_written(repository: Repository) -> None:
+    """Neither its tree nor a parent may be absent."""
+    tree = repository.edit_tree(EMPTY_TREE, {"a": TreeFile(rev=repository.write_blob(b""), mode=REGULAR)})
+
+    for missing_tree, parents in ((Rev("1" * 40), []), (tree, [Rev("1" * 40)])):
+        with pytest.raises(ObjectMissing, match="11111"):
+            repository.write_commit(missing_tree, parents, "", IDENTITY)

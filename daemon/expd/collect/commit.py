@@ -74,8 +74,9 @@ def commit_experiment(
             changes[path] = slots.store_file(path)
     for submodule in reversed(order.submodules):
         _commit_submodule(submodule, changes)
-    tree = repository.edit_tree(order.stash_tree, changes)
-    commit = repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
+    with repository.together():
+        tree = repository.edit_tree(order.stash_tree, changes)
+        commit = repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
     repository.check_present(order.baseline_rev, [commit])
     return commit
 

@@ -4,17 +4,18 @@ An instance belongs to the thread that opened it, for as long as one piece of wo
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import pygit2
-from pygit2.enums import DeltaStatus, FileMode, ObjectType, RepositoryOpenFlag
+from pygit2.enums import DeltaStatus, FileMode, RepositoryOpenFlag
 
 from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expd.gitio.locate import common_directory_of
+from expd.gitio.loose import write_loose
 from expd.gitio.packing import Kind, NewObject, new_object, write_pack
 from expd.gitio.trees import TreeEntry, edited
 from expproto.vocabulary import Rev
@@ -29,7 +30,6 @@ _HANDLES_MAX = 10
 """Handles opened one after the other: a collection that disturbs each of them is no accident any more."""
 _PACK_OBJECTS_MIN = 16
 """Fewer are written as loose objects: packs are looked through one after the other, so there should not be many."""
-_KINDS: dict[Kind, int] = {"commit": ObjectType.COMMIT, "tree": ObjectType.TREE, "blob": ObjectType.BLOB}
 _DIRECTORY_GONE = "No such file or directory"
 """libgit2 gives no code for it, only the system's words."""
 
@@ -90,6 +90,7 @@ class Repository:
                 self.handle = pygit2.Repository(str(git_directory), RepositoryOpenFlag.BARE)
         self._unwritten: dict[bytes, NewObject] | None = None
         self._trees: dict[bytes, bytes] = {}
+        self._objects = common_directory_of(Path(self.handle.path)) / "objects"
 
     def head_rev(self) -> Rev | None:
         """Give the commit of HEAD, or None before the first one."""
@@ -264,11 +265,8 @@ class Repository:
         finally:
             self._unwritten = None
         with git_errors("objects can't be written"):
-            if len(unwritten) >= _PACK_OBJECTS_MIN:
-                write_pack(common_directory_of(Path(self.handle.path)) / "objects", list(unwritten.values()))
-            else:
-                for each in unwritten.values():
-                    self.handle.odb.write(_KINDS[each.kind], each.data)
+            put = write_pack if len(unwritten) >= _PACK_OBJECTS_MIN else write_loose
+            put(self._objects, list(unwritten.values()))
 
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""
@@ -288,22 +286,27 @@ class Repository:
             made = edited(bytes.fromhex(tree), entries, self._read_tree, lambda data: self._write("tree", data))
             return Rev((self._write("tree", b"") if made is None else made).hex())
 
-    def write_commit(self, tree: Rev, parents: Iterable[Rev], message: str, identity: Identity) -> Rev:
+    def write_commit(self, tree: Rev, parents: Sequence[Rev], message: str, identity: Identity) -> Rev:
         """Store a commit; no ref moves."""
         signature = pygit2.Signature(identity.name, identity.email, int(identity.at), 0)
         with git_errors("a commit can't be written"):
-            if self._unwritten is not None:
-                return Rev(self._write("commit", _commit_bytes(tree, parents, message, signature)).hex())
-            oids: list[pygit2.Oid | str] = [pygit2.Oid(hex=parent) for parent in parents]
-            return Rev(str(self.handle.create_commit(None, signature, signature, message, pygit2.Oid(hex=tree), oids)))
+            if missing := next((rev for rev in (tree, *parents) if not self._is_known(rev)), None):
+                raise ObjectMissing(f"a commit can't be written: {missing} is missing")
+            return Rev(self._write("commit", _commit_bytes(tree, parents, message, signature)).hex())
 
     def _write(self, kind: Kind, data: bytes) -> bytes:
         """Store an object, or keep it for later; gives its id."""
-        if self._unwritten is None:
-            return self.handle.odb.write(_KINDS[kind], data).raw
         new = new_object(kind, data)
-        self._unwritten[new.id] = new
+        if self._unwritten is None:
+            write_loose(self._objects, [new])
+        else:
+            self._unwritten[new.id] = new
         return new.id
+
+    def _is_known(self, rev: Rev) -> bool:
+        """Tell whether an object is there, or is to be written."""
+        oid = bytes.fromhex(rev)
+        return (self._unwritten is not None and oid in self._unwritten) or self.has_object(rev)
 
     def _read_tree(self, tree: bytes) -> bytes:
         """Give the bytes of a tree, also of one that is to be written; those read from the disk are kept."""
@@ -322,7 +325,7 @@ class Repository:
         return self.handle[rev].peel(pygit2.Tree)
 
 
-def _commit_bytes(tree: Rev, parents: Iterable[Rev], message: str, signature: pygit2.Signature) -> bytes:
+def _commit_bytes(tree: Rev, parents: Sequence[Rev], message: str, signature: pygit2.Signature) -> bytes:
     """Write a commit object as libgit2 does; format: git's Documentation/gitformat-commit."""
     who = b"%b <%b> %d +0000" % (signature.raw_name, signature.raw_email, signature.time)
     lines = [b"tree " + tree.encode(), *(b"parent " + parent.encode() for parent in parents)]
