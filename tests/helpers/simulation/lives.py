@@ -28,6 +28,7 @@ from expd.serve.session import serve_connection
 from expd.settings import Settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
+from expd.upkeep.retaining import Collector
 from expproto.vocabulary import Ending
 from helpers.simulation.disk import SimulatedDatabase
 from helpers.simulation.workers import SimulatedWorker
@@ -183,15 +184,17 @@ class Life:
 
     def _make_services(self, store: Store, pool: Pool) -> Services:
         capturing, started_at = set[str](), time.time()  # compared with times of real files
+        settings, recovery = Settings(jobs=JOBS), Recovery(store, self._world.runs_directory, capturing, started_at)
         return Services(
             store=store,
             pool=pool,
             watcher=self._watcher,
-            settings=Settings(jobs=JOBS),
+            settings=settings,
             socket_path=Path("expd.sock"),
             state_directory=self._world.directory / "state",
             started_at=started_at,
-            recovery=Recovery(store, self._world.runs_directory, capturing, started_at),
+            recovery=recovery,
+            collector=Collector(store, recovery, settings.retention, self._world.runs_directory),
             capturing=capturing,
             stop=self._stop,
             is_stopping=lambda: self._is_stopping,
