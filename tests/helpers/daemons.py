@@ -38,12 +38,12 @@ class Surroundings:
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a daemon and wait until it listens."""
+    def start(self, *program: str | Path) -> subprocess.Popen[bytes]:
+        """Start a daemon, or another program that becomes one, and wait until it listens."""
         reading, writing = os.pipe()
         with (self.directory / "journal").open("ab") as journal:
             process = subprocess.Popen(
-                [BIN / "expd", "--ready-fd", str(writing)],
+                [*(program or (BIN / "expd",)), "--ready-fd", str(writing)],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=journal,

@@ -2,6 +2,7 @@
 
 If the daemon dies, the run goes on; its outcome is written to disk before it is reported, the worker connects again as
 soon as a daemon listens, registers with the run it is in, and says what was not heard. With no run it leaves at once.
+Under a daemon of another protocol the run goes on to its end as if there were none; that daemon reads the outcome.
 """
 
 import logging
@@ -20,12 +21,12 @@ from expd.execute.progress import ProgressTeller, progress_of
 from expd.execute.run import Run
 from expd.linux.durable import write_durably
 from expd.linux.inotify import Watcher
-from expd.linux.presence import is_served
-from expd.linux.processes import identity_of
+from expd.linux.presence import server_of
+from expd.linux.processes import ProcessIdentity, identity_of
 from expd.pipeline.memo import HashMemo
 from expd.wire import Wire
 from expproto.codec import encode
-from expproto.errors import ProtocolError
+from expproto.errors import VERSION_MISMATCH, ProtocolError
 from expproto.messages import Message, message_to_map
 from expproto.progress import RunProgress
 from expproto.vocabulary import RunId
@@ -66,6 +67,7 @@ class Worker:
         self._current: _Current | None = None
         self._unheard: dict[RunId, RunEnded] = {}
         self._idle = Bell()
+        self._foreign: ProcessIdentity | None = None
         self._dismissed = False
 
     async def work(self) -> None:
@@ -82,6 +84,7 @@ class Worker:
     async def _serve_one_daemon(self, nursery: trio.Nursery) -> bool:
         """Serve one daemon for as long as it is there; False if it would not have us."""
         registered = False
+        daemon = server_of(self._socket_path)
         try:
             stream = await trio.open_unix_socket(self._socket_path)
         except OSError:
@@ -97,6 +100,8 @@ class Worker:
                 await self._obey(order, nursery)
         except (ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel) as reason:
             _journal.info("the daemon is gone: %r", reason)
+            if isinstance(reason, ProtocolError) and reason.code == VERSION_MISMATCH:
+                self._foreign = daemon
         finally:
             self._wire = None
             with trio.move_on_after(_CLOSE_SECONDS, shield=True):
@@ -208,6 +213,8 @@ class Worker:
         """Wait until a daemon serves the socket again; False once there is nothing left to wait for."""
         deadline = math.inf
         while self._current is not None or self._unheard:
+            if self._current is None and self._foreign is not None and server_of(self._socket_path) == self._foreign:
+                return False  # it reads the outcome from the disk, and waits for our end to do so
             if self._current is None:
                 deadline = min(deadline, trio.current_time() + ABANDONED_SECONDS)
             directory = _nearest_directory(self._socket_path)
@@ -235,9 +242,8 @@ class Worker:
             return False if waiting.cancelled_caught else None
 
     async def _can_connect(self) -> bool:
-        if not is_served(
-            self._socket_path
-        ):  # where systemd listens, a connection would start a daemon that was stopped
+        # no attempt without a daemon: where systemd listens, it would start one that was stopped
+        if server_of(self._socket_path) in {None, self._foreign}:
             return False
         try:
             stream = await trio.open_unix_socket(self._socket_path)

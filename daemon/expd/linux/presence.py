@@ -27,9 +27,10 @@ def withdraw(socket_path: Path) -> None:
     socket_path.with_name(_NAME).unlink(missing_ok=True)
 
 
-def is_served(socket_path: Path) -> bool:
-    """Tell whether the daemon that announced itself lives; blocks for no longer than reading two small files."""
+def server_of(socket_path: Path) -> ProcessIdentity | None:
+    """Give the daemon that announced itself, if it lives; blocks for no longer than reading two small files."""
     with contextlib.suppress(OSError, ValueError):
         boot_id, pid, start_ticks = socket_path.with_name(_NAME).read_text(encoding="ascii").split()
-        return ProcessIdentity(boot_id=boot_id, pid=int(pid), start_ticks=int(start_ticks)).is_alive()
-    return False
+        daemon = ProcessIdentity(boot_id=boot_id, pid=int(pid), start_ticks=int(start_ticks))
+        return daemon if daemon.is_alive() else None
+    return None

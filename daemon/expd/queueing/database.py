@@ -7,10 +7,12 @@ Deleted rows are overwritten with zeros: some of them held environments.
 """
 
 import contextlib
+import logging
+import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,13 +20,17 @@ from typing import Generic, TypeVar
 
 import trio
 
+from expd.linux.durable import sync_directory
+
+_journal = logging.getLogger("expd.queueing")
+
 T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 """`user_version` of the file; MIGRATIONS holds one step for each version before."""
 APPLICATION_ID = 0x65787064  # "expd"
-MIGRATIONS: dict[int, str] = {}
-"""From a version to the SQL that makes the next one of it."""
+MIGRATIONS: Mapping[int, str] = {}
+"""From a version to the SQL that makes the next one of it. A step is never changed once it was released."""
 
 _GROUP_MAX = 100
 """Pieces of work in one transaction: enough to share a sync, few enough that nobody waits for a crowd."""
@@ -38,6 +44,21 @@ _ERRORS_OF_THE_DISK = {sqlite3.OperationalError, sqlite3.DatabaseError, MemoryEr
 """Full, unreadable, damaged, or no memory to work with: nothing of a group can be promised then. Their subclasses are the fault of one piece."""
 _HEADER = b"SQLite format 3\0"
 """The first bytes of every database that holds something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """One version of the store: the SQL that makes it anew, and the steps that make it of each version before."""
+
+    version: int
+    make: str
+    steps: Mapping[int, str]
+
+
+def present_schema() -> Schema:
+    """Give the version that this program works with."""
+    make = resources.files("expd.queueing").joinpath("schema.sql").read_text(encoding="utf-8")
+    return Schema(version=SCHEMA_VERSION, make=make, steps=MIGRATIONS)
 
 
 class StoreUnusable(Exception):
@@ -193,22 +214,26 @@ def _carry_out(connection: sqlite3.Connection, piece: _Piece[object]) -> None:
     connection.execute("RELEASE piece")
 
 
-def open_connection(path: Path) -> sqlite3.Connection:
+def open_connection(path: Path, schema: Schema | None = None) -> sqlite3.Connection:
     """Open or create the store file; raises StoreUnusable and changes nothing where it is not ours to use."""
+    schema = schema or present_schema()
     try:
-        is_new = _check_before_touching(path) if path.exists() else True
+        is_new = _check_before_touching(path, schema.version) if path.exists() else True
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        _bring_up_to_date(connection, is_new=is_new)
+        if is_new:
+            _run_script(connection, schema.make, schema.version)
+        elif (found := _pragma(connection, "user_version")) < schema.version:
+            _migrate(connection, path, schema, found)
     except (sqlite3.Error, OSError) as error:
         raise StoreUnusable(f"{path}: {error}; nothing was changed. Move it away, or restore a backup.") from error
     return connection
 
 
-def _check_before_touching(path: Path) -> bool:
+def _check_before_touching(path: Path, schema_version: int) -> bool:
     """Look at an existing file read-only: is it ours, whole, and no newer than we are? Gives whether it is empty.
 
     Empty is what a crash before the first commit leaves.
@@ -232,9 +257,9 @@ def _check_before_touching(path: Path) -> bool:
         return True
     if application != APPLICATION_ID:
         raise StoreUnusable(f"{path}: is not a store of expd; nothing was changed. Move it away.")
-    if version > SCHEMA_VERSION:
+    if version > schema_version:
         raise StoreUnusable(
-            f"{path}: was written by a newer expd (schema {version}, this one knows {SCHEMA_VERSION}); "
+            f"{path}: was written by a newer expd (schema {version}, this one knows {schema_version}); "
             "nothing was changed. Install that version again, or newer."
         )
     if version < 1 or sound != "ok":
@@ -250,16 +275,64 @@ def _read_only(path: Path) -> str:
     return f"{path.absolute().as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}"
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, *, is_new: bool) -> None:
-    version = SCHEMA_VERSION if is_new else _pragma(connection, "user_version")
-    steps = [MIGRATIONS[step] for step in range(version, SCHEMA_VERSION)]
-    if is_new:
-        steps = [resources.files("expd.queueing").joinpath("schema.sql").read_text(encoding="utf-8")]
-    if steps:
-        script = "\n".join(steps)
-        connection.executescript(
-            f"BEGIN;\n{script}\nPRAGMA application_id={APPLICATION_ID};\nPRAGMA user_version={SCHEMA_VERSION};\nCOMMIT;"
-        )
+def _run_script(connection: sqlite3.Connection, script: str, version: int) -> None:
+    """Carry out a script as one transaction that ends with a version."""
+    connection.executescript(
+        f"BEGIN;\n{script}\nPRAGMA application_id={APPLICATION_ID};\nPRAGMA user_version={version};\nCOMMIT;"
+    )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema, found: int) -> None:
+    """Bring an older store up to date: all steps or none, with a copy of the store as it was kept beside it."""
+    backup = _back_up(connection, path, found)
+    connection.execute("PRAGMA foreign_keys=OFF")  # a step may make a table anew under its name; looked at in the end
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for version in range(found, schema.version):
+            for statement in _statements(schema.steps[version]):
+                connection.execute(statement)
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+        if broken is not None:
+            raise sqlite3.IntegrityError(f"a row of {broken[0]} refers to one that is not there")
+        connection.execute(f"PRAGMA user_version={schema.version}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise StoreUnusable(
+            f"{path}: can't be brought from schema {found} to {schema.version}: {error}; nothing was changed. "
+            "Install the version again that it was written by, and report this."
+        ) from error
+    connection.execute("PRAGMA foreign_keys=ON")
+    _journal.info(
+        "the store is of schema %s now; as it was with schema %s it is kept as %s", schema.version, found, backup
+    )
+
+
+def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
+    """Copy the store, whole or not at all, to a file that tells its schema; raises sqlite3.Error or OSError."""
+    backup = path.with_name(f"{path.name}.schema-{version}")
+    temporary = path.with_name(f".{backup.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    connection.execute("VACUUM INTO ?", (str(temporary),))
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.rename(backup)
+    sync_directory(path.parent)
+    return backup
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Cut a script into its statements; a trigger holds several, and is one."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
