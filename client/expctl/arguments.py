@@ -19,6 +19,7 @@ class Arguments:
     command: list[str] | None
     copy_paths: list[str]
     csv: bool
+    data: str | None
     deps: list[str]
     done: bool
     downstream: bool
@@ -52,6 +53,7 @@ class Arguments:
     no_env: bool
     no_hydra: bool
     now: bool
+    on: str | None
     output: str | None
     outs: list[str]
     outs_no_cache: list[str]

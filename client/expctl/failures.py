@@ -266,6 +266,11 @@ _UNKNOWN: Sentence = (
 )
 
 SENTENCES: Mapping[str, Sentence] = {
+    errors.CANNOT_TRAVEL: (
+        EXIT_REFUSED,
+        lambda data: f"{data['what']}; nothing was queued{_paths(data)}",
+        _hint_or("run it on this host, without --on"),
+    ),
     errors.USAGE: (EXIT_USAGE, lambda data: data["what"] or "the arguments make no sense together", _usage),
     errors.NOT_A_REPOSITORY: (
         EXIT_CANNOT_CAPTURE,

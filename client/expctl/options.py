@@ -151,6 +151,8 @@ VERBS: Mapping[str, Verb] = {
         "Freeze the workspace and queue it as one or more experiments",
         _TARGETS,
         *PREPARATION,
+        Option("--on", metavar="ENGINE[:QUEUE]", help="run on other hosts: celery, or celery:gpu for those that serve a queue of that name"),
+        Option("--data", metavar="push|none", help="with --on: whether outputs go to the DVC remote (default: if there is one)"),
         Option("--points", metavar="FILE", help="one run a row: CSV with [FILE:]KEY as heading, or JSON lines"),
         Option("--sample", metavar="N", read=count, help="only so many points of the sweep, chosen by --seed"),
         Option("--seed", metavar="N", read=count, help="which sample; the same seed gives the same one (default 0)"),

@@ -30,6 +30,10 @@ BARE_VARIABLES = frozenset({b"PATH", b"HOME", b"LANG"})
 """What goes along in spite of --no-env: without them hardly any program starts, or speaks."""
 
 
+HERE: Mapping[str, object] = {"engine": "local", "travelling": [], "push_data": None}
+"""Where a submission runs if nothing is said: on this host, so that nothing travels."""
+
+
 def hello() -> dict[str, object]:
     """Say who we are."""
     return {"kind": "hello", "protocol": PROTOCOL_VERSION, "version": VERSION, "role": "client"}
@@ -61,6 +65,7 @@ def submit(
     declared: Mapping[str, Sequence[str]] | None = None,
     mode: str = "queue",
     source: str | None = None,
+    destination: Mapping[str, object] = HERE,
 ) -> dict[str, object]:
     """Ask for a submission, under a new request id: the same map sent twice submits once."""
     return {
@@ -92,6 +97,7 @@ def submit(
         "retries": dict(retries),
         "max_failures": max_failures,
         "source": source,
+        **destination,
     }
 
 

@@ -17,7 +17,7 @@ from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
 
 TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from expctl.transport import Message
 
@@ -52,7 +52,19 @@ def submission(arguments: Arguments, mode: str) -> Message:
         retries=retry_policy(arguments),
         max_failures=arguments.max_failures if is_queued else None,
         source=arguments.source if is_queued else None,
+        destination=_destination(arguments) if is_queued else requests.HERE,
     )
+
+
+def _destination(arguments: Arguments) -> Mapping[str, object]:
+    """Say who is to run it, and what goes along if that is another host; raises Trouble for --data that is neither."""
+    if arguments.data not in {None, "push", "none"}:
+        raise Trouble(USAGE, {"what": f"--data {arguments.data}: push and none are what it can be"})
+    return {
+        "engine": arguments.on or "local",
+        "travelling": [text.partition("=")[0] for text in arguments.env] if arguments.on else [],
+        "push_data": None if arguments.data is None else arguments.data == "push",
+    }
 
 
 def _declared(arguments: Arguments) -> dict[str, Sequence[str]] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from expd.dispatch.celery import CeleryEngine
 from expd.dispatch.host import LocalHost
 from expd.dispatch.pool import Pool
 from expd.linux.cgroups import find_delegation, take
@@ -79,6 +80,8 @@ class Daemon:
         await store.ensure_pool(self._settings.jobs)
         set_unknown_runs_aside(self._runs_directory, await store.last_run())
         pool = Pool(store, self._settings, self._host(), self._notifier)
+        if self._settings.engines.celery is not None:
+            pool.employ(CeleryEngine(self._settings.engines.celery, await store.name(), pool, self._host()))
         await pool.recover()
         services = self._services(store, pool)
         listening = self._address.bind(self._environ)

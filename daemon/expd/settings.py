@@ -13,6 +13,9 @@ from expproto.stage_options import STAGE_JOBS_MAX
 
 _COUNT_MAX = 2**31 - 1
 """No reason but that everything below can store and compare it."""
+BROKER_SCHEMES = ("redis", "rediss", "amqp", "amqps")
+_LEASE_SECONDS_MIN = 3.0
+"""A third of it is between two signs of life."""
 _BYTES_MAX = 2**53
 """Beyond any file system, and exact in every number format."""
 _LOG_BYTES_MIN = 2**16
@@ -46,6 +49,33 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CelerySettings:
+    """[engines.celery]: where other hosts are found. Addresses may hold passwords, and are in no representation."""
+
+    broker: str = field(repr=False)
+    """redis://, rediss://, amqp:// or amqps://, with user and password where the broker asks for them."""
+    hub: str = field(repr=False)
+    """The Git repository that all hosts reach: ssh://, https://, file:// or an absolute path."""
+    env: tuple[str, ...] = ()
+    """Patterns of variables that travel with a submission. None by default: what a shell holds is nobody else's business."""
+    lease_seconds: float = 60.0
+    """A run of which nothing is heard for so long is lost: a pause of a network is shorter, a person's patience longer."""
+    ca_file: str | None = None
+    """Certificates that a broker's is checked with; those of the system if not given."""
+    dvc_config: str | None = None
+    """On a worker: a file that its runs have as .dvc/config.local, with what this host needs for the DVC remotes."""
+    visibility_seconds: int = 3600
+    """After which Redis hands a task that was taken and not finished to another worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """[engines]: each table is one."""
+
+    celery: CelerySettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set; durations in seconds."""
 
@@ -74,6 +104,8 @@ class Settings:
     retention: Retention = field(default_factory=Retention)
     env_deny: tuple[str, ...] = ()
     """Patterns of variables that no run gets, whoever submits them. None by default: what the shell has is what runs."""
+    engines: EngineSettings = EngineSettings()
+    """[engines]: other hosts; without it there is this one alone."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -114,6 +146,7 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
         run_free_bytes_min=_bytes(table, "run_free_bytes_min", defaults.run_free_bytes_min, path),
         retention=_retention(table, path),
         env_deny=_patterns(table, "env_deny", path),
+        engines=EngineSettings(celery=_celery(_table(table, "engines", ("celery",), path), path)),
     )
 
 
@@ -136,6 +169,52 @@ def _retention(table: Mapping[str, object], path: Path) -> Retention:
         restored_days=_seconds(own, "restored_days", defaults.restored_days, path, "days"),
         environment_days=_seconds(own, "environment_days", defaults.environment_days, path, "days"),
     )
+
+
+def _celery(engines: Mapping[str, object], path: Path) -> CelerySettings | None:
+    if "celery" not in engines:
+        return None
+    known = tuple(field.name for field in fields(CelerySettings))
+    table = _table(engines, "celery", known, path, prefix="engines.")
+    return CelerySettings(
+        broker=_address(table, "broker", BROKER_SCHEMES, path),
+        hub=_address(table, "hub", (), path),
+        env=_patterns(table, "env", path),
+        lease_seconds=max(_LEASE_SECONDS_MIN, _seconds(table, "lease_seconds", 60.0, path)),
+        ca_file=_file(table, "ca_file", path),
+        dvc_config=_file(table, "dvc_config", path),
+        visibility_seconds=_count(table, "visibility_seconds", 3600, path, least=1),
+    )
+
+
+def _table(
+    table: Mapping[str, object], key: str, known: tuple[str, ...], path: Path, prefix: str = ""
+) -> Mapping[str, object]:
+    """Give a table inside another, with none but the keys that are known."""
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise BadSettings(f"{path}: [{prefix}{key}] must be a table")
+    for name in value:
+        if name not in known:
+            raise BadSettings(f"{path}: unknown key {name!r} in [{prefix}{key}]; known are {', '.join(sorted(known))}")
+    return value
+
+
+def _address(table: Mapping[str, object], key: str, schemes: tuple[str, ...], path: Path) -> str:
+    """Give an address; what is wrong with it is said without it, since it may hold a password."""
+    value = table.get(key)
+    if not isinstance(value, str) or not value.isprintable() or not value:
+        raise BadSettings(f"{path}: {key} in [engines.celery] must be an address")
+    if schemes and value.partition("://")[0] not in schemes:
+        raise BadSettings(f"{path}: {key} in [engines.celery] must begin with {'://, '.join(schemes)}://")
+    return value
+
+
+def _file(table: Mapping[str, object], key: str, path: Path) -> str | None:
+    value = table.get(key)
+    if value is not None and not (isinstance(value, str) and Path(value).is_absolute()):
+        raise BadSettings(f"{path}: {key} in [engines.celery] must be the absolute path of a file, not {value!r}")
+    return value
 
 
 def _count(

@@ -6,6 +6,7 @@ tests and scripts match codes while words stay free to improve.
 
 # Codes of a Refusal. Each names what its data holds.
 USAGE = "usage"
+CANNOT_TRAVEL = "cannot_travel"
 """The request makes no sense as it is: `what`."""
 NOT_A_REPOSITORY = "not_a_repository"
 """No Git repository at or above `cwd`."""

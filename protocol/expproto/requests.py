@@ -39,7 +39,9 @@ class Submit:
     `command` that is no stage has none. `limits` are what each run may use up; `retries` say
     when one that did not succeed is followed by another, which nothing in the workspace is; once `max_failures` points
     have failed, those that still wait are cancelled. `source` names a commit, an experiment or
-    an entry that is run instead of the workspace, of which nothing is read then.
+    an entry that is run instead of the workspace, of which nothing is read then. `engine` is who executes it: "local", or
+    "celery" with a queue behind a colon if need be; of the variables only those named in `travelling`, or allowed by the
+    daemon's settings, go to another host. `push_data` says whether outputs go to the DVC remote then (None: if there is one).
     """
 
     kind = "submit"
@@ -68,6 +70,9 @@ class Submit:
     retries: RetryPolicy = NO_RETRIES
     max_failures: int | None = None
     source: str | None = None
+    engine: str = "local"
+    travelling: tuple[str, ...] = ()
+    push_data: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

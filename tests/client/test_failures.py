@@ -65,7 +65,7 @@ def test_refusals_say_what_to_do_next(code: str) -> None:
         ("usage", 2), ("bad_override", 2), ("bad_name", 2), ("nothing_to_run", 2), ("no_such_command", 2),
         ("no_daemon", 3), ("daemon_failed", 3), ("daemon_lost", 3), ("unsafe_directory", 3),
         ("unknown_entry", 4), ("ambiguous_entry", 4), ("nothing_to_follow", 4),
-        ("name_taken", 5), ("wrong_state", 5), ("file_exists", 5), ("newer_edits", 5), ("stopping", 5),
+        ("name_taken", 5), ("wrong_state", 5), ("file_exists", 5), ("newer_edits", 5), ("stopping", 5), ("cannot_travel", 5),
         ("not_a_repository", 6), ("no_commit", 6), ("unfinished_merge", 6), ("cannot_capture", 6), ("cannot_restore", 6), ("bad_source", 6), ("bad_export", 6), ("bad_pipeline", 6),
         ("version_mismatch", 7), ("internal", 8), ("bad_frame", 8), ("out_of_turn", 8),
         ("ref_locked", 1), ("store_failed", 1), ("disk_failed", 1), ("no_result", 1), ("timeout", 124),

@@ -83,6 +83,7 @@ def _insert_entry(cursor: Cursor, state: EntryState = EntryState.QUEUED, **chang
         "git_directory": "/r/.git",
         "baseline_rev": REV,
         "mode": "queue",
+        "engine": "local",
         "name": "x",
         "stash_rev": REV,
         "params": "{}",

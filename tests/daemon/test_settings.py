@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expd.settings import BadSettings, Retention, Settings, read_settings
+from expd.settings import BadSettings, CelerySettings, EngineSettings, Retention, Settings, read_settings
 
 
 def _read(path: Path, text: str) -> Settings:
@@ -27,6 +27,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
         "state_free_bytes_min = 0\nrun_free_bytes_min = 7\n"
         "env_deny = ['AWS_*']\n"
+        "engines = { celery = { broker = 'redis://h', hub = '/hub', env = ['W_*'], lease_seconds = 9, "
+        "ca_file = '/ca', dvc_config = '/dvc', visibility_seconds = 60 } }\n"
         "[retention]\ndone_days = 1\ndone_max = 2\nlog_days = 3.5\nlogs_bytes_max = 4\nkept_worktree_days = 5\n"
         "kept_worktrees_bytes_max = 6\nrestored_days = 7\nenvironment_days = 0\n"
     )
@@ -55,6 +57,17 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             kept_worktrees_bytes_max=6,
             restored_days=7.0,
             environment_days=0.0,
+        ),
+        engines=EngineSettings(
+            celery=CelerySettings(
+                broker="redis://h",
+                hub="/hub",
+                env=("W_*",),
+                lease_seconds=9.0,
+                ca_file="/ca",
+                dvc_config="/dvc",
+                visibility_seconds=60,
+            )
         ),
     )
     keys = {line.split(" ")[0].strip("[]") for line in text.splitlines()}

@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from expd.queueing.entry import Run
+from expd.queueing.entry import Entry, Run
 from expproto.vocabulary import RunId
 from expproto.work import CancelRun, Collecting, Execute, Obstacle, Progress, RunEnded, StageStarted
-
-LOCAL = "local"
-"""The engine that is always there: worker processes of this host."""
 
 RunReport = StageStarted | Progress | Collecting | Obstacle | RunEnded
 """What is told of a run while it goes on, and at its end."""
@@ -51,6 +48,9 @@ class Ledger(Protocol):
     def wish(self, run: RunId) -> CancelRun | None:
         """Give the wish to end a run, if there is one."""
 
+    async def settled(self, run: RunId) -> None:
+        """Wait until a run whose end was told is done in the store, its result in its ref."""
+
     def ring(self) -> None:
         """Let the pool look again: a seat is free, or an engine is away or back."""
 
@@ -66,13 +66,19 @@ class Engine(Protocol):
     def trouble(self) -> str | None:
         """Say why nothing can be started, while nothing can."""
 
+    def obstacle(self, run: RunId) -> str | None:
+        """Say what keeps a run from going on, if something does: no worker has taken it, its result can't be had."""
+
+    def host_of(self, run: RunId) -> str | None:
+        """Give the name of the host that executes a run; None for this one, or if that is not known."""
+
     async def run(self) -> None:
         """Mind the runs, until cancelled."""
 
     def seats(self, wanted: int) -> Sequence[Seat]:
         """Give at most so many seats that are free now; sees to it that there are more soon, and rings then."""
 
-    def start(self, seat: Seat, order: Execute) -> None:
+    def start(self, seat: Seat, entry: Entry, order: Execute) -> None:
         """Have a run executed in a seat that was given just now; failing to is told as `vanished`."""
 
     def cancel(self, wish: CancelRun) -> None:
@@ -81,8 +87,8 @@ class Engine(Protocol):
     def lives(self, run: Run) -> bool:
         """Tell of a run that an earlier daemon started whether anything can still be heard of it."""
 
-    def adopt(self, run: Run) -> None:
-        """Take in such a run."""
+    def adopt(self, entry: Entry) -> None:
+        """Take in the run of an entry that an earlier daemon started."""
 
     async def dismiss(self, *, with_runs: bool) -> None:
         """Let go what is idle, and with its run also what is not, and wait a moment until it has gone."""

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import trio
 
-from expd.dispatch.engine import LOCAL, Ledger, RunReport, Seat
+from expd.dispatch.engine import Ledger, RunReport, Seat
 from expd.dispatch.host import Host
 from expd.dispatch.slots import WorkerSlot
 from expd.linux.processes import ProcessIdentity
-from expd.queueing.entry import Run
+from expd.queueing.entry import LOCAL, Entry, Run
 from expd.wire import Wire
 from expproto.messages import Message
+from expproto.vocabulary import RunId
 from expproto.work import Acknowledge, CancelRun, Execute, Leave, Order, Register, RunEnded
 
 _journal = logging.getLogger("expd.dispatch")
@@ -47,6 +48,14 @@ class LocalEngine:
         """Say why no worker comes up, while none does."""
         return self._trouble
 
+    def obstacle(self, run: RunId) -> str | None:  # noqa: ARG002 - an Engine's
+        """Know of nothing: a run that was started here goes on."""
+        return None
+
+    def host_of(self, run: RunId) -> str | None:  # noqa: ARG002 - an Engine's
+        """Give none: it is this host."""
+        return None
+
     async def run(self) -> None:
         """Stay with every worker process to its end."""
         async with trio.open_nursery() as nursery:
@@ -63,7 +72,7 @@ class LocalEngine:
             self._to_mind.send_nowait(slot)
         return [_seat_of(slot) for slot in idle]
 
-    def start(self, seat: Seat, order: Execute) -> None:
+    def start(self, seat: Seat, entry: Entry, order: Execute) -> None:  # noqa: ARG002 - an Engine's
         """Order a worker to run, or leave it to the worker's return."""
         slot = self._slots.get(seat.worker)
         if slot is None:  # it ended in this very moment, and its seat with it
@@ -83,8 +92,10 @@ class LocalEngine:
         """Ask whether its worker lives."""
         return self._host.is_alive(_identity(run))
 
-    def adopt(self, run: Run) -> None:
+    def adopt(self, entry: Entry) -> None:
         """Take in the worker of a run."""
+        run = entry.run
+        assert run is not None
         self._adopt(WorkerSlot(token=run.worker, identity=_identity(run), run=run.id))
 
     async def dismiss(self, *, with_runs: bool) -> None:

@@ -7,6 +7,7 @@ afterwards; a report counts only under its run's token.
 import logging
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -20,7 +21,7 @@ from expd.dispatch.progress import ProgressBoard
 from expd.dispatch.settling import Settling, ids, insist
 from expd.dispatch.troubles import Troubles
 from expd.linux.systemd import Notifier
-from expd.queueing.entry import Entry, Run
+from expd.queueing.entry import LOCAL, Entry, Run
 from expd.queueing.recovery import RunFacts, decide
 from expd.queueing.schedule import starts_now, status_words
 from expd.queueing.store import Store
@@ -49,6 +50,7 @@ class Pool:
         self._settings = settings
         self._host = host
         self._local = LocalEngine(host, self)
+        self._engines: dict[str, Engine] = {LOCAL: self._local}
         self._cancelled: dict[RunId, CancelRun] = {}
         self._stages: dict[RunId, str] = {}
         self.progress = ProgressBoard(store)
@@ -57,6 +59,15 @@ class Pool:
         self._draining = self._hurrying = self._leaving = False
         self._troubles = Troubles(store, settings, host)
         self._next_at: float | None = None
+
+    def employ(self, engine: Engine) -> None:
+        """Have another engine beside that of this host; before `recover`."""
+        self._engines[engine.name] = engine
+
+    def engine_trouble(self, name: str) -> str | None:
+        """Say why an engine starts nothing, while it does not."""
+        engine = self._engines.get(name)
+        return f"no engine {name} is set up here: [engines.{name}] in config.toml" if engine is None else engine.trouble
 
     @property
     def trouble(self) -> str | None:
@@ -73,7 +84,12 @@ class Pool:
 
     def obstacle(self, run: RunId) -> str | None:
         """Say what keeps a run from going on, or its result from being filed, if anything does."""
-        return self._settling.obstacle(run)
+        found = (engine.obstacle(run) for engine in self._engines.values())
+        return self._settling.obstacle(run) or next((what for what in found if what is not None), None)
+
+    def host_of(self, run: RunId) -> str | None:
+        """Give the name of the host that executes a run, if it is another."""
+        return next((host for engine in self._engines.values() if (host := engine.host_of(run)) is not None), None)
 
     async def attend(self, register: Register, wire: Wire) -> None:
         """Serve one connection of a worker of this host until it ends."""
@@ -84,10 +100,15 @@ class Pool:
         for entry in await self._store.active():
             assert entry.run is not None
             run, record = entry.run, read_record(Path(entry.run.record))
-            verdict = decide(RunFacts(worker_lives=self._local.lives(run), has_record=record is not None))
+            engine = self._engines.get(entry.submission.engine)
+            if engine is None:
+                words = "run %s of entry %s is out with an engine that is not set up: %s"
+                _journal.warning(words, run.id, entry.id, entry.submission.engine, extra=ids(entry))
+                continue
+            verdict = decide(RunFacts(worker_lives=engine.lives(run), has_record=record is not None))
             _journal.info("recovery: run %s of entry %s: %s", run.id, entry.id, verdict, extra=ids(entry))
             if verdict == "adopt":
-                self._local.adopt(run)
+                engine.adopt(entry)
                 self._note_wish(run)
             elif record is not None:
                 self._settling.settle(record)
@@ -99,15 +120,18 @@ class Pool:
         beat_seconds = self._notifier.beat_seconds or math.inf
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._settling.run)
-            nursery.start_soon(self._local.run)
+            for engine in self._engines.values():
+                nursery.start_soon(engine.run)
             while not await self._is_drained():
                 changed, rung = self._store.changes.any.next_ring, self._bell.next_ring
-                await self._schedule(self._local)
+                await self._schedule_here()
+                await self._schedule_elsewhere()
                 if not await self._is_drained():
                     until = min(self._seconds_to_next(), self._troubles.look_again_seconds, beat_seconds)
                     with trio.move_on_after(until):
                         await wait_first(changed, rung)
-            await self._local.dismiss(with_runs=not self._leaving)
+            for engine in self._engines.values():
+                await engine.dismiss(with_runs=not self._leaving)
             nursery.cancel_scope.cancel()
 
     def drain(self) -> None:
@@ -121,9 +145,9 @@ class Pool:
         self.drain()
 
     async def hurry(self, reason: str) -> None:
-        """End everything that is active; a result that still waits for its ref is left to the next daemon."""
+        """End everything that is active here; a result that still waits for its ref is left to the next daemon."""
         self._hurrying = True
-        active = await insist(self._store.active)
+        active = await self._active_here()
         await insist(lambda: self.cancel([entry.id for entry in active], reason))
 
     async def cancel(self, entries: Sequence[EntryId], reason: str) -> list[Entry]:
@@ -132,13 +156,23 @@ class Pool:
         for entry in cancelled:
             if entry.run is not None and entry.state is not EntryState.DONE:
                 self._note_wish(entry.run)
-                self._pass_wish(self._local, entry.run.id)
+                self._pass_wish(self._engines.get(entry.submission.engine), entry.run.id)
         return cancelled
 
     # --- scheduling
 
-    async def _schedule(self, engine: Engine) -> None:
-        """Give queued entries to the free seats of an engine."""
+    async def _schedule_elsewhere(self) -> None:
+        """Give queued entries to the other engines, as many as they take: how many run at once is theirs to know."""
+        others = [engine for engine in self._engines.values() if engine is not self._local]
+        if not others or self._draining or (await insist(self._store.pool, self._notifier.beat)).paused:
+            return
+        for engine in others:
+            wanted = await insist(partial(self._store.queued_on, engine.name), self._notifier.beat)
+            for seat in engine.seats(wanted):
+                await self._give_entry(engine, seat, immediate_only=False)
+
+    async def _schedule_here(self) -> None:
+        """Give queued entries to the free seats of this host."""
         pool = await insist(lambda: self._store.wake(self._host.now()), self._notifier.beat)
         self._notifier.beat(status_words(pool, draining=self._draining))
         self._next_at = pool.next_at
@@ -146,8 +180,8 @@ class Pool:
         wanted = starts.immediate + starts.queued
         if not await self._troubles.allow(wanted):
             return
-        for number, seat in enumerate(engine.seats(wanted)):
-            await self._give_entry(engine, seat, immediate_only=number < starts.immediate)
+        for number, seat in enumerate(self._local.seats(wanted)):
+            await self._give_entry(self._local, seat, immediate_only=number < starts.immediate)
 
     def _seconds_to_next(self) -> float:
         """Give how long to wait for the entry whose time comes first; for ever if none has one."""
@@ -165,24 +199,25 @@ class Pool:
             token=self._host.new_token(),
             at=self._host.now(),
             immediate_only=immediate_only,
+            engine=engine.name,
         )
         claim = await self._troubles.with_room(claim)
         entry = await insist(lambda: self._store.claim(claim), self._notifier.beat)
         if entry is None or entry.run is None:
             return
         words = "run %s of entry %s (%s) goes to worker %s"
-        _journal.info(words, entry.run.id, entry.id, entry.name, claim.pid, extra=ids(entry))
+        _journal.info(words, entry.run.id, entry.id, entry.name, claim.pid or claim.worker, extra=ids(entry))
         order = await self._order(entry, entry.run)
-        engine.start(seat, order)
+        engine.start(seat, entry, order)
         self._pass_wish(engine, entry.run.id)
 
     async def _order(self, entry: Entry, run: Run) -> Execute:
         environment = await insist(lambda: self._store.environment(entry.submission_id))
         return execute_order(entry, run, environment, self._settings)
 
-    def _pass_wish(self, engine: Engine, run: RunId) -> None:
+    def _pass_wish(self, engine: Engine | None, run: RunId) -> None:
         """Tell an engine that the end of a run is wanted, if it is."""
-        if (wish := self.wish(run)) is not None:
+        if engine is not None and (wish := self.wish(run)) is not None:
             engine.cancel(wish)
 
     def _note_wish(self, run: Run) -> None:
@@ -195,10 +230,16 @@ class Pool:
             return False
         if self._leaving:
             return True
-        active = await insist(self._store.active, self._notifier.beat)
+        active = await self._active_here()
         if self._hurrying:
             return all(entry.state is EntryState.COLLECTING for entry in active)
         return not active and self._settling.is_idle
+
+    async def _active_here(self) -> list[Entry]:
+        """List what runs on this host; what runs elsewhere needs no daemon, and nobody waits for it."""
+        return [
+            entry for entry in await insist(self._store.active, self._notifier.beat) if entry.submission.engine == LOCAL
+        ]
 
     # --- what engines tell and ask: the Ledger
 
@@ -219,6 +260,16 @@ class Pool:
             and entry.run.token == token
             and entry.state is not EntryState.DONE
         )
+
+    async def settled(self, run: RunId) -> None:
+        """Wait until a run whose end was told is done in the store."""
+        entry = await insist(lambda: self._store.entry_of_run(run))
+        while entry is not None and entry.run is not None and entry.run.ended_at is None:
+            bell = self._store.changes.of(entry.id)
+            changed = bell.next_ring
+            entry = await insist(lambda: self._store.entry_of_run(run))
+            if entry is not None and entry.run is not None and entry.run.ended_at is None:
+                await changed.wait()
 
     async def order_again(self, run: RunId) -> Execute | None:
         """Give the order of a run that may never have reached its worker; None if it has ended."""

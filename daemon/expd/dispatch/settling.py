@@ -16,7 +16,7 @@ from expd.collect.annotating import Annotator
 from expd.collect.filing import Result, file_result
 from expd.dispatch.host import Host
 from expd.queueing.database import StoreFailed
-from expd.queueing.entry import Entry, Unnoted
+from expd.queueing.entry import LOCAL, Entry, Unnoted
 from expd.queueing.store import Store
 from expd.queueing.writing import NameTaken, WrongState
 from expproto.fields import to_map
@@ -218,7 +218,8 @@ class Settling:
     async def lose(self, entry: Entry, reason: str, progress: RunProgress | None = None) -> None:
         """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard."""
         assert entry.run is not None
-        await self._host.kill_run(entry.run.token)
+        if entry.submission.engine == LOCAL:
+            await self._host.kill_run(entry.run.token)
         outcome = Lost(reason=reason)
         told = RunEnded(
             run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=self._host.now(), progress=progress

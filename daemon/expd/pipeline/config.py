@@ -47,6 +47,8 @@ class DvcConfig:
     interactive: bool = False
     exp_auto_push: bool = False
     exp_git_remote: str | None = None
+    default_remote: str | None = None
+    """`core.remote`: where `dvc push` and `dvc pull` go if nothing else is said."""
     parsing: ParsingSettings = ParsingSettings()
     hydra: HydraSettings = HydraSettings()
 
@@ -110,6 +112,7 @@ def read_config(root: Path, environ: Mapping[str, str] | None = None) -> DvcConf
         hardlink_lock=_flag(settings.get(("core", "hardlink_lock"))),
         interactive=_flag(settings.get(("core", "interactive"))),
         exp_auto_push=_flag(settings.get(("exp", "auto_push"))),
+        default_remote=_text(settings.get(("core", "remote"))),
         exp_git_remote=_text(settings.get(("exp", "git_remote"))),
         parsing=ParsingSettings(
             booleans=_choice(settings.get(("parsing", "bool")), ("store_true", "boolean_optional"), "store_true"),

@@ -67,6 +67,9 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
         "copies": submission.copies,
         "as_stage": int(submission.as_stage),
         "max_failures": submission.max_failures,
+        "engine": submission.engine,
+        "engine_queue": submission.engine_queue,
+        "pushes_data": int(submission.pushes_data),
     }
     submission_id = insert(cursor, "submissions", columns)
     insert(cursor, "environments", {"submission": submission_id, "variables": submission.environment})
@@ -80,6 +83,7 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
         "git_directory": submission.git_directory,
         "baseline_rev": submission.baseline_rev,
         "mode": submission.mode,
+        "engine": submission.engine,
         "workspace": submission.workspace if submission.mode is Mode.WORKSPACE else None,
         "name": entry.name,
         "stash_rev": entry.stash_rev,

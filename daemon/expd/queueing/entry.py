@@ -23,6 +23,9 @@ from expproto.vocabulary import OUTCOMES, EntryId, EntryState, Mode, Outcome, Re
 
 ANOTHER_ATTEMPT = frozenset({EntryState.QUEUED, EntryState.HELD})
 """Where an entry whose run has ended waits for the next one."""
+LOCAL = "local"
+"""The engine that is always there: worker processes of this host."""
+
 LEGAL_CHANGES: Mapping[EntryState, frozenset[EntryState]] = {
     EntryState.HELD: frozenset({EntryState.QUEUED, EntryState.DONE}),
     EntryState.QUEUED: frozenset({EntryState.HELD, EntryState.PREPARING, EntryState.DONE}),
@@ -79,6 +82,12 @@ class Submission:
     """The experiment that is repeated; what comes of it is compared, and is no experiment."""
     max_failures: int | None = None
     """So many points that fail end those that still wait."""
+    engine: str = LOCAL
+    """Who executes it (`dispatch.engine`)."""
+    engine_queue: str | None = None
+    """Which of the engine's queues."""
+    pushes_data: bool = False
+    """Whether outputs go to the DVC remote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

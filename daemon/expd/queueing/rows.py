@@ -26,7 +26,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.held_as, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
        submissions.targets, submissions.force, submissions.stage_options, submissions.limits, submissions.max_failures, submissions.umask, submissions.submitted_at,
-       submissions.copies, submissions.as_stage, entries.mode, submissions.captured_tree, submissions.verifies,
+       submissions.copies, submissions.as_stage, submissions.engine, submissions.engine_queue, submissions.pushes_data, entries.mode, submissions.captured_tree, submissions.verifies,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at,
        runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason,
@@ -201,6 +201,9 @@ def _submission_from_row(row: Row) -> Submission:
         copies=row["copies"],
         as_stage=bool(row["as_stage"]),
         mode=Mode(row["mode"]),
+        engine=row["engine"],
+        engine_queue=row["engine_queue"],
+        pushes_data=bool(row["pushes_data"]),
         captured_tree=Rev(row["captured_tree"]),
         verifies=None if row["verifies"] is None else Rev(row["verifies"]),
     )

@@ -25,6 +25,9 @@ CREATE TABLE submissions (
     copies        TEXT CHECK (copies IS NULL OR length(copies) = 32), -- the listing of files copied beside the capture
     as_stage      INTEGER NOT NULL DEFAULT 0 CHECK (as_stage = 0 OR (as_stage = 1 AND command IS NOT NULL)),
     max_failures  INTEGER CHECK (max_failures >= 1),      -- points that may fail before those that wait are ended
+    engine        TEXT NOT NULL DEFAULT 'local' CHECK (engine <> ''), -- who executes it: this host, or an engine by its name
+    engine_queue  TEXT,                                   -- which of that engine's queues
+    pushes_data   INTEGER NOT NULL DEFAULT 0 CHECK (pushes_data IN (0, 1)), -- outputs go to the DVC remote
     verifies      TEXT CHECK (verifies IS NULL OR length(verifies) = 40), -- the experiment that is repeated: no result of its own
     submitted_at  REAL NOT NULL
 ) STRICT;
@@ -39,9 +42,10 @@ CREATE TABLE environments (
 CREATE TABLE entries (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     submission    INTEGER NOT NULL REFERENCES submissions (id),
-    git_directory TEXT NOT NULL,                          -- four repeated from the submission for the indexes below
+    git_directory TEXT NOT NULL,                          -- five repeated from the submission for the indexes below
     baseline_rev  TEXT NOT NULL,
     mode          TEXT NOT NULL,
+    engine        TEXT NOT NULL,
     workspace     TEXT CHECK ((workspace IS NOT NULL) = (mode = 'workspace')), -- where it runs in place
     name          TEXT NOT NULL,
     stash_rev     TEXT NOT NULL CHECK (length(stash_rev) = 40),
@@ -64,7 +68,7 @@ CREATE TABLE entries (
 CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name) WHERE state <> 'done';
 -- A workspace is given to one run at once.
 CREATE UNIQUE INDEX one_living_entry_a_workspace ON entries (workspace) WHERE workspace IS NOT NULL AND state <> 'done';
-CREATE INDEX entries_by_state ON entries (state, mode, not_before, id) WHERE state <> 'done';
+CREATE INDEX entries_by_state ON entries (state, engine, mode, not_before, id) WHERE state <> 'done';
 CREATE INDEX entries_by_time ON entries (not_before) WHERE state = 'queued' AND not_before IS NOT NULL;
 CREATE INDEX entries_by_submission ON entries (submission);
 CREATE INDEX entries_by_name ON entries (name);

@@ -257,8 +257,14 @@ class Store:
 
     async def ahead_of(self, entry: EntryId) -> int:
         """Count the queued entries that may start now and come before this one."""
-        sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND not_before IS NULL AND id < ?"
-        return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry,)).fetchone()["n"]))
+        sql = """SELECT count(*) AS n FROM entries WHERE state = 'queued' AND not_before IS NULL AND id < ?
+            AND engine = coalesce((SELECT engine FROM entries WHERE id = ?), 'local')"""
+        return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry, entry)).fetchone()["n"]))
+
+    async def queued_on(self, engine: str) -> int:
+        """Count the queued entries of an engine that may start now."""
+        sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND not_before IS NULL AND engine = ?"
+        return await self._database.run(lambda cursor: int(cursor.execute(sql, (engine,)).fetchone()["n"]))
 
     async def name(self) -> str:
         """Give the store's own name: eight hexadecimal digits."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expd.queueing.database import Cursor, IntegrityError
-from expd.queueing.entry import Entry, Submission
+from expd.queueing.entry import LOCAL, Entry, Submission
 from expd.queueing.schedule import PoolState
 from expd.queueing.writing import (
     NameTaken,
@@ -19,7 +19,7 @@ from expd.queueing.writing import (
 from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, RunId
 
 ACTIVE = ("preparing", "running", "collecting")
-_NEXT = "SELECT id FROM entries WHERE state = 'queued' AND not_before IS NULL"
+_NEXT = "SELECT id FROM entries WHERE state = 'queued' AND not_before IS NULL AND engine = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +36,18 @@ class Claim:
     """Take none of the queue's."""
     avoid: tuple[str, ...] = ()
     """Git directories of which none is taken."""
+    engine: str = LOCAL
+    """Whose entries."""
 
 
 def next_for(cursor: Cursor, claim: Claim) -> Entry | None:
     """Find the entry that a claim would take."""
     wake_due(cursor, claim.at)
     avoid = f"AND git_directory NOT IN ({', '.join('?' * len(claim.avoid))})" if claim.avoid else ""
-    row = cursor.execute(f"{_NEXT} AND mode <> 'queue' {avoid} ORDER BY id LIMIT 1", claim.avoid).fetchone()
+    values = (claim.engine, *claim.avoid)
+    row = cursor.execute(f"{_NEXT} AND mode <> 'queue' {avoid} ORDER BY id LIMIT 1", values).fetchone()
     if row is None and not claim.immediate_only:
-        row = cursor.execute(f"{_NEXT} AND mode = 'queue' {avoid} ORDER BY id LIMIT 1", claim.avoid).fetchone()
+        row = cursor.execute(f"{_NEXT} AND mode = 'queue' {avoid} ORDER BY id LIMIT 1", values).fetchone()
     return None if row is None else read_back(cursor, EntryId(row["id"]))
 
 
@@ -66,7 +69,7 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
             "boot_id": claim.boot_id,
             "log": "",
             "record": "",
-            "worktree": _place_of(cursor, entry.submission),
+            "worktree": _place_of(cursor, entry.submission, claim),
             "claimed_at": claim.at,
         },
     )
@@ -76,8 +79,10 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
     return read_back(cursor, entry.id)
 
 
-def _place_of(cursor: Cursor, submission: Submission) -> str:
-    """Choose where to run: the workspace itself, or a slot of the repository."""
+def _place_of(cursor: Cursor, submission: Submission, claim: Claim) -> str:
+    """Choose where to run: the workspace itself, a slot of the repository, or a place that another host chooses."""
+    if submission.engine != LOCAL:
+        return f"{submission.engine}:{claim.token}"
     if submission.mode is Mode.WORKSPACE:
         return submission.workspace
     return _free_worktree(cursor, submission.git_directory)
@@ -146,8 +151,10 @@ def read_pool(cursor: Cursor) -> PoolState:
     """Read the pool's settings, count what it works on, and find when the next entry's time comes."""
     settings = cursor.execute("SELECT jobs, paused FROM pool").fetchone()
     sql = """SELECT state, mode = 'queue' AS waits, not_before IS NULL AS ready, count(*) AS n
-        FROM entries WHERE state <> 'done' GROUP BY state, waits, ready"""
-    counts = {(row["state"], bool(row["waits"]), bool(row["ready"])): int(row["n"]) for row in cursor.execute(sql)}
+        FROM entries WHERE state <> 'done' AND engine = ? GROUP BY state, waits, ready"""
+    counts = {
+        (row["state"], bool(row["waits"]), bool(row["ready"])): int(row["n"]) for row in cursor.execute(sql, (LOCAL,))
+    }
     next_at = "SELECT min(not_before) AS at FROM entries WHERE state = 'queued' AND not_before IS NOT NULL"
     return PoolState(
         jobs=settings["jobs"],

@@ -8,7 +8,7 @@ import trio
 
 from expd.gitio.errors import NotARepository
 from expd.gitio.locate import locate
-from expd.queueing.entry import Entry
+from expd.queueing.entry import LOCAL, Entry
 from expd.queueing.schedule import PoolState, waits_for
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
@@ -108,6 +108,8 @@ def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: in
         return f"its release: {entry.hold_reason}" if entry.hold_reason else "its release"
     if entry.state in ACTIVE_STATES and entry.run is not None:
         return services.pool.obstacle(entry.run.id)
+    if entry.submission.engine != LOCAL:
+        return _reason_to_wait_elsewhere(services, entry, pool)
     if entry.state is not EntryState.QUEUED:
         return None
     if entry.not_before is not None:
@@ -115,6 +117,14 @@ def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: in
     if entry.submission.mode is not Mode.QUEUE:
         return trouble or "its worker"
     return trouble or waits_for(pool, ahead=ahead)
+
+
+def _reason_to_wait_elsewhere(services: Services, entry: Entry, pool: PoolState) -> str | None:
+    """Say what an entry of another engine waits for: the engine, or a host that takes it."""
+    if entry.state is EntryState.QUEUED:
+        paused = "the pool is paused: expctl resume" if pool.paused else None
+        return paused or services.pool.engine_trouble(entry.submission.engine) or "its way to the broker"
+    return None if entry.run is None else services.pool.obstacle(entry.run.id)
 
 
 async def send_entries(services: Services, entries: Sequence[Entry], answer: Answer) -> None:

@@ -9,7 +9,8 @@ import trio
 from expd.dispatch.orders import pack_environment
 from expd.gitio.locate import locate
 from expd.prepare.environment import allowed
-from expd.queueing.entry import Entry
+from expd.queueing.entry import LOCAL, Entry
+from expd.serve.elsewhere import travelling
 from expd.serve.entries import find_entries, send_entries
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
@@ -26,6 +27,8 @@ async def handle(request: Retry, services: Services, answer: Answer) -> EntriesC
     entries = await _failed(request, services) if request.failed else await _named(request, services)
     again = [entry.id for entry in entries if entry.state is EntryState.DONE]
     environment = allowed(request.environment, services.settings.env_deny)
+    if any(entry.submission.engine != LOCAL for entry in entries):
+        environment = travelling(environment, (), services.settings)
     packed = pack_environment(environment) if environment else None
     retried = {entry.id: entry for entry in await services.store.retry(again, packed, time.time())}
     shown = [retried.get(entry.id, entry) for entry in entries]

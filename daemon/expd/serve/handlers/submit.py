@@ -16,8 +16,9 @@ from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
 from expd.prepare.source import UnusableSource, find_project_in
 from expd.prepare.submission import Circumstances, Prepared, prepare
-from expd.queueing.entry import Entry, NewEntry, Submission
+from expd.queueing.entry import LOCAL, Entry, NewEntry, Submission
 from expd.queueing.writing import NameTaken
+from expd.serve.elsewhere import check_travel, destination_of, travelling
 from expd.serve.entries import send_entries
 from expd.serve.experiments import find_experiment
 from expd.serve.holding import holding
@@ -51,7 +52,11 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
     check_request(request)
     _check(request)
     _check_source(request)
-    request = replace(request, environment=allowed(request.environment, services.settings.env_deny))
+    destination = destination_of(request, services.settings)
+    environment = allowed(request.environment, services.settings.env_deny)
+    if destination.engine != LOCAL:
+        environment = travelling(environment, request.travelling, services.settings)
+    request = replace(request, environment=environment)
     if request.preview:
         return await _preview(request, services, answer)
     accepted = await services.store.accepted_before(request.request_id)
@@ -176,6 +181,13 @@ async def _accept_once(
     async with holding(request.request_id, project.location.git_directory, services) as held:
         prepared = await _prepare(request, project, source, services, held.name)
         submission = replace(_submission(request, project, prepared, held.name), verifies=verifies)
+        destination = destination_of(request, services.settings)
+        if destination.engine != LOCAL:
+            check = partial(check_travel, project, prepared.points[0].stash_rev, push_data=request.push_data)
+            pushes = await trio.to_thread.run_sync(check, limiter=services.git)
+            submission = replace(
+                submission, engine=destination.engine, engine_queue=destination.queue, pushes_data=pushes
+            )
         accepted = await services.store.accept(submission, _entries(prepared))
         held.is_accepted = True
     return accepted, prepared.left_out

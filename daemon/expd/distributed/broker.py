@@ -1,0 +1,250 @@
+"""Celery and its broker: the only file that imports celery and kombu, which come with the extra `expd[celery]`.
+
+Everything here blocks. JSON only, in and out; a message is acknowledged after its work, one at a time for each slot.
+Errors are told without the broker's password.
+"""
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import unquote, urlsplit
+
+from celery import Celery
+from celery.exceptions import Reject
+from celery.worker.control import Panel
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import OperationalError
+
+from expd.distributed.messages import BrokerAway, replies_of
+
+_journal = logging.getLogger("expd.distributed")
+
+TASK = "expd.run"
+CANCEL, STATE = "expd_cancel", "expd_state"
+"""Control commands: end a run; say what runs here."""
+WAITING_MAX = 20_000
+"""Words that may wait for a daemon that is away: some hundred megabytes at worst. Workers say no more until it is back."""
+_WAITING_SECONDS = 14 * 24 * 3600
+"""After which a broker that knows how forgets what nobody has fetched: results are on the hub, and stay there."""
+_VISIBILITY_SECONDS = 3600
+"""After which Redis gives a message to another worker; a run that takes longer is claimed, and runs nowhere twice."""
+_SOCKET_SECONDS = 15.0
+_LISTEN_SECONDS = 5.0
+
+
+def open_app(url: str, ca_file: str | None = None, visibility_seconds: int = _VISIBILITY_SECONDS) -> Celery:
+    """Give the Celery application of a broker; nothing is connected yet."""
+    app = Celery("expd", broker=url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_acks_on_failure_or_timeout=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_heartbeat=30,
+        broker_use_ssl=_tls(url, ca_file),
+        broker_transport_options=_transport_options(url, visibility_seconds),
+    )
+    return app
+
+
+def _transport_options(url: str, visibility_seconds: int) -> dict[str, object]:
+    if not url.startswith("redis"):
+        return {"connect_timeout": _SOCKET_SECONDS}
+    return {
+        "visibility_timeout": visibility_seconds,
+        "socket_connect_timeout": _SOCKET_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "retry_on_timeout": True,
+    }
+
+
+def _tls(url: str, ca_file: str | None) -> dict[str, object] | None:
+    """Give what is asked of a broker over TLS: a certificate that somebody we trust has signed."""
+    if url.startswith("rediss:"):
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **({} if ca_file is None else {"ssl_ca_certs": ca_file})}
+    if url.startswith("amqps:"):
+        host = urlsplit(url).hostname
+        return {
+            "cert_reqs": ssl.CERT_REQUIRED,
+            "server_hostname": host,
+            **({} if ca_file is None else {"ca_certs": ca_file}),
+        }
+    return None
+
+
+def _words_of(url: str, error: BaseException) -> str:
+    """Say what is wrong with the broker."""
+    parts = urlsplit(url)
+    text = str(error) or repr(error)
+    for secret in {parts.password, unquote(parts.password or "")} - {None, ""}:
+        text = text.replace(str(secret), "***")
+    return f"{parts.scheme}://{parts.hostname or ''}: {text}"
+
+
+def _reply_queue(store: str) -> Queue:
+    name = replies_of(store)
+    arguments = {"x-expires": _WAITING_SECONDS * 1000, "x-max-length": 2 * WAITING_MAX}
+    return Queue(name, exchange=Exchange(""), routing_key=name, durable=True, queue_arguments=arguments)
+
+
+class Desk:
+    """A connection to the broker for saying things; one thread at a time, and again after an error."""
+
+    def __init__(self, url: str, ca_file: str | None = None) -> None:
+        self._url = url
+        self._app = open_app(url, ca_file)
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+
+    def send_task(self, task: Mapping[str, object], queue: str) -> None:
+        """Put a task into a queue of workers; raises BrokerAway."""
+        self._with_connection(
+            lambda connection: self._app.send_task(TASK, args=[task], queue=queue, connection=connection, retry=False)
+        )
+
+    def tell(self, store: str, word: Mapping[str, object]) -> bool:
+        """Tell a daemon something; False if too much waits for it already. Raises BrokerAway."""
+
+        def tell(connection: Connection) -> bool:
+            queue = _reply_queue(store)
+            with connection.channel() as channel:
+                waiting = queue(channel).queue_declare()
+                if waiting is not None and waiting[1] >= WAITING_MAX:
+                    return False
+                with connection.Producer(channel, serializer="json") as producer:
+                    producer.publish(dict(word), exchange="", routing_key=queue.name, delivery_mode=2, retry=False)
+            return True
+
+        return bool(self._with_connection(tell))
+
+    def cancel(self, token: str, reason: str, at: float | None) -> None:
+        """Tell all workers that the end of an attempt is wanted; raises BrokerAway."""
+        arguments = {"token": token, "reason": reason, "at": at}
+        self._with_connection(
+            lambda connection: self._app.control.broadcast(CANCEL, arguments=arguments, connection=connection)
+        )
+
+    def ask_workers(self, seconds: float) -> list[dict[str, object]]:
+        """Ask all workers what runs there, and wait so long for answers; raises BrokerAway."""
+        answers = self._with_connection(
+            lambda connection: self._app.control.broadcast(STATE, reply=True, timeout=seconds, connection=connection)
+        )
+        found = answers if isinstance(answers, list) else []
+        return [dict(state) for answer in found for state in answer.values() if isinstance(state, dict)]
+
+    def _with_connection(self, work: Callable[[Connection], object]) -> object:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._app.connection_for_write()
+                    self._connection.ensure_connection(max_retries=1, timeout=_SOCKET_SECONDS)
+                return work(self._connection)
+            except _errors(self._connection) as error:
+                self._forget()
+                raise BrokerAway(_words_of(self._url, error)) from None
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.release()
+            except _errors(self._connection) as error:
+                _journal.debug("a connection broke: %r", error)
+            self._connection = None
+
+
+def _errors(connection: Connection | None) -> tuple[type[BaseException], ...]:
+    """Give all that a broken connection may raise."""
+    known: tuple[type[BaseException], ...] = (OperationalError, OSError, ssl.SSLError)
+    if connection is None:
+        return known
+    return (*known, *connection.connection_errors, *connection.channel_errors)
+
+
+def listen(
+    url: str, ca_file: str | None, store: str, hear: Callable[[object], None], is_up: Callable[[], None]
+) -> None:
+    """Hear what workers tell a daemon, until the connection breaks: BrokerAway. Heard twice is possible."""
+    connection = open_app(url, ca_file).connection_for_read()
+    try:
+        connection.ensure_connection(max_retries=1, timeout=_SOCKET_SECONDS)
+
+        def take(body: object, message: "_Message") -> None:
+            hear(body)
+            message.ack()
+
+        with connection.Consumer([_reply_queue(store)], callbacks=[take], accept=["json"], prefetch_count=50):
+            is_up()
+            while True:
+                try:
+                    connection.drain_events(timeout=_LISTEN_SECONDS)
+                except TimeoutError:
+                    connection.heartbeat_check()
+    except _errors(connection) as error:
+        raise BrokerAway(_words_of(url, error)) from None
+    finally:
+        connection.release()
+
+
+class _Message:
+    """What kombu hands over beside the body, as far as it is used here."""
+
+    def ack(self) -> None:
+        """Take it off the queue."""
+
+
+class TryLater(Exception):
+    """A task can't be carried out now: it goes back to its queue."""
+
+
+def work(
+    app: Celery,
+    *,
+    name: str,
+    queues: Sequence[str],
+    slots: int,
+    run: Callable[[object], None],
+    cancel: Callable[[str, str, float | None], bool],
+    state: Callable[[], dict[str, object]],
+) -> int:
+    """Be a Celery worker until told to leave: `run` is called in a thread a slot, the others in the worker's own."""
+
+    def task(task_map: object) -> None:
+        try:
+            run(task_map)
+        except TryLater as later:
+            raise Reject(str(later), requeue=True) from None
+
+    app.task(task, name=TASK)
+
+    def heed_cancel(_state: object, token: object = None, reason: object = None, at: object = None) -> dict[str, bool]:
+        moment = float(at) if isinstance(at, int | float) else None
+        return {"ok": cancel(str(token), str(reason), moment)}
+
+    def tell_state(_state: object) -> dict[str, object]:
+        return state()
+
+    Panel.register(type="control", name=CANCEL)(heed_cancel)
+    Panel.register(type="inspect", name=STATE)(tell_state)
+    worker = app.Worker(
+        hostname=name,
+        pool="threads",
+        concurrency=slots,
+        queues=list(queues),
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

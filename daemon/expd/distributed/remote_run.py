@@ -1,0 +1,283 @@
+"""One attempt on a worker host: claimed on the hub, executed by the worker process that every host has, pushed to the hub.
+
+The worker process takes this program for its daemon: it comes to a socket of our own, and kill, limits, stack dumps,
+marks and progress are what they are anywhere.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import trio
+
+from expd.distributed.broker import Desk, TryLater
+from expd.distributed.dvcdata import DataNotPushed, push_outputs
+from expd.distributed.hub import Hub, HubFailed, HubLacks, attempt_ref, claim_ref
+from expd.distributed.messages import Gone, ResultPushed, Task, order_of
+from expd.distributed.premises import Premises, RunDirectory
+from expd.distributed.telling import Teller
+from expd.gitio.errors import GitFailed
+from expd.gitio.refs import ENTRIES
+from expd.linux.inotify import Watcher
+from expd.linux.processes import WORKER_TOKEN_VARIABLE, kill_token
+from expd.wire import Wire
+from expproto.codec import encode
+from expproto.messages import message_to_map
+from expproto.vocabulary import Refused, Succeeded
+from expproto.work import (
+    Acknowledge,
+    CancelRun,
+    Collecting,
+    Execute,
+    Leave,
+    Obstacle,
+    Order,
+    Progress,
+    Register,
+    RunEnded,
+    StageStarted,
+)
+
+_journal = logging.getLogger("expd.distributed")
+
+_HUB_BACKOFF_SECONDS, _HUB_BACKOFF_MAX_SECONDS = 1.0, 60.0
+_LATER_SECONDS = 10.0
+"""Before a task goes back to its queue because the hub can't be reached from here: another host may do better."""
+_CONNECT_SECONDS = 60.0
+"""For a worker process to come up."""
+_LEAVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all attempts on a host share."""
+
+    host: str
+    hub_url: str
+    premises: Premises
+    desk: Desk
+
+    @property
+    def hub(self) -> Hub:
+        """Give the hub, as seen from this host's repository."""
+        return Hub(url=self.hub_url, git_directory=self.premises.git_directory)
+
+
+class WorkerGone(Exception):
+    """The worker process ended without an outcome."""
+
+
+class RemoteRun:
+    """One attempt; `carry_out` does all of it, `cancel` ends it from another task of the same loop."""
+
+    def __init__(self, task: Task, around: Surroundings) -> None:
+        self.task = task
+        self.order = order_of(task)
+        self._around = around
+        self._wish: CancelRun | None = None
+        self._orders, self._ordered = trio.open_memory_channel[Order](16)
+
+    def cancel(self, reason: str, at: float | None) -> None:
+        """End the run and all it started; the first wish counts."""
+        if self._wish is None:
+            self._wish = CancelRun(run=self.order.run, reason=reason, at=at)
+            self._orders.send_nowait(self._wish)
+
+    async def carry_out(self) -> None:
+        """Do it, if nobody else does; raises TryLater if the hub can't be reached."""
+        if not await self._claim():
+            _journal.info("attempt %s is somebody else's: passed over", self.task.token)
+            return
+        with self._around.premises.run_directory(self.task.token) as directory:
+            teller = Teller(self.task, self._around.host, self._around.desk, directory.log, directory.marks)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(teller.run)
+                pushed = await self._run_and_push(directory, teller)
+                nursery.cancel_scope.cancel()
+            with trio.move_on_after(self.task.lease_seconds):  # if the broker is away the daemon finds it on the hub
+                await teller.insist(pushed)
+
+    async def _claim(self) -> bool:
+        """Fetch what is to be run, and be the one who runs it."""
+        task, hub = self.task, self._around.hub
+        make = self._around.premises.claim_commit
+        claim = await trio.to_thread.run_sync(make, task, self._around.host, secrets.token_hex(8), time.time())
+        entry = f"{ENTRIES}{task.held_as}"
+        try:
+            await hub.fetch([f"+{entry}:{entry}"])
+            return await hub.push_new(claim, claim_ref(task.store, task.token))
+        except HubLacks:
+            _journal.info("%s is not on the hub any more: passed over", entry)
+            return False
+        except HubFailed as failed:
+            what = failed.what
+        _journal.warning("%s", what)
+        await trio.sleep(_LATER_SECONDS)
+        raise TryLater(what)
+
+    async def _run_and_push(self, directory: RunDirectory, teller: Teller) -> ResultPushed | Gone:
+        with self._around.premises.worktree() as worktree:
+            ended = await self._attempt(directory, worktree, teller)
+        if isinstance(ended, Gone):
+            await trio.to_thread.run_sync(kill_token, self.task.token)
+            return ended
+        await self._push_result(ended, directory)
+        return ResultPushed(run=self.order.run, token=self.task.token)
+
+    async def _attempt(self, directory: RunDirectory, worktree: Path, teller: Teller) -> RunEnded | Gone:
+        try:
+            make = self._around.premises.order
+            order = await trio.to_thread.run_sync(make, self.task, directory, worktree)
+            return await self._push_data(await self._execute(order, directory, teller), order, directory)
+        except WorkerGone as gone:
+            return Gone(run=self.order.run, token=self.task.token, how=str(gone))
+        except (GitFailed, OSError) as error:
+            return self._refused(f"the run could not be prepared on {self._around.host}: {error}")
+
+    def _refused(self, reason: str) -> RunEnded:
+        return RunEnded(
+            run=self.order.run, run_token=self.task.token, outcome=Refused(reason=reason), ended_at=time.time()
+        )
+
+    # --- execution
+
+    async def _execute(self, order: Execute, directory: RunDirectory, teller: Teller) -> RunEnded:
+        """Have a worker process run the order; raises WorkerGone."""
+        watcher = Watcher()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watcher.run)
+                with watcher.ringing(directory.log, teller.bell), watcher.ringing(directory.marks, teller.bell):
+                    async with _a_worker() as (wire, process):
+                        nursery.start_soon(_notice_end, process)
+                        ended = await self._converse(wire, order, teller)
+                nursery.cancel_scope.cancel()
+        except* WorkerGone as gone:
+            raise WorkerGone(_words_of(gone)) from None
+        finally:
+            watcher.close()
+        return ended
+
+    async def _converse(self, wire: Wire, order: Execute, teller: Teller) -> RunEnded:
+        await wire.send(order)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pass_orders_on, wire)
+            ended = await self._hear_end(wire, teller)
+            nursery.cancel_scope.cancel()
+        await wire.send(Acknowledge(run=order.run))
+        await wire.send(Leave())
+        return ended
+
+    async def _hear_end(self, wire: Wire, teller: Teller) -> RunEnded:
+        while True:
+            match await wire.receive():
+                case RunEnded() as ended:
+                    return ended
+                case (StageStarted() | Progress() | Collecting() | Obstacle()) as report:
+                    teller.report(report)
+                case None:
+                    raise WorkerGone("its worker process closed the connection")
+                case _:
+                    continue
+
+    async def _pass_orders_on(self, wire: Wire) -> None:
+        async for order in self._ordered:
+            await wire.send(order)
+
+    # --- what comes of it
+
+    async def _push_data(self, ended: RunEnded, order: Execute, directory: RunDirectory) -> RunEnded:
+        """Bring outputs to the DVC remote; a result whose data nobody else can have is none."""
+        if not self.task.pushes_data or not isinstance(ended.outcome, Succeeded):
+            return ended
+        try:
+            await push_outputs(order, directory.log)
+        except DataNotPushed as error:
+            return replace(ended, outcome=Refused(reason=str(error)), ended_at=time.time())
+        return ended
+
+    async def _push_result(self, ended: RunEnded, directory: RunDirectory) -> None:
+        """Put the result on the hub, however long that takes."""
+        record = encode(message_to_map(ended))
+        commit = await trio.to_thread.run_sync(self._around.premises.result_commit, ended, record, directory)
+        ref, backoff = attempt_ref(self.task.store, self.task.token), _HUB_BACKOFF_SECONDS
+        while True:
+            try:
+                if not await self._around.hub.push_new(commit, ref):
+                    _journal.error("%s is on the hub already, and not ours: this result is dropped", ref)
+            except HubFailed as failed:
+                _journal.warning("the result of attempt %s waits: %s", self.task.token, failed.what)
+                await trio.sleep(backoff)
+                backoff = min(2 * backoff, _HUB_BACKOFF_MAX_SECONDS)
+            else:
+                return
+
+    def state(self) -> dict[str, object]:
+        """Say what runs, for who asks the host."""
+        return {"store": self.task.store, "token": self.task.token, "entry": self.order.entry, "name": self.order.name}
+
+
+def _words_of(group: BaseExceptionGroup[WorkerGone]) -> str:
+    """Give what the first of these says, however deep it is."""
+    first = group.exceptions[0]
+    return _words_of(first) if isinstance(first, BaseExceptionGroup) else str(first)
+
+
+@asynccontextmanager
+async def _a_worker() -> AsyncIterator[tuple[Wire, trio.Process]]:
+    """Start a worker process, and talk to it while inside; raises WorkerGone. Afterwards it leaves by itself, or is ended."""
+    directory = Path(tempfile.mkdtemp(prefix="expd-"))  # short: a socket's path has 107 bytes
+    token = secrets.token_hex(16)
+    try:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        listening.bind(str(directory / "expd.sock"))
+        listening.listen(1)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "expd.execute", str(directory / "expd.sock")],
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            env={**os.environ, WORKER_TOKEN_VARIABLE: token},
+            start_new_session=True,
+        )
+        try:
+            wire = await _meet(listener, process, token)
+            yield wire, process
+            await wire.close()
+            with trio.move_on_after(_LEAVE_SECONDS):
+                await process.wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                await listener.aclose()
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _meet(listener: trio.SocketListener, process: trio.Process, token: str) -> Wire:
+    with trio.move_on_after(_CONNECT_SECONDS):
+        wire = Wire(await listener.accept(), "daemon")
+        await wire.greet()
+        register = await wire.receive()
+        if isinstance(register, Register) and register.token == token:
+            return wire
+    raise WorkerGone(f"its worker process did not come up (exit code {process.returncode})")
+
+
+async def _notice_end(process: trio.Process) -> None:
+    """End the conversation with a process that has ended, unless it was over."""
+    code = await process.wait()
+    await trio.sleep(_LEAVE_SECONDS)  # what it said last is heard first; after the end of a run this is cancelled
+    raise WorkerGone(f"its worker process ended with code {code}")
