@@ -37,7 +37,6 @@ from helpers.simulation.world import World
 T = TypeVar("T")
 
 JOBS = 2
-_EPOCH = 1_700_000_000.0
 _START_SECONDS = 0.3
 
 
@@ -62,7 +61,7 @@ class SimulatedHost:
 
     def now(self) -> float:
         """Give the wall time, which may jump."""
-        return _EPOCH + trio.current_time() + self._world.clock_offset
+        return self._world.epoch + trio.current_time() + self._world.clock_offset
 
     def new_token(self) -> str:
         """Make a token."""
@@ -152,6 +151,7 @@ class Life:
             self._services = self._make_services(store, pool)
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(self._services.recovery.run)
+            nursery.start_soon(self._services.collector.run)
             nursery.start_soon(self._heed_stop, pool)
             self.is_listening = True
             world.note("a daemon listens")

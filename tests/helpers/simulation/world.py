@@ -4,6 +4,7 @@ What must hold of processes is checked where they begin: nothing of an entry run
 """
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class World:
     descriptors: list[int] = field(default_factory=list)
     """What the daemon keeps open until it has ended."""
     boot: int = 1
+    epoch: float = field(default_factory=time.time)
+    """The wall time at the beginning: files have real ones."""
     clock_offset: float = 0.0
     can_fork: bool = True
     workers: dict[int, "SimulatedWorker"] = field(default_factory=dict)
