@@ -11,6 +11,7 @@ from expproto.vocabulary import (
     Killed,
     Limit,
     Lost,
+    Mode,
     NotStarted,
     Outcome,
     OutOfMemory,
@@ -66,7 +67,12 @@ def hints(found: Diagnosed, last_lines: Sequence[str]) -> list[str]:
     if isinstance(entry.outcome, Failed | Refused):
         given = _of_lines(last_lines) + given
     again = "and then" if given else "the same once more:"
-    return list(dict.fromkeys([*given, f"{again} expctl retry {entry.id}"]))
+    onward = (
+        []
+        if found.kept is None or entry.mode is Mode.WORKSPACE
+        else [f"or go on in what it left: expctl resume {entry.id}"]
+    )
+    return list(dict.fromkeys([*given, f"{again} expctl retry {entry.id}", *onward]))
 
 
 def _while_it_lasts(found: Diagnosed) -> list[str]:

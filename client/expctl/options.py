@@ -263,7 +263,11 @@ VERBS: Mapping[str, Verb] = {
         Option("--dry-run", help="only tell what would go, and how much that is"),
     ),
     "pause": Verb("Start nothing more; what runs goes on"),
-    "resume": Verb("Start entries again"),
+    "resume": Verb(
+        "Go on: with the queue, or with entries that did not succeed, in what their last run left",
+        _entries("the queue if none is named"),
+        Option("-f", "--force", help="also in what somebody has changed since the run"),
+    ),
     "jobs": Verb(
         "Show or set how many experiments run at once",
         Positional("jobs", count="?", metavar="N", read=number_of_jobs, help="so many at once; shows the number if not given"),

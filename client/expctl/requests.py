@@ -155,6 +155,19 @@ def retry(
     }
 
 
+def resume_runs(
+    cwd: str, entries: Sequence[str], *, force: bool, environment: Sequence[tuple[bytes, bytes]]
+) -> dict[str, object]:
+    """Ask that runs go on where they ended."""
+    return {
+        "kind": "resume_runs",
+        "cwd": cwd,
+        "entries": list(entries),
+        "force": force,
+        "environment": [list(pair) for pair in environment],
+    }
+
+
 def verify(cwd: str, experiment: str, *, environment: Sequence[tuple[bytes, bytes]], umask: int) -> dict[str, object]:
     """Ask for a repetition, under a new request id."""
     return {

@@ -60,6 +60,7 @@ ANSWERS = {
     "export": (_NOTHING, {"exported"}),
     "import": (_ENTRIES, {"submitted"}),
     "retry": (_ENTRIES, {"entries_changed"}),
+    "resume_runs": (_ENTRIES, {"entries_changed"}),
     "verify": (_ENTRIES, {"verified"}),
     "remove": (_ENTRIES, {"entries_removed"}),
     "rename": (_ENTRIES, {"entries_changed"}),

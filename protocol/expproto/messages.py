@@ -62,6 +62,7 @@ from expproto.requests import (
     Request,
     Restore,
     Resume,
+    ResumeRuns,
     Retry,
     SetJobs,
     Show,
@@ -101,7 +102,7 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, Remove, Verify, Rename, Restore, Doctor, Gc, Pause, Resume, SetJobs, AskDaemon,
+    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, ResumeRuns, Remove, Verify, Rename, Restore, Doctor, Gc, Pause, Resume, SetJobs, AskDaemon,
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, Examined, GarbageCollected, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,

@@ -192,7 +192,7 @@ class EntriesRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntriesChanged:
-    """The change is on disk; the pages before show the entries as they are now: answers Release, Retry and Rename."""
+    """The change is on disk; the pages before show the entries as they are now: answers Release, Retry, ResumeRuns and Rename."""
 
     kind = "entries_changed"
     count: int

@@ -209,6 +209,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRuns:
+    """Let entries whose last run did not succeed go on in the worktree that it left; of a sweep those that ended so.
+
+    With `force` also where somebody has changed that since. `environment` is for an entry whose own is not kept any more.
+    """
+
+    kind = "resume_runs"
+    cwd: str
+    entries: tuple[str, ...]
+    force: bool = False
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
     """Run an experiment (an entry's id, a name or a rev) again from what was captured, and compare what came of it.
 
@@ -353,6 +367,7 @@ Request = (
     | Export
     | Import
     | Retry
+    | ResumeRuns
     | Verify
     | Remove
     | Rename

@@ -36,7 +36,7 @@ class Execute:
     are copied into the worktree beside what was captured. With `as_stage` the command is the stage that `targets` names,
     in the dvc.yaml of what was captured. A run in the user's workspace has the workspace as its
     `worktree`, and in `captured_tree` what was captured there before the overrides, not earlier than `captured_at`.
-    `attempt`, `overrides` and `daemon_version` are for the context. Of a log beyond `log_bytes_max` the middle is cut out.
+    With `resumes` it goes on in the worktree that this earlier run of the entry left. `attempt`, `overrides` and `daemon_version` are for the context. Of a log beyond `log_bytes_max` the middle is cut out.
     """
 
     kind = "execute"
@@ -71,6 +71,7 @@ class Execute:
     daemon_version: str = ""
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
+    resumes: RunId | None = None
     log_bytes_max: int = LOG_BYTES_MAX
 
 

@@ -34,6 +34,7 @@ from expproto.requests import (
     Request,
     Restore,
     Resume,
+    ResumeRuns,
     Retry,
     SetJobs,
     Status,
@@ -116,6 +117,10 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),
+        (
+            requests.resume_runs("/w", ["1"], force=True, environment=[(b"A", b"1")]),
+            ResumeRuns(cwd="/w", entries=("1",), force=True, environment=((b"A", b"1"),)),
+        ),
         (
             VERIFY,
             Verify(

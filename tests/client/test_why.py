@@ -67,7 +67,7 @@ def test_the_facts_are_lines(sock: Path, expctl: Expctl) -> None:
     assert ["memory", "512 MiB at most, in one process"] in facts
     assert ["kept", "/r/.git/expd/kept/1"] in facts
     assert ["last lines", "ModuleNotFoundError: No module named 'torch'"] in facts
-    assert facts[-1] == ["try", "and then expctl retry 1"]
+    assert facts[-2:] == [["try", "and then expctl retry 1"], ["try", "or go on in what it left: expctl resume 1"]]
 
 
 def test_how_far_the_run_was_is_told(sock: Path, expctl: Expctl) -> None:
@@ -132,11 +132,12 @@ HINTS: list[tuple[Outcome, str, str]] = [
     ("outcome", "line", "hint"), HINTS, ids=[f"{outcome.kind}-{hint}" for outcome, _line, hint in HINTS]
 )
 def test_every_end_has_a_hint(outcome: Outcome, line: str, hint: str) -> None:
-    """What is most likely to help stands first, and the way to another attempt last."""
+    """What is most likely to help stands first, and the ways to another attempt last."""
     given = hints(diagnosed(outcome), [line])
 
     assert hint in given[0]
-    assert given[-1].endswith("expctl retry 1")
+    assert given[-2].endswith("expctl retry 1")
+    assert given[-1].endswith("expctl resume 1")
 
 
 def test_a_kill_that_the_kernel_may_have_done_is_only_hinted_at() -> None:

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.pictures import picture_of
-from expd.execute.worktree import Manifest, check_out, keep, load_manifest, make_slot, remove_tree
+from expd.execute.kept import keep_aside
+from expd.execute.worktree import Manifest, check_out, load_manifest, make_slot, remove_tree
 from expd.execute.worktree import tracked_changes as changes_of
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, TreeFile
-from expproto.vocabulary import Rev
+from expproto.vocabulary import Rev, RunId
 from helpers.repositories import a_repository
 from helpers.waiting import eventually
 
@@ -299,11 +300,12 @@ def test_the_worktree_itself_gets_its_mode_back(tmp_path: Path) -> None:
 def test_a_kept_worktree_leaves_an_empty_slot(tmp_path: Path) -> None:
     """What is kept for a look is complete, and the slot knows nothing of it."""
     tree = {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
-    check_out_aged(tmp_path / "slot", tree)
-    (tmp_path / "slot" / "made").write_text("made\n")
+    slot = tmp_path / "worktrees" / "0"
+    check_out_aged(slot, tree)
+    (slot / "made").write_text("made\n")
 
-    keep(tmp_path / "slot", tmp_path / "kept" / "1")
-    check_out(tmp_path / "slot", tree, content_of)
+    keep_aside(slot, RunId(1), kept_max=1)
+    check_out(slot, tree, content_of)
 
     assert sorted(path.name for path in (tmp_path / "kept" / "1").iterdir()) == ["file", "made", "~last"]
-    assert [path.name for path in (tmp_path / "slot").iterdir()] == ["file"]
+    assert [path.name for path in slot.iterdir()] == ["file"]

@@ -6,7 +6,7 @@ A crash on the way leaves files and refs that nobody asks for, never a row witho
 import logging
 from pathlib import Path
 
-from expd.execute.worktree import remove_tree
+from expd.execute.kept import remove_kept
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.repository import Repository
 from expd.prepare.capture import let_go
@@ -28,7 +28,7 @@ def clear_away(removed: Removed, runs_directory: Path) -> list[str]:
         for run in removed.runs:
             for path in runs_directory.glob(f"{run}.*"):
                 path.unlink(missing_ok=True)
-            remove_tree(git_directory / "expd" / "kept" / str(run))
+            remove_kept(git_directory, run)
     except OSError as error:
         problems.append(f"files of entry {removed.entry} are kept: {error}")
     for problem in problems:

@@ -51,6 +51,7 @@ def execute_order(entry: Entry, run: Run, environment: bytes | None, settings: S
         daemon_version=VERSION,
         stage_options=replace(options, stage_jobs=options.stage_jobs or settings.stage_jobs),
         limits=submission.limits,
+        resumes=entry.resumes,
         log_bytes_max=settings.log_bytes_max,
     )
 

@@ -55,7 +55,7 @@ class Pool:
         self._stages: dict[RunId, str] = {}
         self.progress = ProgressBoard(store)
         self._bell = Bell()
-        self._settling = Settling(store, self._bell, host)
+        self._settling = Settling(store, self._bell, host, settings.kept_worktrees_max)
         self._draining = self._hurrying = self._leaving = False
         self._troubles = Troubles(store, settings, host)
         self._next_at: float | None = None

@@ -15,8 +15,9 @@ from expd.bell import Bell
 from expd.collect.annotating import Annotator
 from expd.collect.filing import Result, file_result
 from expd.dispatch.host import Host
+from expd.execute.kept import keep_aside
 from expd.queueing.database import StoreFailed
-from expd.queueing.entry import LOCAL, Entry, Unnoted
+from expd.queueing.entry import LOCAL, Entry, Run, Unnoted
 from expd.queueing.store import Store
 from expd.queueing.writing import NameTaken, WrongState
 from expproto.fields import to_map
@@ -74,7 +75,8 @@ def _note_of(entry: Entry, ended: RunEnded) -> Unnoted | None:
 class Settling:
     """`run` settles what `settle` hands it; `settled` rings after each."""
 
-    def __init__(self, store: Store, settled: Bell, host: Host) -> None:
+    def __init__(self, store: Store, settled: Bell, host: Host, kept_max: int) -> None:
+        self._kept_max = kept_max
         self._store = store
         self._host = host
         self._settled = settled
@@ -216,12 +218,24 @@ class Settling:
         _journal.info("run %s of entry %s (%s): %s", run, entry.id, entry.name, outcome, extra=ids(entry))
 
     async def lose(self, entry: Entry, reason: str, progress: RunProgress | None = None) -> None:
-        """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard."""
+        """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard.
+
+        What it left is kept aside, so that its slot starts empty.
+        """
         assert entry.run is not None
         if entry.submission.engine == LOCAL:
             await self._host.kill_run(entry.run.token)
+            await trio.to_thread.run_sync(self._keep_aside, entry, entry.run)
         outcome = Lost(reason=reason)
         told = RunEnded(
             run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=self._host.now(), progress=progress
         )
         await self.finish(entry, outcome, told)
+
+    def _keep_aside(self, entry: Entry, run: Run) -> None:
+        if run.worktree == entry.submission.workspace:
+            return
+        try:
+            keep_aside(Path(run.worktree), run.id, self._kept_max)
+        except OSError as error:
+            _journal.warning("the worktree of run %s can't be kept: %s", run.id, error)

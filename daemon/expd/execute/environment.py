@@ -21,6 +21,9 @@ _NOT_FOR_RUNS = frozenset(
 )
 """Variables that point at the submitter's repository or service: in a worktree they would be wrong."""
 
+RESUMING: Mapping[str, str] = {"EXPD_RESUME": "1", "DVCLIVE_RESUME": "1"}
+"""Says that the files are as an earlier attempt left them; DVCLive goes on from its last step then."""
+
 
 def run_environment(order: Execute) -> dict[str, str]:
     """Give the environment of every command; DVC_STAGE and PWD are added for each.
@@ -31,7 +34,8 @@ def run_environment(order: Execute) -> dict[str, str]:
     for name in _NOT_FOR_RUNS:
         environment.pop(name, None)
     stacks = {} if order.limits == NO_LIMITS else {FAULTHANDLER_VARIABLE: "1"}
-    return {"PYTHONUNBUFFERED": "1", **stacks, **environment, **_identity(order)}
+    resuming = {} if order.resumes is None else RESUMING
+    return {"PYTHONUNBUFFERED": "1", **stacks, **environment, **_identity(order), **resuming}
 
 
 def _identity(order: Execute) -> Mapping[str, str]:

@@ -9,17 +9,28 @@ from pathlib import Path, PurePosixPath
 
 import trio
 
+from expd.execute.begun import begun_path
+from expd.execute.kept import keep_aside, take_up
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest, check_out, forget, keep, make_slot, remove_tree
+from expd.execute.worktree import Manifest, check_out, forget, load_manifest, make_slot, remove_tree
+from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository
 from expd.gitio.slot import lay_git_directory
 from expd.gitio.slots import Slots, lay_submodules
 from expd.gitio.submodules import submodules_of
 from expd.pipeline.copies import copies_store, place_copies
 from expd.pipeline.localconfig import local_config_text
+from expproto.vocabulary import RunId
 from expproto.work import Execute
 
 _journal = logging.getLogger("expd.execute")
+
+
+class NothingKept(GitFailed):
+    """What a run left has been removed since it was asked to go on in it."""
+
+    def __init__(self, run: RunId) -> None:
+        super().__init__(f"what run {run} left is not there any more: `expctl retry` starts from the beginning")
 
 
 class PrivateWorktree:
@@ -29,23 +40,41 @@ class PrivateWorktree:
         self.directory = Path(order.worktree)
         self._order = order
         self._user_git = Path(order.git_directory)
+        self._is_taken_up = False
 
     def prepare(self) -> Manifest:
-        """Make the worktree hold the stash commit's tree and those of its submodules, and nothing else."""
+        """Make the worktree hold the stash commit's tree and those of its submodules, and nothing else; or what a run left."""
         stash_rev, repository = self._order.stash_rev, Repository(self._user_git)
         submodules = tuple(submodules_of(repository, repository.tree_of(stash_rev), self._workspace()))
-        make_slot(self.directory)
+        if self._order.resumes is None:
+            make_slot(self.directory)
+            begun_path(self.directory).unlink(missing_ok=True)
+        else:
+            self._take_up(self._order.resumes)
         remove_tree(self.directory / ".git")
         lay_git_directory(self.directory, self._user_git, self._order.baseline_rev)
         lay_submodules(self.directory, submodules)
         slots = Slots(self.directory, self._user_git, submodules)
-        manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev))
+        if self._order.resumes is None:
+            manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev))
+        else:
+            manifest = load_manifest(self.directory)
         slots.write_indexes(stash_rev)
         self._write_local_config()
         pointers = slots.missing()
-        if pointers:  # by the next run `git lfs fetch` may have brought what they stand for
+        if (
+            pointers and self._order.resumes is None
+        ):  # by the next run `git lfs fetch` may have brought what they stand for
             forget(self.directory)
         return replace(manifest, submodules=submodules, pointers=pointers)
+
+    def _take_up(self, run: RunId) -> None:
+        """Go on in what a run left. Being asked again, it is there already."""
+        if self._is_taken_up:
+            return
+        if not take_up(self._user_git, run, self.directory):
+            raise NothingKept(run)
+        self._is_taken_up = True
 
     def _workspace(self) -> Path:
         """Give the user's work tree, in which submodules are checked out."""
@@ -53,24 +82,21 @@ class PrivateWorktree:
         return [origin_root, *origin_root.parents][len(PurePosixPath(self._order.root).parts)]
 
     def bring_along(self, manifest: Manifest) -> frozenset[str]:  # noqa: ARG002 - a Place's
-        """Copy what was named with --copy-paths; it is no part of the experiment's commit."""
+        """Copy what was named with --copy-paths; it is no part of the experiment's commit. Where a run goes on, it is there."""
         if self._order.copies is None:
             return frozenset()
         store = copies_store(self._user_git, trio.from_thread.check_cancelled)
-        return place_copies(self._order.copies, store, self.directory)
+        return place_copies(self._order.copies, store, self.directory, only_missing=self._order.resumes is not None)
 
     def give_up(self, log: RunLog) -> None:
         """Leave what a run that did not succeed made where a person can look at it; the oldest such go."""
-        kept = self.directory.parent.parent / "kept"
         try:
-            if self.directory.exists():
-                keep(self.directory, kept / str(self._order.run))
-                log.note(f"expd: the worktree is kept in {kept / str(self._order.run)}")
-            runs = sorted((path for path in kept.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-            for path in runs[: max(0, len(runs) - self._order.kept_worktrees_max)]:
-                remove_tree(path)
+            place = keep_aside(self.directory, self._order.run, self._order.kept_worktrees_max)
         except OSError as error:
             _journal.warning("the worktree of run %s can't be kept: %s", self._order.run, error)
+            return
+        if place is not None:
+            log.note(f"expd: the worktree is kept in {place}")
 
     def _write_local_config(self) -> None:
         """Let a `dvc` that a stage calls use the user's cache and local settings, as DVC's own worktrees do."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 import trio
 
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
+from expd.execute.begun import BegunStages, begun_path
 from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tree, run_command
 from expd.execute.environment import run_environment
 from expd.execute.flights import Flights
@@ -93,6 +94,7 @@ class Run:
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
         self._group = None if delegated is None else run_group(delegated, order.run, order.run_token)
+        self._stages = BegunStages(begun_path(self._worktree) if order.captured_tree is None else None)
         self._beside: frozenset[str] = frozenset()
         self._data: frozenset[str] = frozenset()
 
@@ -197,6 +199,9 @@ class Run:
             log.note(
                 f"expd: {len(manifest.pointers)} files are Git LFS pointers (`git lfs fetch` brings them): {names}"
             )
+        if order.resumes is not None:
+            self._stages.load()
+            log.note(f"expd: goes on in what run {order.resumes} left")
         cache = await trio.to_thread.run_sync(self._open_cache)
         self._beside = await self._keep_trying(lambda: self._place.bring_along(manifest))
         if order.command is not None and not order.as_stage:
@@ -218,6 +223,7 @@ class Run:
             force=order.force,
             options=order.stage_options,
             patience=self._patience,
+            stages=self._stages,
         )
         self._watch.begin(log)
         done = await run_stages(project, order.targets, surroundings)

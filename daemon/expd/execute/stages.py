@@ -4,11 +4,12 @@ Several may be under way at once. What they leave does not tell: .gitignore and 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
+from expd.execute.begun import BegunStages
 from expd.execute.commands import StartFailed, run_command
 from expd.execute.flights import Flights
 from expd.execute.patience import Patience
@@ -48,6 +49,8 @@ class Surroundings:
     force: bool = False
     """Run every stage, whatever is known of it."""
     options: StageOptions = DEFAULT_STAGE_OPTIONS
+    stages: BegunStages = field(default_factory=lambda: BegunStages(None))
+    """What earlier runs in this worktree have begun and finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +196,7 @@ class _Walk:
         """Bring one stage up to date; gives its record, and whether DVC would say that it ran (restored or not)."""
         while True:
             verdict = await self._examine(stage)
-            is_shared = isinstance(verdict, Changed) and not self._schedule.is_forced(stage.address)
+            is_shared = isinstance(verdict, Changed) and not self._is_forced(stage)
             key = await self._turns.take(self._project.flight_key, stage) if is_shared else None
             if key is None:
                 return await self._settle(stage, verdict)
@@ -233,7 +236,9 @@ class _Walk:
                 return await self._keep(stage), True
             case Changed():
                 await self._run_stage(stage, name)
-                return await self._keep(stage), True
+                record = await self._keep(stage)
+                self._surroundings.stages.finish(name)
+                return record, True
 
     async def _keep(self, stage: Stage) -> StageRecord:
         """Keep what a stage made; it is written down when its turn comes in the order of the plan."""
@@ -241,9 +246,14 @@ class _Walk:
         self._kept.add(stage.address)
         return record
 
+    def _is_forced(self, stage: Stage) -> bool:
+        """Tell whether a stage runs whatever is known of it; one that an earlier run finished in this worktree does not."""
+        name = self._project.address(stage)
+        return self._schedule.is_forced(stage.address) and name not in self._surroundings.stages.finished
+
     async def _examine(self, stage: Stage) -> Verdict:
         """Find out what is to be done about a stage, pulling what it lacks if that is wanted."""
-        force, allow_missing = self._schedule.is_forced(stage.address), self._surroundings.options.allow_missing
+        force, allow_missing = self._is_forced(stage), self._surroundings.options.allow_missing
 
         def examine() -> Verdict:
             self._project.bring_back(stage, everything=allow_missing)
@@ -269,7 +279,9 @@ class _Walk:
 
     async def _run_commands(self, stage: Stage, name: str) -> None:
         surroundings = self._surroundings
-        await self._turns.take(self._project.clear_outputs, stage)
+        clear = self._project.leave_outputs if surroundings.stages.is_left(name) else self._project.clear_outputs
+        await self._turns.take(clear, stage)
+        surroundings.stages.begin(name)
         environment = {**surroundings.environment, "DVC_STAGE": name, "PWD": stage.wdir}
         commands = shell_commands(stage, environment)
         log = surroundings.log

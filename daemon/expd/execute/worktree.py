@@ -79,7 +79,7 @@ def check_out(worktree: Path, wanted: Mapping[str, TreeFile], read_content: Read
     """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it."""
     make_slot(worktree)
     manifest = load_manifest(worktree)
-    _manifest_path(worktree).unlink(missing_ok=True)
+    manifest_path(worktree).unlink(missing_ok=True)
     sweep = _Sweep(manifest, wanted)
     sweep.run(worktree)
     stamps = {path: manifest.files[path][1] for path in sweep.kept}
@@ -162,14 +162,7 @@ def _is_known(manifest: Manifest, path: str, is_directory: bool) -> bool:  # noq
 
 def forget(worktree: Path) -> None:
     """Let the next checkout believe nothing of what is there."""
-    _manifest_path(worktree).unlink(missing_ok=True)
-
-
-def keep(worktree: Path, destination: Path) -> None:
-    """Move a worktree aside for a look; the slot starts empty again."""
-    destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    worktree.rename(destination)
-    _manifest_path(worktree).unlink(missing_ok=True)
+    manifest_path(worktree).unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:
@@ -301,7 +294,8 @@ def stamp_of(status: os.stat_result) -> Stamp:
     )
 
 
-def _manifest_path(worktree: Path) -> Path:
+def manifest_path(worktree: Path) -> Path:
+    """Give the place of a worktree's manifest."""
     return worktree.with_name(f"{worktree.name}.manifest")
 
 
@@ -312,16 +306,16 @@ def _save_manifest(worktree: Path, files: Mapping[str, tuple[TreeFile, Stamp]]) 
         (os.fsencode(path), file.rev, file.mode, stamp.inode, stamp.size, stamp.mode, stamp.mtime_ns, stamp.ctime_ns)
         for path, (file, stamp) in files.items()
     ]
-    temporary = _manifest_path(worktree).with_suffix(".tmp")
+    temporary = manifest_path(worktree).with_suffix(".tmp")
     temporary.write_bytes(msgpack.packb([_MANIFEST_VERSION, manifest.stamped_ns, rows]))
-    temporary.rename(_manifest_path(worktree))
+    temporary.rename(manifest_path(worktree))
     return manifest
 
 
 def load_manifest(worktree: Path) -> Manifest:
     """Read the manifest of a worktree; one that is missing or makes no sense is empty."""
     try:
-        version, stamped_ns, rows = msgpack.unpackb(_manifest_path(worktree).read_bytes())
+        version, stamped_ns, rows = msgpack.unpackb(manifest_path(worktree).read_bytes())
         if version != _MANIFEST_VERSION:
             return EMPTY
         files = {

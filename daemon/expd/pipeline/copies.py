@@ -87,8 +87,8 @@ def _store_listing(listing: Listing, store: Cache) -> str:
     return md5
 
 
-def place_copies(md5: str, store: Cache, worktree: Path) -> frozenset[str]:
-    """Put everything that a listing names into a worktree; gives the paths of files and links.
+def place_copies(md5: str, store: Cache, worktree: Path, *, only_missing: bool = False) -> frozenset[str]:
+    """Put everything that a listing names into a worktree, or only what is not there; gives the paths of files and links.
 
     MissingObjectError for what the store lacks, PipelineError where a link of the capture is in the way.
     """
@@ -96,10 +96,14 @@ def place_copies(md5: str, store: Cache, worktree: Path) -> frozenset[str]:
     for path in listing.directories:
         _make_directory(worktree, path)
     for path, (content, mode) in listing.files.items():
+        if only_missing and os.path.lexists(worktree / path):
+            continue
         _make_directory(worktree, PurePosixPath(path).parent.as_posix())
         store.check_out(Fingerprint(md5=content), worktree / path, types=DEFAULT_LINK_TYPES)
         (worktree / path).chmod(mode)
     for path, target in listing.links.items():
+        if only_missing and os.path.lexists(worktree / path):
+            continue
         _make_directory(worktree, PurePosixPath(path).parent.as_posix())
         (worktree / path).unlink(missing_ok=True)
         (worktree / path).symlink_to(target)

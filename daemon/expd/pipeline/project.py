@@ -323,6 +323,12 @@ class Project:
             elif out.cache and location.exists():
                 self._cache.unprotect(location)
 
+    def leave_outputs(self, stage: Stage) -> None:
+        """Leave what a run that was interrupted has made, for the commands to go on with; only make it writable."""
+        for out in stage.outs:
+            if out.cache and Path(out.location).exists():
+                self._cache.unprotect(Path(out.location))
+
     def record(self, stage: Stage) -> StageRecord:
         """Hash what the stage read and made, and write it down: cache, run cache, .gitignore, dvc.lock, in this order.
 

@@ -17,6 +17,10 @@ from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, RunId, Succe
 
 _FRESH: Mapping[str, object] = {"retries_used": 0, "losses": 0, "not_before": None, "hold_reason": None}
 """What an entry has behind it that somebody has just asked to be run."""
+_NOT_ENDED: Mapping[str, object] = {
+    "mode": Mode.QUEUE, "workspace": None, "outcome_kind": None, "outcome": None, "ended_at": None,
+}  # fmt: skip
+"""What an entry that was done is then, wherever it ran before: its turn comes in the queue, in a worktree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ def _follow_up(cursor: Cursor, entry: Entry, outcome: Outcome, at: float) -> lis
 
 def _try_again(cursor: Cursor, entry: Entry, state: EntryState, at: float, columns: Mapping[str, object]) -> None:
     """Let an entry wait for its next attempt."""
-    change_state(cursor, entry, state, at, {"attempt": entry.attempt + 1, **columns})
+    change_state(cursor, entry, state, at, {"attempt": entry.attempt + 1, "resumes": None, **columns})
 
 
 def _columns(tries: Tries) -> Mapping[str, object]:
@@ -98,6 +102,26 @@ def _stop_sweep(cursor: Cursor, entry: Entry, at: float) -> list[EntryId]:
     return stopped
 
 
+def resume_entry(cursor: Cursor, entry_id: EntryId, run: RunId, environment: bytes | None, at: float) -> Entry:
+    """done → queued, or what waits for its next attempt → queued: that one goes on in the worktree that `run` left.
+
+    Raises NameTaken, and WrongState for what is active, or waits for its first attempt.
+    """
+    entry = read_back(cursor, entry_id)
+    if entry.state is EntryState.DONE:
+        _check_name(cursor, entry)
+        _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH, "resumes": run})
+    elif entry.state in {EntryState.HELD, EntryState.QUEUED} and entry.attempt > 1:
+        if entry.state is EntryState.HELD:
+            change_state(cursor, entry, EntryState.QUEUED, at, _FRESH)
+        sql = "UPDATE entries SET resumes = ?, not_before = NULL WHERE id = ?"
+        cursor.execute(sql, (run, entry_id))
+    else:
+        raise WrongState(entry.id, entry.state)
+    _give_environment(cursor, entry, environment)
+    return read_back(cursor, entry_id)
+
+
 def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at: float) -> Entry:
     """done → queued, as another attempt in a worktree; raises NameTaken if a living entry has its name by now.
 
@@ -107,12 +131,21 @@ def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at
     entry = read_back(cursor, entry_id)
     if entry.state is not EntryState.DONE:
         raise WrongState(entry.id, entry.state)
+    _check_name(cursor, entry)
+    _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH})
+    _give_environment(cursor, entry, environment)
+    return read_back(cursor, entry_id)
+
+
+def _check_name(cursor: Cursor, entry: Entry) -> None:
+    """Refuse to let an entry live again whose name a living one has."""
     holder = living_holder(cursor, entry.submission, entry.name)
     if holder is not None:
         raise NameTaken(entry.name, holder.id)
-    columns = {"mode": Mode.QUEUE, "workspace": None, "outcome_kind": None, "outcome": None, "ended_at": None}
-    _try_again(cursor, entry, EntryState.QUEUED, at, {**columns, **_FRESH})
+
+
+def _give_environment(cursor: Cursor, entry: Entry, environment: bytes | None) -> None:
+    """Let an entry run with this environment where its own is not kept any more."""
     if environment is not None:
         sql = "INSERT OR IGNORE INTO environments (submission, variables) VALUES (?, ?)"
         cursor.execute(sql, (entry.submission_id, environment))
-    return read_back(cursor, entry_id)

@@ -176,6 +176,8 @@ class Entry:
     """Before which it is not run; None is no such time, or one that has come."""
     hold_reason: str | None = None
     """Why it is held, where nobody asked for that."""
+    resumes: RunId | None = None
+    """The run in whose kept worktree the present attempt goes on."""
     earlier_outcome: Outcome | None = None
     """How the attempt before this one ended, if it ran."""
 

@@ -29,7 +29,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.copies, submissions.as_stage, submissions.engine, submissions.engine_queue, submissions.pushes_data, entries.mode, submissions.captured_tree, submissions.verifies,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at,
-       runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason,
+       runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes,
        earlier.outcome AS earlier_outcome
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
@@ -162,6 +162,7 @@ def entry_from_row(row: Row) -> Entry:
         tries=Tries(retries_used=row["retries_used"], losses=row["losses"]),
         not_before=row["not_before"],
         hold_reason=row["hold_reason"],
+        resumes=None if row["resumes"] is None else RunId(row["resumes"]),
         earlier_outcome=None if row["earlier_outcome"] is None else outcome_from_json(row["earlier_outcome"]),
     )
 

@@ -56,6 +56,7 @@ CREATE TABLE entries (
     losses        INTEGER NOT NULL DEFAULT 0 CHECK (losses >= 0), -- runs lost in a row
     not_before    REAL CHECK (not_before IS NULL OR state IN ('held', 'queued')), -- NULL: may be claimed
     hold_reason   TEXT CHECK (hold_reason IS NULL OR state = 'held'), -- why we hold it; NULL where the user does
+    resumes       INTEGER,                                -- the run in whose kept worktree the present attempt goes on
     outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'out_of_memory', 'not_started', 'cancelled', 'timed_out', 'refused', 'lost')),
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
     ended_at      REAL,

@@ -11,7 +11,7 @@ from typing import TypeVar
 from expd.queueing.acceptance import accept, check_workspace, entries_of_request
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
-from expd.queueing.ends import RunEnd, finish_run, retry_entry
+from expd.queueing.ends import RunEnd, finish_run, resume_entry, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
 from expd.queueing.removal import Removed, remove_entry
@@ -148,6 +148,22 @@ class Store:
         )
         self.changes.announce(*entries)
         return retried
+
+    async def resume(self, runs: Mapping[EntryId, RunId], environment: bytes | None, at: float) -> list[Entry]:
+        """Let each entry's next attempt go on in the worktree that a run of it left, all of them or none.
+
+        Raises NameTaken, WrongState.
+        """
+        resumed = await self._database.run(
+            lambda cursor: [resume_entry(cursor, entry, run, environment, at) for entry, run in runs.items()]
+        )
+        self.changes.announce(*runs)
+        return resumed
+
+    async def runs_of(self, entry: EntryId) -> list[RunId]:
+        """List the runs of an entry, oldest first."""
+        sql = "SELECT id FROM runs WHERE entry = ? ORDER BY id"
+        return await self._database.run(lambda cursor: [RunId(row["id"]) for row in cursor.execute(sql, (entry,))])
 
     async def remove(self, entries: Sequence[EntryId]) -> list[Removed]:
         """Take entries that are done off the queue, all of them or none; one that is not there is passed over."""

@@ -28,6 +28,7 @@ from expd.serve.handlers import (
     remove,
     rename,
     restore,
+    resume,
     retry,
     show,
     status,
@@ -60,6 +61,7 @@ from expproto.requests import (
     Request,
     Restore,
     Resume,
+    ResumeRuns,
     Retry,
     SetJobs,
     Show,
@@ -225,6 +227,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await importing.handle(request, services, answer)
         case Retry():
             return await retry.handle(request, services, answer)
+        case ResumeRuns():
+            return await resume.handle(request, services, answer)
         case Verify():
             return await verify.handle(request, services, answer)
         case Remove():

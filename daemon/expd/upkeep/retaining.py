@@ -14,8 +14,8 @@ import trio
 
 from expd.dispatch.clearing import clear_away
 from expd.dispatch.settling import insist
+from expd.execute.kept import remove_place
 from expd.execute.marks import marks_of
-from expd.execute.worktree import remove_tree
 from expd.queueing.retention import EndedRun, Item, Rule, given_up
 from expd.queueing.store import Store
 from expd.queueing.writing import WrongState
@@ -218,7 +218,7 @@ def _unlink(*paths: Path) -> str | None:
 
 def _remove_tree(path: Path) -> str | None:
     try:
-        remove_tree(path)
+        remove_place(path)
     except OSError as error:
         return f"{path} stays: {error}"
     return None

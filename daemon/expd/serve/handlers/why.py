@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from expd.execute.kept import kept_place
 from expd.pipeline.model import COMMAND_STAGE
 from expd.queueing.entry import Attempt, Entry, Run
 from expd.serve.entries import find_entries, record_of
@@ -118,10 +119,16 @@ def _look(entry: Entry, run: Run | None) -> tuple[str | None, bytes, int]:
     tail, size = _tail(Path(run.log))
     if entry.state is not EntryState.DONE or isinstance(entry.outcome, Succeeded):
         return None, tail, size
-    directory = Path(run.worktree)
-    if entry.submission.mode is not Mode.WORKSPACE or run.worktree != entry.submission.workspace:
-        directory = directory.parent.parent / "kept" / str(run.id)
-    return (str(directory) if directory.is_dir() else None), tail, size
+    kept = (
+        Path(run.worktree)
+        if _ran_in_workspace(entry, run)
+        else kept_place(Path(entry.submission.git_directory), run.id)
+    )
+    return (str(kept) if kept is not None and kept.is_dir() else None), tail, size
+
+
+def _ran_in_workspace(entry: Entry, run: Run) -> bool:
+    return entry.submission.mode is Mode.WORKSPACE and run.worktree == entry.submission.workspace
 
 
 def _tail(log: Path) -> tuple[bytes, int]:
