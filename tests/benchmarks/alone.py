@@ -32,7 +32,7 @@ def store(path: Path, directory: Path) -> dict[str, object]:
     cache = Cache(directory)
     directory.mkdir()
     cache.store_content(content, path)
-    cache.relink(content.fingerprint, path)
+    cache.relink(content, path)
     return {"md5": content.fingerprint.md5, "peak_bytes": _peak_bytes(), "peak_bytes_before": before}
 
 

@@ -6,10 +6,12 @@ again before it is trusted, as DVC does, and removed if it is not what its name 
 """
 
 import os
+import secrets
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from expd.pipeline.durability import sync_file_system, sync_paths
 from expd.pipeline.hashing import (
@@ -20,14 +22,23 @@ from expd.pipeline.hashing import (
     manifest_from_bytes,
     no_checkpoint,
 )
-from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, clone, place, remove, temporary_beside
+from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, StrPath, clone, place, remove, temporary_beside
 from expd.pipeline.model import ChangedWhileReadError, Fingerprint, MissingObjectError, PipelineError
 from expd.pipeline.sidebyside import LARGE_BYTES, Checkpoint, side_by_side
 
 OBJECT_MODE = 0o444
 _SYNCED_SINGLY = 16  # beyond that one sync of the file system is quicker than 2 ms a file
-_BATCH_FILES = 4096  # temporary files that may be waiting for a sync, and be left by a crash
+_BATCH_FILES = 16_384  # temporary files that may be waiting for a sync, and be left by a crash
 _SHARED_DIRECTORY_MODE = 0o2775  # cache.shared=group: the group may add objects, and they stay the group's
+
+
+class _Taken(NamedTuple):
+    """A file on its way into the cache: from `source` by way of `temporary` to `target`."""
+
+    source: StrPath
+    temporary: str
+    target: str
+    fingerprint: Fingerprint
 
 
 class Cache:
@@ -42,14 +53,19 @@ class Cache:
         checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         self.directory = directory
+        self._prefix = str(directory)
         self.types = tuple(types)
         self.shared = shared
         self.checkpoint = checkpoint
 
     def location(self, md5: str, *, legacy: bool = False) -> Path:
         """Where the object is or would be; a manifest's md5 ends in `.dir`."""
-        base = self.directory if legacy else self.directory / "files" / "md5"
-        return base / md5[:2] / md5[2:]
+        return Path(self._name(md5, legacy=legacy))
+
+    def _name(self, md5: str, *, legacy: bool) -> str:
+        """The same as a text: a directory has thousands of files, and a Path costs more than what is asked of it."""
+        middle = "" if legacy else "/files/md5"
+        return f"{self._prefix}{middle}/{md5[:2]}/{md5[2:]}"
 
     def has(self, fingerprint: Fingerprint) -> bool:
         """Whether everything that is needed to bring this content back is there and intact."""
@@ -62,12 +78,12 @@ class Cache:
 
     def _is_intact(self, fingerprint: Fingerprint) -> bool:
         """Whether this one object is there and holds what its name says."""
-        file = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        file = self._name(fingerprint.md5, legacy=fingerprint.legacy)
         try:
-            mode = stat.S_IMODE(file.stat().st_mode)
+            mode = stat.S_IMODE(os.stat(file).st_mode)  # noqa: PTH116 - see _name
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return mode == OBJECT_MODE or self._verify(file, fingerprint, mode)
+        return mode == OBJECT_MODE or self._verify(Path(file), fingerprint, mode)
 
     def _verify(self, file: Path, fingerprint: Fingerprint, mode: int) -> bool:
         hashed = hash_legacy_file if fingerprint.legacy and not fingerprint.is_directory else hash_file
@@ -109,85 +125,97 @@ class Cache:
 
     # Storing
 
-    def store_files(self, files: Sequence[tuple[Path, Fingerprint]]) -> None:
+    def store_files(self, files: Sequence[tuple[StrPath, Fingerprint]]) -> None:
         """Take copies of files that have just been hashed, except of those that are here already.
 
         ChangedWhileReadError if one was written to since; objects that were complete by then stay.
         """
         by_object = {(fingerprint.md5, fingerprint.legacy): (fingerprint, source) for source, fingerprint in files}
         waiting = [item for item in by_object.values() if not self._is_intact(item[0])]
-        changed: set[Path] = set()
+        changed: set[str] = set()
         for start in range(0, len(waiting), _BATCH_FILES):
             changed |= self._store_batch(waiting[start : start + _BATCH_FILES])
         self._sync_names(changed)
 
     def store_content(self, content: Content, location: Path) -> None:
         """Store what was found at `location`, a file or a directory with its manifest last."""
-        if content.manifest is None:
-            self.store_files([(location, content.fingerprint)])
-            return
-        self.store_files([(location / entry.relpath, entry.fingerprint) for entry in content.manifest.entries])
-        self.store_manifest(content.manifest)
+        self.store_contents([(content, location)])
 
-    def store_manifest(self, manifest: Manifest) -> None:
-        """Store the manifest of a directory whose files have been stored."""
-        fingerprint = manifest.fingerprint()
+    def store_contents(self, found: Sequence[tuple[Content, Path]]) -> None:
+        """Store what was found at some locations, files and directories, their manifests last."""
+        files: list[tuple[StrPath, Fingerprint]] = []
+        for content, location in found:
+            if content.manifest is None:
+                files.append((location, content.fingerprint))
+            else:
+                files += [(f"{location}/{entry.relpath}", entry.fingerprint) for entry in content.manifest.entries]
+        self.store_files(files)
+        for content, _ in found:
+            if content.manifest is not None:
+                self.store_manifest(content.manifest, content.fingerprint)
+
+    def store_manifest(self, manifest: Manifest, fingerprint: Fingerprint) -> None:
+        """Store the manifest of a directory whose files have been stored, under its fingerprint."""
         if self._is_intact(fingerprint):
             return
-        target = self._target(fingerprint)
+        target = self.location(fingerprint.md5, legacy=fingerprint.legacy)
+        self._prepare(target.parent)
         temporary = temporary_beside(target)
         try:
             temporary.write_bytes(manifest.to_bytes())
-            self._sync_names(self._publish([(temporary, target)]))
+            temporary.chmod(OBJECT_MODE)
+            self._sync_names(self._publish([(str(temporary), str(target))]))
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _target(self, fingerprint: Fingerprint) -> Path:
-        """Where the object will be; the directory is there afterwards."""
-        target = self.location(fingerprint.md5, legacy=fingerprint.legacy)
-        self._prepare(target.parent)
-        return target
-
-    def _store_batch(self, files: Sequence[tuple[Fingerprint, Path]]) -> set[Path]:
-        made: list[tuple[Path, Path]] = []
-        large: list[Callable[[Checkpoint], None]] = []
+    def _store_batch(self, files: Sequence[tuple[Fingerprint, StrPath]]) -> set[str]:
+        batch = self._plan_batch(files)
+        large = [item for item in batch if (item.fingerprint.size or 0) >= LARGE_BYTES]
         try:
-            for fingerprint, source in files:
-                target = self._target(fingerprint)
-                made.append((temporary_beside(target), target))
-                if (fingerprint.size or 0) >= LARGE_BYTES:
-                    large.append(partial(self._take, source, made[-1][0], fingerprint))
-                else:
-                    self._take(source, made[-1][0], fingerprint, self.checkpoint)
+            for item in batch:
+                if (item.fingerprint.size or 0) < LARGE_BYTES:
+                    self._take(item, self.checkpoint)
                     self.checkpoint()
-            side_by_side(large, self.checkpoint)
-            return self._publish(made)
-        finally:
-            for temporary, _ in made:
-                temporary.unlink(missing_ok=True)
+            side_by_side([partial(self._take, item) for item in large], self.checkpoint)
+            return self._publish([(item.temporary, item.target) for item in batch])
+        except BaseException:
+            for item in batch:
+                Path(item.temporary).unlink(missing_ok=True)
+            raise
 
-    def _take(self, source: Path, temporary: Path, fingerprint: Fingerprint, checkpoint: Checkpoint) -> None:
+    def _plan_batch(self, files: Sequence[tuple[Fingerprint, StrPath]]) -> list["_Taken"]:
+        """Say what is written where, and make the directories."""
+        batch, prepared, token = list[_Taken](), set[str](), secrets.token_urlsafe(16)
+        for number, (fingerprint, source) in enumerate(files):
+            target = self._name(fingerprint.md5, legacy=fingerprint.legacy)
+            parent = target.rpartition("/")[0]
+            if parent not in prepared:
+                self._prepare(Path(parent))
+                prepared.add(parent)
+            batch.append(_Taken(source, f"{parent}/.{token}{number}.tmp", target, fingerprint))
+        return batch
+
+    def _take(self, file: "_Taken", checkpoint: Checkpoint) -> None:
         """Make the temporary file hold what was hashed. With hard links it is the output itself: nothing is copied."""
+        source, temporary, fingerprint = file.source, file.temporary, file.fingerprint
         _check_unchanged(source, fingerprint)
-        adopts = self.types[0] == "hardlink" and not source.is_symlink() and fingerprint.size != 0
-        if adopts and _link(source, temporary):
-            return
-        clone(source, temporary, checkpoint)
-        _check_unchanged(source, fingerprint)
+        adopts = self.types[0] == "hardlink" and fingerprint.size != 0 and not Path(source).is_symlink()
+        if not adopts or not _link(source, temporary):
+            clone(source, temporary, checkpoint)
+            _check_unchanged(source, fingerprint)
+        os.chmod(temporary, OBJECT_MODE)  # noqa: PTH101 - see _name
 
-    def _publish(self, made: Sequence[tuple[Path, Path]]) -> set[Path]:
-        """Make complete temporary files objects: read-only, synced, then under their names; gives the directories."""
-        for temporary, _ in made:
-            temporary.chmod(OBJECT_MODE)
+    def _publish(self, made: Sequence[tuple[str, str]]) -> set[str]:
+        """Make complete temporary files objects: synced, then under their names; gives the directories."""
         if len(made) > _SYNCED_SINGLY:
             sync_file_system(self.directory)
         else:
             sync_paths(temporary for temporary, _ in made)
         for temporary, target in made:
-            temporary.replace(target)
-        return {target.parent for _, target in made}
+            os.replace(temporary, target)  # noqa: PTH105 - see _name
+        return {target.rpartition("/")[0] for _, target in made}
 
-    def _sync_names(self, directories: Collection[Path]) -> None:
+    def _sync_names(self, directories: Collection[str]) -> None:
         """Put the names of new objects on the disk: once for all of them, and before anything names them."""
         if len(directories) > _SYNCED_SINGLY:
             sync_file_system(self.directory)
@@ -241,33 +269,31 @@ class Cache:
         if fingerprint.isexec:
             _make_executable(target)
 
-    def relink(self, fingerprint: Fingerprint, target: Path, *, types: Sequence[LinkType] | None = None) -> None:
+    def relink(self, content: Content, target: Path, *, types: Sequence[LinkType] | None = None) -> None:
         """After storing: turn the files at `target` into the kind of link that is configured, where they are not.
 
         A file that is an output by itself gets the mode of a new file, as if it had been linked again, which is what DVC
         does; files in a directory keep theirs.
         """
-        wanted = types or self.types
-        for file, object_fingerprint in self._files_of(fingerprint, target):
-            source = self.location(object_fingerprint.md5, legacy=object_fingerprint.legacy)
-            # DVC links a single file anew whatever it is; for one that is and is to be a copy that only sets the mode.
-            considered = wanted if fingerprint.is_directory else wanted[:1]
-            if _needs_relink(file, source, considered) or (not fingerprint.is_directory and _may_link_instead(wanted)):
-                place(source, file, wanted, self.checkpoint)
-            elif not fingerprint.is_directory and _is_copy(file):
-                file.chmod(self._file_mode())
+        fingerprint, wanted = content.fingerprint, types or self.types
+        if content.manifest is not None:
+            for entry in content.manifest.entries:
+                file = f"{target}/{entry.relpath}"
+                source = self._name(entry.fingerprint.md5, legacy=entry.fingerprint.legacy)
+                if _needs_relink(file, source, wanted):
+                    place(Path(source), Path(file), wanted, self.checkpoint)
+            return
+        source = self._name(fingerprint.md5, legacy=fingerprint.legacy)
+        # DVC links a single file anew whatever it is; for one that is and is to be a copy that only sets the mode.
+        if _needs_relink(target, source, wanted[:1]) or _may_link_instead(wanted):
+            place(Path(source), target, wanted, self.checkpoint)
+        elif _is_copy(target):
+            target.chmod(self._file_mode())
         if fingerprint.isexec:
             _make_executable(target)
 
     def _file_mode(self) -> int:
         return 0o664 if self.shared else 0o666 & ~_umask()
-
-    def _files_of(self, fingerprint: Fingerprint, target: Path) -> Iterator[tuple[Path, Fingerprint]]:
-        if not fingerprint.is_directory:
-            yield target, fingerprint
-            return
-        for entry in self.manifest(fingerprint).entries:
-            yield target / entry.relpath, entry.fingerprint
 
     def unprotect(self, target: Path) -> None:
         """Make what is at `target` writable and independent of the cache, as DVC does for outputs that persist."""
@@ -288,7 +314,7 @@ def _as_legacy(manifest: Manifest) -> Manifest:
     )
 
 
-def _link(source: Path, target: Path) -> bool:
+def _link(source: StrPath, target: StrPath) -> bool:
     """Whether a hard link could be made."""
     try:
         os.link(source, target)
@@ -297,9 +323,9 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
-def _check_unchanged(source: Path, fingerprint: Fingerprint) -> None:
+def _check_unchanged(source: StrPath, fingerprint: Fingerprint) -> None:
     """Refuse a file whose status changed after it was hashed: the object would not be what its name says."""
-    if fingerprint.stamp is not None and source.stat().st_ctime_ns != fingerprint.stamp:
+    if fingerprint.stamp is not None and os.stat(source).st_ctime_ns != fingerprint.stamp:  # noqa: PTH116 - see Cache._name
         raise ChangedWhileReadError(
             path=str(source), expected="a file that holds still", hint="something still writes to this output"
         )
@@ -310,18 +336,18 @@ def _make_executable(target: Path) -> None:
         target.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IXUSR)
 
 
-def _needs_relink(file: Path, source: Path, types: Sequence[LinkType]) -> bool:
+def _needs_relink(file: StrPath, source: str, types: Sequence[LinkType]) -> bool:
     """DVC's rule (dvc_data/hashfile/checkout.py): the first configured kind that could be meant decides."""
-    status = file.lstat()
+    status = os.lstat(file)
     is_symlink = stat.S_ISLNK(status.st_mode)
     is_hardlink = not is_symlink and status.st_nlink > 1
     for kind in types:
         if kind in {"reflink", "copy"} and not (is_symlink or is_hardlink):
             return False
         if kind == "hardlink" and is_hardlink:
-            return status.st_ino != source.stat().st_ino
+            return status.st_ino != Path(source).stat().st_ino
         if kind == "symlink" and is_symlink:
-            return file.readlink() != source
+            return str(Path(file).readlink()) != source
     return True
 
 

@@ -77,7 +77,8 @@ class DataLinks:
         listed = data_file.files.get(out.path)
         if listed is not None:
             entries = tuple(ManifestEntry(relpath, fingerprint) for relpath, fingerprint in listed)
-            self._cache.store_manifest(Manifest(entries))
+            manifest = Manifest(entries)
+            self._cache.store_manifest(manifest, manifest.fingerprint())
 
 
 def link_all_data(root: Path, cache: Cache) -> tuple[tuple[str, ...], tuple[MissingData, ...]]:

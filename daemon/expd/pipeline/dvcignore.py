@@ -6,7 +6,7 @@ directory that is a DVC project of its own, are always ignored. Outside the root
 
 from pathlib import Path
 
-from expd.pipeline.locations import is_within, relative
+from expd.pipeline.locations import is_within
 from expd.pipeline.patterns import IgnoreRules, parse_rules
 
 IGNORE_FILE = ".dvcignore"
@@ -21,10 +21,10 @@ class DvcIgnore:
         self._chains: dict[str, IgnoreRules] = {}
 
     def ignores(self, location: str, *, is_directory: bool) -> bool:
-        """Whether the file or directory at the absolute `location` is ignored."""
+        """Whether the file or directory at the absolute, normalised `location` is ignored."""
         if location == self._root or not is_within(location, self._root):
             return False
-        path = relative(location, self._root)
+        path = location[len(self._root.rstrip("/")) + 1 :]
         parent = path.rpartition("/")[0]
         return self._chain(parent).ignores(path, is_directory=is_directory) or (is_directory and self._is_project(path))
 

@@ -10,7 +10,7 @@ import json
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from expd.pipeline.model import Fingerprint, PipelineError
 from expd.pipeline.sidebyside import LARGE_BYTES, Checkpoint, side_by_side
 
 CHUNK_BYTES = 1 << 20  # what DVC reads at a time; more does not make md5 faster
+_READ_BYTES_MIN = 4096  # of a file that was empty when it was opened, and grows
 _TEXT_PROBE_BYTES = 512  # DVC 2 decided by the first 512 bytes of a chunk whether it is text
 _TEXT_CHARACTERS = bytes(range(32, 127)) + b"\n\r\t\f\b"
 
@@ -117,10 +118,15 @@ class Hasher:
         return md5
 
     def manifest(self, location: str, *, legacy: bool = False) -> Manifest:
-        """The manifest of the directory at `location`; its large files are hashed several at once."""
+        """The manifest of the directory at `location`."""
+        found = self.files(self._files(location), legacy=legacy)
+        return Manifest(tuple(ManifestEntry(file[len(location) + 1 :], found[file]) for file in sorted(found)))
+
+    def files(self, locations: Iterable[str], *, legacy: bool = False) -> dict[str, Fingerprint]:
+        """The fingerprints of regular files; large ones are hashed several at once."""
         found: dict[str, Fingerprint] = {}
         large: list[tuple[str, os.stat_result]] = []
-        for file in self._files(location):
+        for file in locations:
             status = _status(file)
             if status.st_size >= LARGE_BYTES:
                 large.append((file, status))
@@ -128,7 +134,7 @@ class Hasher:
                 found[file] = self.file(file, status, legacy=legacy)
         tasks = [partial(self._task, file, status, legacy) for file, status in large]
         found.update(zip((file for file, _ in large), side_by_side(tasks, self.checkpoint), strict=True))
-        return Manifest(tuple(ManifestEntry(file[len(location) + 1 :], found[file]) for file in sorted(found)))
+        return found
 
     def _task(self, location: str, status: os.stat_result, legacy: bool, checkpoint: Checkpoint) -> Fingerprint:  # noqa: FBT001 - for partial
         return self.file(location, status, legacy=legacy, checkpoint=checkpoint)
@@ -160,7 +166,7 @@ class Hasher:
 
 def _status(location: str) -> os.stat_result:
     try:
-        return Path(location).stat()
+        return os.stat(location)  # noqa: PTH116 - a Path costs more than the call, and there are many
     except FileNotFoundError as error:
         raise PipelineError(path=location, expected="a file, not a link to nothing or a file that vanishes") from error
 
@@ -182,10 +188,18 @@ def hash_legacy_file(location: str, checkpoint: Checkpoint = no_checkpoint) -> s
 
 
 def _chunks(location: str, checkpoint: Checkpoint) -> Iterator[bytes]:
-    with Path(location).open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK_BYTES):
+    """Read a file; a small one in one read, which shows its end as well, and into no more memory than it needs."""
+    descriptor = os.open(location, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        wanted = min(max(size + 1, _READ_BYTES_MIN), CHUNK_BYTES)
+        while chunk := os.read(descriptor, wanted):
             yield chunk
             checkpoint()
+            if len(chunk) == size < wanted:
+                return
+    finally:
+        os.close(descriptor)
 
 
 def _is_text(block: bytes) -> bool:

@@ -3,7 +3,8 @@
 Promise: reads only. A missing thing is None when it is merely looked at, and an error naming it when it is required.
 """
 
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,17 @@ from expd.pipeline.changes import (
 from expd.pipeline.dvcignore import DvcIgnore
 from expd.pipeline.hashing import Content, Hasher
 from expd.pipeline.lockentry import LockEntry
-from expd.pipeline.model import Fingerprint, MissingDependencyError, MissingOutputError, Output, PipelineError, Stage
+from expd.pipeline.model import (
+    Dependency,
+    Fingerprint,
+    MissingDependencyError,
+    MissingOutputError,
+    Output,
+    PipelineError,
+    Stage,
+)
 from expd.pipeline.params import observe_params, require_params
+from expd.pipeline.sidebyside import LARGE_BYTES
 
 _METRIC_PROBE_BYTES = 512
 _TEXT_CHARACTERS = bytes(range(32, 127)) + b"\n\r\t\f\b"
@@ -107,14 +117,25 @@ class Observer:
         """
         recorded = {} if entry is None else entry.deps
         deps: dict[str, Fingerprint] = {}
+        ahead = self._hash_ahead(stage.deps, recorded)
         for dep in stage.deps:
-            content = self._content(dep.location, recorded.get(dep.path))
+            content = ahead.get(dep.location) or self._content(dep.location, recorded.get(dep.path))
             if content is None:
                 raise MissingDependencyError(
                     path=dep.path, expected="a file or directory", hint=f"{stage.address} depends on it"
                 )
             deps[dep.path] = content.fingerprint
         return Inputs(deps, {dep.path: require_params(dep) for dep in stage.params})
+
+    def _hash_ahead(
+        self, paths: Sequence[Dependency | Output], recorded: Mapping[str, Fingerprint]
+    ) -> dict[str, Content]:
+        """Hash the large files among several paths side by side; by location. The rest is left for its turn."""
+        large = [path.location for path in paths if path.path not in recorded or not recorded[path.path].legacy]
+        large = [location for location in dict.fromkeys(large) if _is_large(location)]
+        if len(large) < 2:
+            return {}
+        return {file: Content(fingerprint) for file, fingerprint in self._hasher.files(large).items()}
 
     def _content(self, location: str, recorded: Fingerprint | None) -> Content | None:
         if recorded is not None and recorded.legacy:
@@ -126,10 +147,16 @@ class Observer:
     def outputs(self, stage: Stage, entry: LockEntry | None) -> dict[str, Content]:
         """What the outputs hold now; a missing one is an error that names it."""
         recorded = {} if entry is None else entry.outs
-        return {out.path: self._output(stage, out, recorded.get(out.path)) for out in stage.outs}
+        ahead = self._hash_ahead([out for out in stage.outs if not self._is_ignored(out)], recorded)
+        return {
+            out.path: self._output(stage, out, ahead.get(out.location) or self._find(out, recorded.get(out.path)))
+            for out in stage.outs
+        }
 
-    def _output(self, stage: Stage, out: Output, recorded: Fingerprint | None) -> Content:
-        content = None if self._is_ignored(out) else self._content(out.location, recorded)
+    def _find(self, out: Output, recorded: Fingerprint | None) -> Content | None:
+        return None if self._is_ignored(out) else self._content(out.location, recorded)
+
+    def _output(self, stage: Stage, out: Output, content: Content | None) -> Content:
         if content is None:
             raise MissingOutputError(
                 path=out.path, expected=f"that {stage.address} writes this output", stages=(stage.address,)
@@ -137,6 +164,15 @@ class Observer:
         if out.kind == "metric" and content.manifest is None and not _is_text(out.location):
             raise PipelineError(path=out.path, expected="metrics in a text file", stages=(stage.address,))
         return content
+
+
+def _is_large(location: str) -> bool:
+    """Whether a regular file is there that is worth a thread of its own."""
+    try:
+        status = Path(location).stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size >= LARGE_BYTES
 
 
 def _is_text(location: str) -> bool:

@@ -350,9 +350,7 @@ class Project:
             outs={path: content.fingerprint for path, content in contents.items()},
         )
         keeps = keeps_entries(stage, self.root)
-        for out in stage.outs:
-            if out.cache or keeps:
-                self._store(out, contents[out.path])
+        self._store([(out, contents[out.path]) for out in stage.outs if out.cache or keeps])
         if keeps:
             self._run_cache.keep(entry)
         self._lock(stage).remember(stage.name, entry)
@@ -369,11 +367,10 @@ class Project:
         """What there is to say of a stage whose entry is already written."""
         return StageRecord(name=stage.name, address=stage.address, entry=entry, tracked_paths=self.tracked_paths(stage))
 
-    def _store(self, out: Output, content: Content) -> None:
-        types = None if out.cache else _COPIES
-        location = Path(out.location)
-        self._cache.store_content(content, location)
-        self._cache.relink(content.fingerprint, location, types=types)
+    def _store(self, found: Sequence[tuple[Output, Content]]) -> None:
+        self._cache.store_contents([(content, Path(out.location)) for out, content in found])
+        for out, content in found:
+            self._cache.relink(content, Path(out.location), types=None if out.cache else _COPIES)
 
     def interesting_files(self) -> ResultFiles:
         """Where the parameters, metrics and plots of this project are, and what dvc.lock says of each."""

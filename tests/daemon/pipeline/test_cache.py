@@ -30,7 +30,7 @@ def store(cache: Cache, path: Path) -> Fingerprint:
         cache.store_files([(path, content.fingerprint)])
     else:
         cache.store_files([(path / entry.relpath, entry.fingerprint) for entry in content.manifest.entries])
-        cache.store_manifest(content.manifest)
+        cache.store_manifest(content.manifest, content.fingerprint)
     return content.fingerprint
 
 
@@ -170,7 +170,7 @@ def test_unprotecting_cuts_the_tie_to_the_cache(tmp_path: Path) -> None:
         cache = Cache(base / "cache", types=(kind,))
         source = a_directory(base / "source")
         fingerprint = store(cache, source)
-        cache.relink(fingerprint, source)
+        cache.relink(content_of(source), source)
         cache.unprotect(source)
         (source / "a").write_text("appended")
         assert cache.has(fingerprint)

@@ -46,7 +46,7 @@ def track(root: Path, name: str, *, legacy: bool = False) -> Fingerprint:
         cache.store_files([(root / name, content.fingerprint)])
     else:
         cache.store_files([(root / name / entry.relpath, entry.fingerprint) for entry in content.manifest.entries])
-        cache.store_manifest(content.manifest)
+        cache.store_manifest(content.manifest, content.fingerprint)
         for file in (root / name).iterdir():
             file.unlink()
     marker = "" if legacy else "  hash: md5\n"

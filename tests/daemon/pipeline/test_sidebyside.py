@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from expd.pipeline import hashing
 from expd.pipeline.cache import Cache
 from expd.pipeline.hashing import Hasher, no_checkpoint
 from expd.pipeline.model import ChangedWhileReadError
+from expd.pipeline.project import open_project
 from expd.pipeline.sidebyside import LARGE_BYTES, Checkpoint, side_by_side
 
 
@@ -81,6 +83,30 @@ def test_a_directory_of_large_files_is_hashed_and_stored_like_any_other(tmp_path
         assert known is not None
         assert entry.fingerprint == known.fingerprint
     assert cache.has(content.fingerprint)
+
+
+def test_large_outputs_of_one_stage_are_hashed_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two outputs that are a file each are read at the same time: each read waits until the other has begun."""
+    (tmp_path / "dvc.yaml").write_text("stages:\n  make: {cmd: make it, outs: [one, two, small]}\n")
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(name.encode() * LARGE_BYTES)
+    (tmp_path / "small").write_text("small")
+    met = threading.Barrier(2, timeout=30)
+    digest_of = hashing.hash_file
+
+    def meet(location: str, checkpoint: Checkpoint) -> str:
+        if not location.endswith("small"):
+            met.wait()
+        return digest_of(location, checkpoint)
+
+    monkeypatch.setattr(hashing, "hash_file", meet)
+    project = open_project(tmp_path, tmp_path, cache=Cache(tmp_path / "cache"))
+    (stage,) = project.order()
+
+    record = project.record(stage)
+
+    known = {path: digest_of(str(tmp_path / path)) for path in ("one", "two", "small")}
+    assert {path: found.md5 for path, found in record.entry.outs.items()} == known
 
 
 def test_a_large_file_that_changes_is_not_stored(tmp_path: Path) -> None:
