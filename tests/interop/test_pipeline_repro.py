@@ -16,6 +16,7 @@ import pytest
 from daemon.pipeline import oracle
 from daemon.pipeline.cache_cases import CACHE_CASES
 from daemon.pipeline.case import Case, Round
+from daemon.pipeline.corner_cases import CORNER_CASES
 from daemon.pipeline.driver import Reproduction, reproduce
 from daemon.pipeline.fault_cases import FAULT_CASES
 from daemon.pipeline.form_cases import FORM_CASES
@@ -35,7 +36,16 @@ _SAID = (
 )
 # A few of the hundreds that were tried; each costs about a second and a half.
 SEEDS = range(5)
-CASES = (*PLAIN_CASES, *TEMPLATE_CASES, *CACHE_CASES, *FORM_CASES, *ODD_CASES, *FAULT_CASES, *map(draw_case, SEEDS))
+CASES = (
+    *PLAIN_CASES,
+    *TEMPLATE_CASES,
+    *CACHE_CASES,
+    *FORM_CASES,
+    *ODD_CASES,
+    *CORNER_CASES,
+    *FAULT_CASES,
+    *map(draw_case, SEEDS),
+)
 _BY_NAME = {case.name: case for case in CASES}
 
 

@@ -68,6 +68,10 @@ PROJECT = {
 }
 
 
+EVERYTHING = "the whole cache"
+"""What a case may lack, the run cache included."""
+
+
 @dataclass(frozen=True)
 class Case:
     """Arguments of `dvc exp run` and `expctl submit`; `lost` are what the cache and the workspace lack at that moment."""
@@ -117,6 +121,7 @@ CASES = (
     a_case("pull-upstream", "--pull -S l=35", "data", "raw.txt"),
     a_case("pull-single", "--pull -s left -S l=36", "data", "raw.txt"),
     a_case("pull-allow-missing", "--pull --allow-missing -S l=37", "data", "raw.txt"),
+    a_case("pull-known-runs", "--pull -S p=99 -S l=38", EVERYTHING),
 )
 
 
@@ -147,7 +152,10 @@ class Side:
 
     def lost(self, paths: tuple[str, ...]) -> list[Path]:
         """Give the objects in the cache that hold these, and what was linked to them in the workspace."""
-        files = self.project / ".dvc" / "cache" / "files" / "md5"
+        cache = self.project / ".dvc" / "cache"
+        if paths == (EVERYTHING,):
+            return [path for path in cache.rglob("*") if path.is_file()]
+        files = cache / "files" / "md5"
         texts = (self.project / name for name in ("raw.txt.dvc", "dvc.lock"))
         lines = [line.split() for text in texts for line in text.read_text().splitlines()]
         found = []
@@ -177,14 +185,29 @@ def a_project(base: Path, store: Path) -> Path:
     (project / "raw.txt").write_text("raw\n")
     os.environ["TRACES"] = str(base)
     os.environ["DVC_EXP_NAME"] = "first"
-    words = (
+    params = {text: PROJECT["params.yaml"].replace("p: 1", text) for text in ("p: 99", "p: 1")}
+    words: tuple[list[str], ...] = (
         ["init", "--quiet"],
         ["add", "--quiet", "raw.txt"],
         ["remote", "add", "--quiet", "-d", "store", str(store)],
+        ["repro", "--quiet", "--all-pipelines"],  # a run that no commit has: only the run cache knows of it
+        ["push", "--quiet", "--run-cache"],
         ["repro", "--quiet", "--all-pipelines"],
         ["push", "--quiet", "--run-cache"],
     )
-    answers = ask_dvc([{"directory": str(project), "write": {}, "argv": argv} for argv in words], base.parent)
+    writes: tuple[dict[str, str], ...] = (
+        {},
+        {},
+        {},
+        {"params.yaml": params["p: 99"]},
+        {},
+        {"params.yaml": params["p: 1"]},
+        {},
+    )
+    answers = ask_dvc(
+        [{"directory": str(project), "write": write, "argv": argv} for argv, write in zip(words, writes, strict=True)],
+        base.parent,
+    )
     assert [code for code, _output in answers] == [0] * len(words), answers
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message", "reproduced")
@@ -267,3 +290,8 @@ def test_both_run_the_same_stages(sides: Sides, case: Case) -> None:
 def test_both_commit_the_same_experiment(sides: Sides, case: Case) -> None:
     """There is an experiment on both sides or on neither, with the same files, dvc.lock among them, and message."""
     assert sides.ours[case.name].files == sides.theirs[case.name].files, sides.said[case.name]
+
+
+def test_a_run_that_only_the_remote_knows_is_not_repeated(sides: Sides) -> None:
+    """With nothing in the cache, --pull brings the runs of others and what they made: what is new or persists runs."""
+    assert sides.ours["pull-known-runs"].ran == ["left", "join", "lasting"], sides.said["pull-known-runs"]

@@ -4,7 +4,9 @@ DVC alone knows its remotes and their credentials. It runs in the worktree, whos
 that; putting things in place stays our own business. What can't be brought is missing, and dealt with as such.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
@@ -12,10 +14,10 @@ import trio
 from expd.execute.commands import run_command
 from expd.execute.runlog import RunLog
 from expd.execute.turns import Turns
-from expd.pipeline.changes import Restorable, Unchanged, Verdict
-from expd.pipeline.model import MissingDependencyError, Stage
+from expd.pipeline.changes import Changed, Restorable, Unchanged, Verdict
+from expd.pipeline.model import DATA_FILE_SUFFIX, MissingDependencyError, Stage
 from expd.pipeline.project import Project
-from expd.pipeline.remotes import fetch_arguments, find_dvc
+from expd.pipeline.remotes import RUN_CACHE_ARGUMENTS, data_file_text, fetch_arguments, find_dvc
 
 
 class Puller:
@@ -25,6 +27,7 @@ class Puller:
         self._project = project
         self._turns = turns
         self._alone = trio.Lock()  # dvc locks its repository, and gives up after three seconds
+        self._asked = set[str]()
         self._log = log
         self._environment = {
             **environment,
@@ -34,7 +37,10 @@ class Puller:
         self._dvc = find_dvc(environment.get("PATH", ""))
 
     async def pull_ahead(self, order: Sequence[Stage], *, allow_missing: bool, is_forced: bool) -> None:
-        """Bring in one go what can be known to be needed before anything has run."""
+        """Bring in one go what can be known to be needed before anything has run, and what the remote knows of runs."""
+        if not is_forced:
+            self._log.note("Pulling the run cache")
+            await self._call_dvc(RUN_CACHE_ARGUMENTS)
         if allow_missing:
             return
         targets = await self._turns.take(self._project.lacking, order)
@@ -55,10 +61,26 @@ class Puller:
         if isinstance(verdict, Unchanged | Restorable):
             return verdict
         targets = await self._turns.take(self._project.lacking_only_data, [stage])
-        if not targets:
+        if targets:
+            await self._fetch(targets)
+        elif not isinstance(verdict, Changed) or not await self._fetch_known_run(stage):
             return verdict
-        await self._fetch(targets)
         return await self._turns.take(examine)
+
+    async def _fetch_known_run(self, stage: Stage) -> bool:
+        """Bring the outputs of an earlier run with the same inputs, if there was one; they stand in no dvc.lock here."""
+        if stage.address in self._asked:
+            return False
+        lacking = await self._turns.take(self._project.lacking_of_known_run, stage)
+        if not lacking:
+            return False
+        self._asked.add(stage.address)
+        name = f"expd-pull-{secrets.token_hex(8)}"
+        file = Path(self._project.root, name + DATA_FILE_SUFFIX)
+        self._log.note(f"Pulling what '{self._project.address(stage)}' made with the same inputs")
+        with _written(file, data_file_text(lacking, name)):
+            await self._call_dvc(fetch_arguments([file.name]))
+        return True
 
     async def _pull_inputs(self, stage: Stage, missing: MissingDependencyError) -> None:
         lacking = await self._turns.take(self._project.lacking, [stage])
@@ -71,10 +93,23 @@ class Puller:
         if not targets:
             return
         self._log.note(f"Pulling {', '.join(targets)}")
-        argv = [self._dvc, *fetch_arguments(targets)]
+        await self._call_dvc(fetch_arguments(targets))
+
+    async def _call_dvc(self, arguments: Sequence[str]) -> None:
+        argv = [self._dvc, *arguments]
         code = await run_command(argv, Path(self._project.root), self._environment, self._log.descriptor)
         if code != 0:
             self._log.note(f"expd: `dvc fetch` ended with {code}; going on with what is there")
+
+
+@contextmanager
+def _written(file: Path, text: str) -> Iterator[None]:
+    """Let a file be there while inside."""
+    try:
+        file.write_text(text, "utf-8")
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _verdict_or_lack(examine: Callable[[], Verdict]) -> Verdict | MissingDependencyError:

@@ -177,11 +177,12 @@ class Cache:
                     self._take(item, self.checkpoint)
                     self.checkpoint()
             side_by_side([partial(self._take, item) for item in large], self.checkpoint)
-            return self._publish([(item.temporary, item.target) for item in batch])
-        except BaseException:
-            for item in batch:
+            directories = self._publish([(item.temporary, item.target) for item in batch])
+            batch = []
+            return directories
+        finally:
+            for item in batch:  # what has failed leaves nothing behind
                 Path(item.temporary).unlink(missing_ok=True)
-            raise
 
     def _plan_batch(self, files: Sequence[tuple[Fingerprint, StrPath]]) -> list["_Taken"]:
         """Say what is written where, and make the directories."""

@@ -3,17 +3,18 @@
 Promise: read once, in a fixed order; the first faulty file is an error.
 """
 
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.datafiles import parse_data_file
 from expd.pipeline.discovery import Discovery
-from expd.pipeline.dvcignore import DvcIgnore
+from expd.pipeline.dvcignore import IGNORE_FILE, DvcIgnore
 from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.gitignore import GitIgnore
 from expd.pipeline.graph import Node
-from expd.pipeline.model import DataFile, Output, Pipeline
+from expd.pipeline.model import DATA_FILE_SUFFIX, PROJECT_FILE, DataFile, Output, Pipeline, PipelineError, Stage
 from expd.pipeline.projectfile import check_alone, is_pipeline_file
 from expd.pipeline.stages import StageFile
 from expd.pipeline.textfiles import read_text
@@ -30,7 +31,7 @@ class Contents:
 
 def read_contents(root: str, ignore: DvcIgnore, gitignore: GitIgnore, parsing: ParsingSettings) -> Contents:
     """Walk the project and read what describes stages and data."""
-    reader = _Reader(root, parsing)
+    reader = _Reader(root, ignore, parsing)
     Discovery(root, ignore, gitignore).walk(reader.read)
     return Contents(pipelines=reader.pipelines, data_files=reader.data_files, nodes=tuple(reader.nodes))
 
@@ -38,8 +39,9 @@ def read_contents(root: str, ignore: DvcIgnore, gitignore: GitIgnore, parsing: P
 class _Reader:
     """Collects what one walk finds."""
 
-    def __init__(self, root: str, parsing: ParsingSettings) -> None:
+    def __init__(self, root: str, ignore: DvcIgnore, parsing: ParsingSettings) -> None:
         self._root = root
+        self._ignore = ignore
         self._parsing = parsing
         self.pipelines: dict[str, Pipeline] = {}
         self.data_files: dict[str, DataFile] = {}
@@ -54,6 +56,8 @@ class _Reader:
             if pipeline is None:
                 return []
             check_alone(path, self.pipelines)
+            for stage in pipeline.stages:
+                _check_paths(stage, self._ignore)
             self.pipelines[path] = pipeline
             self.nodes.extend(pipeline.stages)
             outs.extend(out for stage in pipeline.stages for out in stage.outs)
@@ -63,6 +67,24 @@ class _Reader:
             self.nodes.append(data_file)
             outs.extend(data_file.outs)
         return [out.location for out in outs]
+
+
+def _check_paths(stage: Stage, ignore: DvcIgnore) -> None:
+    """Refuse files of DVC as inputs and outputs, and outputs that nobody would look at (dvc/output.py)."""
+    for what, paths in (("a dependency", stage.reads), ("an output", stage.outs)):
+        for one in paths:
+            if one.path.endswith(DATA_FILE_SUFFIX) or posixpath.basename(one.path) == PROJECT_FILE:
+                raise PipelineError(
+                    path=stage.dvcyaml, expected=f"no file of DVC as {what}: {one.path}", stages=(stage.address,)
+                )
+    for out in stage.outs:
+        if ignore.ignores(out.location, is_directory=Path(out.location).is_dir()):
+            raise PipelineError(
+                path=stage.dvcyaml,
+                expected=f"an output that {IGNORE_FILE} does not exclude: {out.path}",
+                hint="`.git`, `.hg` and `.dvc` are always excluded",
+                stages=(stage.address,),
+            )
 
 
 def read_if_there(location: str) -> str | None:

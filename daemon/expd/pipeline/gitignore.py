@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expd.pipeline.locations import ancestors, is_within, relative
 from expd.pipeline.patterns import IgnoreRules, Rule, parse_rules
-from expd.pipeline.textfiles import read_text, replace_text
+from expd.pipeline.textfiles import read_exactly, read_text, replace_text
 
 _SPECIAL = "\\[]!*#?"
 
@@ -55,7 +55,7 @@ class GitIgnore:
             return None
         directory, name = posixpath.split(location)
         file = Path(directory, ".gitignore")
-        text = read_text(file)
+        text = read_exactly(file)
         entry = "/" + "".join(f"\\{character}" if character in _SPECIAL else character for character in name)
         if entry in text.splitlines():
             return None

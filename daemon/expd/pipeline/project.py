@@ -132,12 +132,6 @@ class Project:
                 )
         return [node for node in nodes if isinstance(node, Stage)]
 
-    def dependents(self, stage: Stage) -> list[Stage]:
-        """Every stage that reads, directly or through others, what this one makes: to be skipped when it failed."""
-        addresses = self.graph.downstream([stage.address])
-        nodes = (self.graph.nodes[address] for address in addresses if address != stage.address)
-        return [node for node in nodes if isinstance(node, Stage)]
-
     def lock_entry(self, stage: Stage) -> LockEntry | None:
         """What dvc.lock says of the stage."""
         return self._lock(stage).entry(stage.name)
@@ -276,27 +270,41 @@ class Project:
         return Frozen(reasons)
 
     def _is_restorable(self, stage: Stage, entry: LockEntry | None) -> bool:
-        return entry is not None and is_eligible(stage, self.root) and self._has_outputs(stage, entry)
+        return entry is not None and is_eligible(stage, self.root, entry.params) and self._has_outputs(stage, entry)
 
     def _has_outputs(self, stage: Stage, entry: LockEntry) -> bool:
         found = (entry.outs.get(out.path) for out in stage.outs)
         return all(fingerprint is not None and self._cache.has(fingerprint) for fingerprint in found)
 
     def _find_run(self, stage: Stage, inputs: Inputs) -> LockEntry | None:
-        if not is_eligible(stage, self.root):
+        entry = self._known_run(stage, inputs)
+        return entry if entry is not None and self._has_outputs(stage, entry) else None
+
+    def _known_run(self, stage: Stage, inputs: Inputs) -> LockEntry | None:
+        if not is_eligible(stage, self.root, inputs.params):
             return None
         wanted = LockEntry(commands=stage.commands, deps=inputs.deps, params=inputs.params)
-        entry = self._run_cache.find(wanted, [out.path for out in stage.outs])
-        return entry if entry is not None and self._has_outputs(stage, entry) else None
+        return self._run_cache.find(wanted, [out.path for out in stage.outs])
+
+    def lacking_of_known_run(self, stage: Stage) -> list[Fingerprint]:
+        """What nobody here has of the outputs of an earlier run with what is there now; nothing if there was none.
+
+        MissingDependencyError for want of an input.
+        """
+        entry = self._known_run(stage, self._observer.inputs(stage, self.lock_entry(stage)))
+        found = [] if entry is None else [entry.outs.get(out.path) for out in stage.outs]
+        return [fingerprint for fingerprint in found if fingerprint is not None and not self._cache.has(fingerprint)]
 
     def flight_key(self, stage: Stage) -> str | None:
         """The key under which the run cache will have what a stage makes of what is there; None if it will not.
 
         MissingDependencyError for want of an input.
         """
-        if not keeps_entries(stage, self.root):
+        if not keeps_entries(stage, self.root, {}):
             return None
         inputs = self._observer.inputs(stage, self.lock_entry(stage))
+        if not keeps_entries(stage, self.root, inputs.params):
+            return None
         entry = LockEntry(commands=stage.commands, deps=inputs.deps, params=inputs.params)
         return entry_key(entry, [out.path for out in stage.outs])
 
@@ -349,7 +357,7 @@ class Project:
             params=inputs.params,
             outs={path: content.fingerprint for path, content in contents.items()},
         )
-        keeps = keeps_entries(stage, self.root)
+        keeps = keeps_entries(stage, self.root, inputs.params)
         self._store([(out, contents[out.path]) for out in stage.outs if out.cache or keeps])
         if keeps:
             self._run_cache.keep(entry)

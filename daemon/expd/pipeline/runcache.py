@@ -18,18 +18,27 @@ from expd.pipeline.model import PipelineError, Stage
 _LEFT_OUT = frozenset({"size", "nfiles"})
 
 
-def is_eligible(stage: Stage, root: str) -> bool:
-    """Whether runs of this stage can be looked up: inputs and outputs, all in the project, none that persists."""
-    if stage.is_callback or stage.always_changed or not stage.outs or not (stage.deps or stage.params):
+def is_eligible(stage: Stage, root: str, params: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether runs of this stage can be looked up: inputs and outputs, all in the project, none that persists.
+
+    `params` are the parameters by file; a file that has none is no input whose hash could be told.
+    """
+    if (
+        not all(params.values())
+        or stage.is_callback
+        or stage.always_changed
+        or not stage.outs
+        or not (stage.deps or stage.params)
+    ):
         return False
     return all(not out.persist and out.location.startswith(f"{root}/") for out in stage.outs) and not any(
         posixpath.isabs(out.path) for out in stage.outs
     )
 
 
-def keeps_entries(stage: Stage, root: str) -> bool:
+def keeps_entries(stage: Stage, root: str, params: Mapping[str, Mapping[str, object]]) -> bool:
     """Whether a run of this stage is worth an entry: also every plain output goes to the cache."""
-    return is_eligible(stage, root) and all(out.cache or out.kind != "out" for out in stage.outs)
+    return is_eligible(stage, root, params) and all(out.cache or out.kind != "out" for out in stage.outs)
 
 
 def canonical_json(data: object) -> bytes:

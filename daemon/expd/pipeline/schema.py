@@ -67,6 +67,8 @@ def _check_commands(view: View) -> None:
 
 
 def _check_matrix(view: View) -> None:
+    if not view.value:
+        raise view.mismatch("a mapping that is not empty")
     for _, values in view.entries():
         _check_either(values, "a list or a string", list, str)
 

@@ -320,13 +320,6 @@ def test_a_stage_has_the_address_that_dvc_gives_it_here(nested: Path) -> None:
     assert addresses == {"t", "g@1", "g@2", "../other/dvc.yaml:o", "../other/dvc.yaml:lone"}
 
 
-def test_dependents_are_what_has_to_be_skipped(nested: Path) -> None:
-    """When a stage failed, all that read from it, directly or not, can't run."""
-    project = a_project(nested, nested / "sub")
-    failed = next(stage for stage in project.order() if stage.name == "o")
-    assert [stage.name for stage in project.dependents(failed)] == ["t"]
-
-
 def test_a_dvc_file_with_commands_is_refused_when_it_is_needed(tmp_path: Path) -> None:
     """The stages of DVC 0 are not run, and that is said; a plan without them goes on."""
     root = a_root(
