@@ -213,6 +213,11 @@ VERBS: Mapping[str, Verb] = {
         _entries("of a sweep those that did not succeed"),
         Option("--failed", help="all of this repository that did not succeed"),
         Option("-f", "--force", help="also what succeeded; its result is replaced by the new one"),
+        Option(
+            "-S", "--set-param", metavar="[FILE:]KEY=VALUE", is_list=True,
+            help="queue a new entry instead, from the same state with this parameter (can be repeated)",
+        ),
+        Option("-n", "--name", metavar="NAME", help="with -S: name of the new one; made up if not given"),
     ),
     "verify": Verb(
         "Run an experiment again from what was captured, and compare every output, metric and file",

@@ -142,9 +142,16 @@ def import_entries(
 
 
 def retry(
-    cwd: str, entries: Sequence[str], *, failed: bool, force: bool, environment: Sequence[tuple[bytes, bytes]]
+    cwd: str,
+    entries: Sequence[str],
+    *,
+    failed: bool,
+    force: bool,
+    environment: Sequence[tuple[bytes, bytes]],
+    overrides: Sequence[str] = (),
+    name: str | None = None,
 ) -> dict[str, object]:
-    """Ask for another attempt."""
+    """Ask for another attempt; or with overrides for new entries, under a new request id."""
     return {
         "kind": "retry",
         "cwd": cwd,
@@ -152,6 +159,9 @@ def retry(
         "failed": failed,
         "force": force,
         "environment": [list(pair) for pair in environment],
+        "overrides": list(overrides),
+        "name": name,
+        "request_id": os.urandom(16).hex() if overrides else "",
     }
 
 

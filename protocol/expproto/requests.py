@@ -197,7 +197,9 @@ class Retry:
     """Run entries that are done once more, as they were submitted; of a sweep those that did not succeed.
 
     With `failed` all of the repository at `cwd` that did not succeed; with `force` also what succeeded. `environment` is
-    for an entry whose own is not kept any more, because it had succeeded.
+    for an entry whose own is not kept any more, because it had succeeded. With `overrides` each is queued anew instead, from
+    its stash commit with these parameters, as entries of their own, under a new `name` if there is one; the same
+    `request_id` again gives the same.
     """
 
     kind = "retry"
@@ -206,6 +208,9 @@ class Retry:
     failed: bool = False
     force: bool = False
     environment: tuple[tuple[bytes, bytes], ...] = ()
+    overrides: tuple[str, ...] = ()
+    name: str | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.daemons import RunningDaemon
+from helpers.daemons import RunningDaemon, rows
 from helpers.repositories import git, write_files
 
 
@@ -101,6 +101,29 @@ def test_what_succeeded_runs_again_by_force_alone(daemon: RunningDaemon, reposit
     assert refs == f"x {entry['experiment_rev']}"
     assert git(repository, "show", f"{entry['experiment_rev']}:result.txt") == "two"
     assert daemon.expctl(repository, "follow", "x") == "me\n"
+
+
+def test_other_parameters_are_a_new_entry(daemon: RunningDaemon, repository: Path) -> None:
+    """From what was captured, not from the workspace: the old entry stays, and both overrides count; a sweep is several."""
+    write_files(repository, {"data.txt": "submitted\n"})
+    script = "cat data.txt params.yaml > result.txt; grep -q 'lr: 0.5' params.yaml"
+    daemon.environ["WHO"] = "first"
+    _submit(daemon, repository, "x", script + "; code=$?; echo $WHO; exit $code", "-S", "+train.layers=3")
+    daemon.run_expctl(repository, "wait", "x")
+    write_files(repository, {"data.txt": "newer\n"})
+    daemon.environ["WHO"] = "second"
+
+    (new,) = rows(daemon.expctl_json(repository, "retry", "x", "-S", "train.lr=0.5", "-n", "y"), "entries")
+    sweep = rows(daemon.expctl_json(repository, "retry", "x", "-S", "train.lr=0.1,0.2"), "entries")
+    code = daemon.run_expctl(repository, "wait", "y").returncode
+
+    (entry,) = daemon.entries(repository, "y")
+    result = git(repository, "show", f"{entry['experiment_rev']}:result.txt")
+    assert (new["id"], new["params"], code) == (2, {"train.layers": 3, "train.lr": 0.5}, 0)
+    assert (result.startswith("submitted\n"), "layers: 3" in result) == (True, True)
+    assert daemon.expctl(repository, "follow", "y") == "first\n"
+    assert len(sweep) == 2
+    assert daemon.entries(repository, "x")[0]["attempt"] == 1
 
 
 def test_what_has_not_ended_is_not_tried_again(daemon: RunningDaemon, repository: Path) -> None:

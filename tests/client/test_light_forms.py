@@ -74,6 +74,8 @@ SUBMIT = requests.submit(
 
 IMPORT = requests.import_entries("/w", "/f", on_hold=True, environment=[(b"A", b"1")], umask=0o27)
 
+RETRY = requests.retry("/w", ["1"], failed=False, force=False, environment=[], overrides=["a=1"], name="n")
+
 VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
 
 
@@ -120,6 +122,16 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (
             requests.resume_runs("/w", ["1"], force=True, environment=[(b"A", b"1")]),
             ResumeRuns(cwd="/w", entries=("1",), force=True, environment=((b"A", b"1"),)),
+        ),
+        (
+            RETRY,
+            Retry(
+                cwd="/w",
+                entries=("1",),
+                overrides=("a=1",),
+                name="n",
+                request_id=str(RETRY["request_id"]),
+            ),
         ),
         (
             VERIFY,

@@ -24,6 +24,8 @@ def run(arguments: Arguments, output: Output) -> int:
         failed=arguments.failed,
         force=arguments.force,
         environment=environment,
+        overrides=arguments.set_param,
+        name=arguments.name,
     )
     pages, _ = ask(request)
     entries = entries_of(pages)

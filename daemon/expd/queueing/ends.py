@@ -125,10 +125,14 @@ def resume_entry(cursor: Cursor, entry_id: EntryId, run: RunId, environment: byt
 def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at: float) -> Entry:
     """done → queued, as another attempt in a worktree; raises NameTaken if a living entry has its name by now.
 
+    One that waits for the time of its next attempt waits for it no more.
     A run in the workspace is not repeated there: what it found is there no more.
     `environment` is what it runs with where its own was wiped, since it had succeeded.
     """
     entry = read_back(cursor, entry_id)
+    if entry.state is EntryState.QUEUED and entry.attempt > 1:
+        cursor.execute("UPDATE entries SET not_before = NULL WHERE id = ?", (entry_id,))
+        return read_back(cursor, entry_id)
     if entry.state is not EntryState.DONE:
         raise WrongState(entry.id, entry.state)
     _check_name(cursor, entry)

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -130,15 +131,30 @@ def _check_source(request: Submit) -> None:
         raise Refused(USAGE, what="a commit is not run in the workspace", hint="expctl submit --from REV")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a submission is made of, where that is no workspace: an entry's stash commit with other parameters.
+
+    `verifies` is the experiment that is repeated, if that is what it is for.
+    """
+
+    variant_of: Entry | None = None
+    verifies: Rev | None = None
+
+
+WORKSPACE = Origin()
+
+
 async def accept(
-    request: Submit, services: Services, verifies: Rev | None = None
+    request: Submit, services: Services, origin: Origin = WORKSPACE
 ) -> tuple[list[Entry], tuple[LeftOut, ...]]:
-    """Capture and queue what is not queued yet; `verifies` is the experiment that is repeated, if that is what it is for."""
-    source = await _find_source(request, services)
+    """Capture and queue what is not queued yet."""
+    variant_of = origin.variant_of
+    source = await _find_source(request, services) if variant_of is None else variant_of.stash_rev
     project = await _find_project(request, source, services)
     for attempt in range(_NAMINGS_MAX):
         try:
-            return await _accept_once(request, project, source, services, verifies)
+            return await _accept_once(request, project, source, services, origin)
         except NameTaken:
             if request.name or attempt == _NAMINGS_MAX - 1:
                 raise
@@ -175,12 +191,14 @@ async def _find_project(request: Submit, source: Rev | None, services: Services)
 
 
 async def _accept_once(
-    request: Submit, project: Project, source: Rev | None, services: Services, verifies: Rev | None
+    request: Submit, project: Project, source: Rev | None, services: Services, origin: Origin
 ) -> tuple[list[Entry], tuple[LeftOut, ...]]:
     """Capture and queue; whatever prevents the second, nothing is held of the first."""
     async with holding(request.request_id, project.location.git_directory, services) as held:
         prepared = await _prepare(request, project, source, services, held.name)
-        submission = replace(_submission(request, project, prepared, held.name), verifies=verifies)
+        submission = replace(_submission(request, project, prepared, held.name), verifies=origin.verifies)
+        if origin.variant_of is not None:
+            submission = _as_before(submission, origin.variant_of.submission)
         destination = destination_of(request, services.settings)
         if destination.engine != LOCAL:
             check = partial(check_travel, project, prepared.points[0].stash_rev, push_data=request.push_data)
@@ -188,7 +206,7 @@ async def _accept_once(
             submission = replace(
                 submission, engine=destination.engine, engine_queue=destination.queue, pushes_data=pushes
             )
-        accepted = await services.store.accept(submission, _entries(prepared))
+        accepted = await services.store.accept(submission, _entries(prepared, origin.variant_of))
         held.is_accepted = True
     return accepted, prepared.left_out
 
@@ -245,5 +263,25 @@ def _submission(request: Submit, project: Project, prepared: Prepared, held_as: 
     )
 
 
-def _entries(prepared: Prepared) -> list[NewEntry]:
-    return [NewEntry(name=point.name, stash_rev=point.stash_rev, params=point.params) for point in prepared.points]
+def _as_before(new: Submission, before: Submission) -> Submission:
+    """Give a variant: what was captured and when, and who asked, are new; all the rest is as it was submitted before."""
+    return replace(
+        before,
+        request_id=new.request_id,
+        held_as=new.held_as,
+        baseline_rev=new.baseline_rev,
+        captured_tree=new.captured_tree,
+        submitted_at=new.submitted_at,
+        environment=new.environment,
+        name=new.name,
+        mode=new.mode,
+        on_hold=new.on_hold,
+    )
+
+
+def _entries(prepared: Prepared, variant_of: Entry | None) -> list[NewEntry]:
+    before: Mapping[str, object] = {} if variant_of is None else variant_of.params
+    return [
+        NewEntry(name=point.name, stash_rev=point.stash_rev, params={**before, **point.params})
+        for point in prepared.points
+    ]

@@ -18,7 +18,7 @@ from expd.prepare.environment import allowed
 from expd.queueing.entry import Entry, NewEntry
 from expd.serve.entries import send_entries
 from expd.serve.experiments import NamedExperiment, find_experiment
-from expd.serve.handlers.submit import accept, check_request
+from expd.serve.handlers.submit import Origin, accept, check_request
 from expd.serve.handlers.wait import wait_done
 from expd.serve.holding import holding
 from expd.serve.projects import ResultMemory, open_project_at
@@ -77,7 +77,7 @@ async def _accept(request: Verify, named: NamedExperiment, rev: Rev, services: S
         umask=request.umask,
         mode=Mode.TEMP,
     )
-    accepted, _left_out = await accept(submit, services, verifies=rev)
+    accepted, _left_out = await accept(submit, services, Origin(verifies=rev))
     return accepted
 
 
