@@ -6,18 +6,18 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from statistics import median
 
-from benchmarks.row import Measured
+from benchmarks.row import OURS, Measured
 
-SCHEMA = 1
+SCHEMA = 2
 
-_HEADING = ("row", "rounds", "expd", "(min-max)", "dvc", "(min-max)", "floor", "dvc : expd")
+_HEADING = ("row", "rounds", "expd", "(min-max)", "against", "", "(min-max)", "ratio", "budget")
+_NUMBERS = range(1, 8)
 
 
 def table(rows: Sequence[Measured]) -> str:
-    """Give the medians with their spread and the ratio, one line a row."""
-    lines = [_HEADING, *(_line(row) for row in rows)]
+    """Give the medians with their spread and the ratio, one line for each that we are compared with."""
+    lines = [_HEADING, *(_line(row, other) for row in rows for other in row.row.others)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADING))]
     aligned = ("  ".join(_aligned(line, widths)).rstrip() for line in lines)
     titles = (f"{row.row.name}: {row.row.title}" + (f"; {row.remark}" if row.remark else "") for row in rows)
@@ -55,34 +55,41 @@ def _revision() -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _line(row: Measured) -> tuple[str, ...]:
+def _line(row: Measured, other: str) -> tuple[str, ...]:
+    budgets = [budget for budget in row.row.budgets if budget.against == other]
+    missed = row.missed()
     return (
         row.row.name,
-        str(len(row.ours)),
-        _seconds(median(row.ours)),
-        _spread(row.ours),
-        _seconds(median(row.peer)),
-        _spread(row.peer),
-        _seconds(median(row.floor)) if row.floor else "-",
-        f"{row.ratio:.1f}",
+        str(len(row.seconds[OURS])),
+        _seconds(row.median(OURS)),
+        _spread(row.seconds[OURS]),
+        other,
+        _seconds(row.median(other)),
+        _spread(row.seconds[other]),
+        f"{row.ratio(other):.3g}",
+        "; ".join(f"{budget.words}{': missed' if budget in missed else ''}" for budget in budgets),
     )
 
 
 def _row(row: Measured) -> dict[str, object]:
-    sides = {"ours": row.ours, "peer": row.peer, "floor": row.floor}
-    seconds = {name: [round(value, 6) for value in values] for name, values in sides.items()}
     return {
         "name": row.row.name,
         "title": row.row.title,
-        "ratio": round(row.ratio, 3),
-        "seconds": seconds,
+        "ratios": {other: round(row.ratio(other), 3) for other in row.row.others},
+        "budgets": [
+            {"against": budget.against, "at_least": budget.at_least, "missed": budget in row.missed()}
+            for budget in row.row.budgets
+        ],
+        "seconds": {name: [round(value, 6) for value in values] for name, values in row.seconds.items()},
         "remark": row.remark,
     }
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *others = zip(cells, widths, strict=True)
-    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    return [
+        cell.rjust(width) if column in _NUMBERS and column != 4 else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -90,4 +97,6 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _seconds(value: float) -> str:
+    if value < 0.01:
+        return f"{value * 1000:.3g} ms"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"

@@ -1,13 +1,39 @@
-"""A row of the comparison: what is measured, for us, for the peer and for the floor; and what was seen."""
+"""A row of the comparison: what is measured, for us and for others; what it should come to; and what was seen."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.arena import Arena
 
+OURS = "expd"
 Side = Callable[[Arena, int], float]
 """Does round number `n` once and gives the seconds it took; raises if the result is not what it has to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What the ratio of the other side's figure to ours has to be at least; below one where we may be slower."""
+
+    against: str
+    at_least: float
+
+    @property
+    def words(self) -> str:
+        """Say it as people do: `20 times faster`, `at most 1.4 times as long`."""
+        if self.at_least >= 1:
+            return f"{self.at_least:g} times faster"
+        return f"at most {1 / self.at_least:.3g} times as long"
+
+
+def faster(against: str, times: float) -> Budget:
+    """Ask that we are so many times faster."""
+    return Budget(against=against, at_least=times)
+
+
+def within(against: str, times: float) -> Budget:
+    """Ask that we take at most so many times as long."""
+    return Budget(against=against, at_least=1 / times)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +44,13 @@ class Row:
     title: str
     rounds: int
     ours: Side
-    peer: Side
-    floor: Side | None = None
-    """What nothing of the kind can be faster than, such as the start of the interpreter."""
+    others: Mapping[str, Side]
+    """Peers, and floors: what nothing of the kind can be faster than, such as the start of the interpreter."""
+    budgets: Sequence[Budget] = ()
+    units: Mapping[str, int] = field(default_factory=dict)
+    """How many things a side does in a round, where the sides do different numbers: figures are for one of them."""
+    missing: Callable[[], str | None] = lambda: None
+    """Say why this can't be measured here, if it can't."""
     remark: Callable[[Arena], str] | None = None
     """What else is to be said of our side when all rounds are done, such as its memory."""
     warm_up_rounds: int = 1
@@ -29,33 +59,32 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The seconds of each counted round, side by side."""
+    """The seconds of each counted round for each side, for one unit; ours under OURS."""
 
     row: Row
-    ours: Sequence[float]
-    peer: Sequence[float]
-    floor: Sequence[float]
+    seconds: Mapping[str, Sequence[float]]
     remark: str = ""
 
-    @property
-    def ratio(self) -> float:
-        """How many times as long the peer takes, by the medians."""
-        return median(self.peer) / median(self.ours)
+    def median(self, side: str) -> float:
+        """Give the middle one, which a single slow round does not move."""
+        return median(self.seconds[side])
+
+    def ratio(self, side: str) -> float:
+        """Give how many times as long as we a side takes, by the medians."""
+        return self.median(side) / self.median(OURS)
+
+    def missed(self, tolerance: float = 1.0) -> list[Budget]:
+        """Give the budgets that are missed by more than a factor."""
+        return [budget for budget in self.row.budgets if self.ratio(budget.against) * tolerance < budget.at_least]
 
 
 def measure(row: Row, arena: Arena) -> Measured:
     """Run all rounds of a row, the sides in turn; raises whatever a side raises about a wrong result."""
-    ours: list[float] = []
-    peer: list[float] = []
-    floor: list[float] = []
+    sides = {OURS: row.ours, **row.others}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(row.warm_up_rounds + row.rounds):
-        seen = (row.ours(arena, number), row.peer(arena, number), row.floor(arena, number) if row.floor else None)
-        if number < row.warm_up_rounds:
-            continue
-        ours.append(seen[0])
-        peer.append(seen[1])
-        if seen[2] is not None:
-            floor.append(seen[2])
-    return Measured(
-        row=row, ours=ours, peer=peer, floor=floor, remark=row.remark(arena) if row.remark is not None else ""
-    )
+        seen = {name: side(arena, number) / row.units.get(name, 1) for name, side in sides.items()}
+        if number >= row.warm_up_rounds:
+            for name, value in seen.items():
+                seconds[name].append(value)
+    return Measured(row=row, seconds=seconds, remark=row.remark(arena) if row.remark is not None else "")

@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.arena import Arena, BenchmarkFailed
 from benchmarks.checks import check_count
+from benchmarks.command import TOLERANCE
 from benchmarks.report import table
-from benchmarks.row import Measured, Row, Side, measure
+from benchmarks.row import Budget, Measured, Row, Side, faster, measure, within
 from benchmarks.rows import ROWS
 
 NOWHERE = Arena(directory=Path("/"), ours=Path("/ours"), peer=Path("/peer"), environment={})
@@ -17,22 +18,27 @@ def test_sides_take_turns_and_warm_up_is_not_counted() -> None:
     """What slows the machine for a while hits both sides, and the first start of each is nobody's figure."""
     calls: list[str] = []
     row = Row(
-        name="r", title="t", rounds=2, ours=_side("ours", calls), peer=_side("peer", calls), floor=_side("floor", calls)
+        name="r",
+        title="t",
+        rounds=2,
+        ours=_side("ours", calls),
+        others={"peer": _side("peer", calls), "floor": _side("floor", calls)},
+        units={"peer": 10},
     )
 
     measured = measure(row, NOWHERE)
 
     assert calls == ["ours", "peer", "floor"] * 3
-    assert measured == Measured(row=row, ours=[1.0, 2.0], peer=[1.0, 2.0], floor=[1.0, 2.0])
+    assert measured == Measured(row=row, seconds={"expd": [1.0, 2.0], "peer": [0.1, 0.2], "floor": [1.0, 2.0]})
 
 
 def test_ratio_compares_medians() -> None:
     """One slow round of a noisy machine does not move the ratio."""
-    row = Row(name="r", title="t", rounds=3, ours=_side("ours", []), peer=_side("peer", []))
+    row = Row(name="r", title="t", rounds=3, ours=_side("ours", []), others={"peer": _side("peer", [])})
 
-    measured = Measured(row=row, ours=[0.1, 0.1, 9.0], peer=[0.1, 1.0, 1.0], floor=[])
+    measured = Measured(row=row, seconds={"expd": [0.1, 0.1, 9.0], "peer": [0.1, 1.0, 1.0]})
 
-    assert measured.ratio == 10.0
+    assert measured.ratio("peer") == 10.0
 
 
 def test_side_with_a_wrong_result_gives_no_figure() -> None:
@@ -42,7 +48,7 @@ def test_side_with_a_wrong_result_gives_no_figure() -> None:
         check_count("refs", 19, 20)
         return 0.0
 
-    row = Row(name="r", title="t", rounds=1, ours=fails, peer=_side("peer", []))
+    row = Row(name="r", title="t", rounds=1, ours=fails, others={"peer": _side("peer", [])})
 
     with pytest.raises(BenchmarkFailed, match="refs: 20 were expected, not 19"):
         measure(row, NOWHERE)
@@ -50,13 +56,36 @@ def test_side_with_a_wrong_result_gives_no_figure() -> None:
 
 def test_table_shows_units_that_can_be_read() -> None:
     """Milliseconds below a second, seconds above: nobody counts zeros."""
-    row = Row(name="submit", title="submit one", rounds=1, ours=_side("ours", []), peer=_side("peer", []))
+    row = _row(faster("dvc", 20))
 
-    text = table([Measured(row=row, ours=[0.05], peer=[1.25], floor=[0.016])])
+    text = table([Measured(row=row, seconds={"expd": [0.05], "dvc": [1.25], "floor": [0.004]})])
 
-    assert text.splitlines()[1].split() == [
-        *("submit", "1", "50", "ms", "(50", "ms-50", "ms)", "1.25", "s", "(1.25", "s-1.25", "s)", "16", "ms", "25.0")
-    ]
+    first, second = (" ".join(line.split()) for line in text.splitlines()[1:3])
+    assert first == "r 1 50 ms (50 ms-50 ms) dvc 1.25 s (1.25 s-1.25 s) 25 20 times faster"
+    assert second == "r 1 50 ms (50 ms-50 ms) floor 4 ms (4 ms-4 ms) 0.08"
+
+
+@pytest.mark.parametrize(
+    ("budget", "missed", "missed_by_half"),
+    [
+        (faster("dvc", 20), False, False),
+        (faster("dvc", 30), True, False),
+        (faster("dvc", 40), True, True),
+        (within("floor", 13), False, False),
+        (within("floor", 10), True, False),
+        (within("floor", 5), True, True),
+    ],
+)
+def test_a_budget_is_kept_or_missed(budget: Budget, missed: bool, missed_by_half: bool) -> None:
+    """We are 25 times as fast as the one and take 12.5 times as long as the other; a noisy machine is allowed half more."""
+    measured = Measured(row=_row(budget), seconds={"expd": [0.05], "dvc": [1.25], "floor": [0.004]})
+
+    assert (measured.missed() == [budget], measured.missed(TOLERANCE) == [budget]) == (missed, missed_by_half)
+
+
+def _row(budget: Budget) -> Row:
+    sides = {name: _side(name, []) for name in ("dvc", "floor")}
+    return Row(name="r", title="t", rounds=1, ours=_side("ours", []), others=sides, budgets=[budget])
 
 
 def test_rows_have_names_of_their_own() -> None:

@@ -17,7 +17,7 @@ from pygit2.enums import DeltaStatus, DiffOption, FileMode, RepositoryState
 from pygit2.ffi import C, ffi
 
 from expd.gitio.drivers import Drivers
-from expd.gitio.errors import CannotCapture, GitFailed
+from expd.gitio.errors import CannotCapture, GitDisturbed, GitFailed
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
 
@@ -133,7 +133,15 @@ class _Reading:
         pending: list[pygit2.DiffDelta] = []
         new: set[str] = set()
         for reading in range(_READS_MAX):
-            pending, left_out = self.pending()
+            if reading > 1:  # the second reading finds nothing more where nobody writes
+                time.sleep(_PAUSE_SECONDS * 2**reading)
+            try:
+                pending, left_out = self.pending()
+            except GitDisturbed:
+                raise
+            except GitFailed as failed:  # a file that shrinks while it is hashed can't be read to the end that it had
+                failure = failed
+                continue
             new.update(delta.new_file.path for delta in pending if delta.status == DeltaStatus.UNTRACKED)
             unchosen = set(choose(sorted(new)))
             pending = [delta for delta in pending if delta.new_file.path not in unchosen]
@@ -141,8 +149,6 @@ class _Reading:
                 return left_out, unchosen
             failures = [self._take(delta) for delta in pending]
             failure = next((failed for failed in failures if failed is not None), None)
-            if reading:
-                time.sleep(_PAUSE_SECONDS * 2**reading)
         raise failure or WorkspaceChanging(pending[0].new_file.path)
 
     def pending(self) -> tuple[list[pygit2.DiffDelta], list[str]]:

@@ -79,7 +79,14 @@ def _remark(arena: Arena) -> str:
 
 
 def _row(name: str, title: str, make: Callable[[Path], None]) -> Row:
-    return Row(name=name, title=title, rounds=3, ours=partial(_ours, make), peer=_peer, floor=_floor, remark=_remark)
+    return Row(
+        name=name,
+        title=title,
+        rounds=3,
+        ours=partial(_ours, make),
+        others={"dvc": _peer, "md5sum, cp, sync": _floor},
+        remark=_remark,
+    )
 
 
 MANY = _row("files", f"hash and store an output of {FILES} files, against dvc add", _make_files)

@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.arena import Arena
 from benchmarks.checks import check_count
-from benchmarks.row import Row
+from benchmarks.row import Row, faster, within
 
 
 def _ours(arena: Arena, number: int) -> float:
@@ -35,7 +35,7 @@ ROW = Row(
     title="submit one experiment: whole process, daemon up",
     rounds=9,
     ours=_ours,
-    peer=_peer,
-    floor=_floor,
+    others={"dvc": _peer, "python -c pass": _floor},
+    budgets=[faster("dvc", 40), within("python -c pass", 1.4)],
     warm_up_rounds=2,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.arena import COMMAND_SECONDS, Arena, BenchmarkFailed, end_processes
 from benchmarks.checks import check_points, result_files
-from benchmarks.row import Row
+from benchmarks.row import Row, faster
 
 POINTS = 20
 WORKERS = 2
@@ -64,5 +64,6 @@ ROW = Row(
     title="twenty trivial experiments, two workers: submit until all are refs",
     rounds=3,
     ours=_ours,
-    peer=_peer,
+    others={"dvc": _peer},
+    budgets=[faster("dvc", 100)],
 )
