@@ -254,6 +254,7 @@ def _protocol(data: Data) -> str:
 
 
 _NOTHING = _fixed("")
+_MAKE_ROOM = "wait, or end what takes so much (other clients, other programs); then repeat the command"
 _PROTOCOL: Sentence = (
     EXIT_INTERNAL,
     _protocol,
@@ -368,9 +369,10 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.DISK_FAILED: (
         EXIT_FAILURE,
-        lambda data: f"the system refused {data['path']}: {data['what']}; nothing was changed",
+        lambda data: f"the system refused{' ' + data['path'] if data['path'] else ''}: {data['what']}; nothing was changed",
         _hint_or("make room or correct the permissions, then repeat the command"),
     ),
+    errors.EXHAUSTED: (EXIT_FAILURE, lambda data: f"not now: {data['what']}; nothing was done", _fixed(_MAKE_ROOM)),
     errors.STOPPING: (
         EXIT_REFUSED,
         _fixed("expd is on its way out and takes no new work; nothing was queued"),
@@ -378,10 +380,7 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.INTERNAL: (EXIT_INTERNAL, _internal, _incident),
     errors.TOO_LARGE: (EXIT_CANNOT_CAPTURE, _too_large, _too_large_hint),
-    errors.BAD_FRAME: _PROTOCOL,
-    errors.BAD_MESSAGE: _PROTOCOL,
-    errors.UNKNOWN_MESSAGE: _PROTOCOL,
-    errors.OUT_OF_TURN: _PROTOCOL,
+    **dict.fromkeys((errors.BAD_FRAME, errors.BAD_MESSAGE, errors.UNKNOWN_MESSAGE, errors.OUT_OF_TURN), _PROTOCOL),
     errors.VERSION_MISMATCH: (EXIT_VERSION, _versions, _stop_hint),
     trouble.NO_DAEMON: (
         EXIT_NO_DAEMON,

@@ -26,7 +26,7 @@ from expd.linux.systemd import Notifier
 from expd.queueing.database import Database
 from expd.queueing.schedule import status_words
 from expd.queueing.store import Store
-from expd.serve.listener import Address, serve
+from expd.serve.listener import Address, Door, serve
 from expd.serve.services import Services
 from expd.serve.session import serve_connection
 from expd.settings import Settings
@@ -85,9 +85,12 @@ class Daemon:
         await pool.recover()
         services = self._services(store, pool)
         listening = self._address.bind(self._environ)
+        door = Door()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(services.watcher.run)
-            nursery.start_soon(serve, listening, lambda stream: serve_connection(stream, services))
+            nursery.start_soon(
+                serve, listening, door, lambda stream, greeted: serve_connection(stream, services, door, greeted)
+            )
             nursery.start_soon(services.recovery.run)
             nursery.start_soon(services.collector.run)
             nursery.start_soon(self._heed_signals)

@@ -13,11 +13,15 @@ from typing import Final, Literal
 from expproto import PROTOCOL_VERSION, VERSION
 from expproto.codec import decode, encode
 from expproto.errors import OUT_OF_TURN, VERSION_MISMATCH, LocalProtocolError, RemoteProtocolError
-from expproto.frames import FrameReader, encode_frame
+from expproto.frames import FRAME_BYTES_MAX, FrameReader, encode_frame
 from expproto.messages import Hello, Message, message_from_map, message_to_map
 from expproto.replies import Event, Refusal, Reply
 from expproto.requests import Request
+from expproto.shape import VALUES_MAX, check_shape
 from expproto.work import Order, Report
+
+HELLO_BYTES_MAX = 1024
+"""Of a frame before the greeting is over: a Hello has some 60 bytes, and a Refusal of one says why in a sentence."""
 
 Role = Literal["client", "worker", "daemon"]
 
@@ -64,9 +68,12 @@ class Connection:
         if self.turn is Turn.BROKEN:
             raise LocalProtocolError(OUT_OF_TURN, "this conversation has broken")
         try:
+            self._frames.frame_bytes_max = HELLO_BYTES_MAX if self.turn is Turn.GREETING else FRAME_BYTES_MAX
             body = self._frames.next_frame()
             if body is None:
                 return NEED_DATA
+            if self.role == "daemon" and len(body) > VALUES_MAX:  # a value has a byte at least
+                check_shape(body)
             message = message_from_map(decode(body))
             self._hear(message)
         except RemoteProtocolError:

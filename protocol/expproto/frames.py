@@ -24,7 +24,7 @@ class FrameReader:
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._buffer = bytearray()
-        self._frame_bytes_max = frame_bytes_max
+        self.frame_bytes_max = frame_bytes_max
 
     def receive_data(self, data: bytes) -> None:
         """Keep bytes as they arrived, in pieces of any size."""
@@ -35,8 +35,8 @@ class FrameReader:
         if len(self._buffer) < HEADER_BYTES:
             return None
         length = int.from_bytes(self._buffer[:HEADER_BYTES], "big")
-        if length > self._frame_bytes_max:
-            raise RemoteProtocolError(BAD_FRAME, f"a frame of {length} bytes exceeds {self._frame_bytes_max}")
+        if length > self.frame_bytes_max:
+            raise RemoteProtocolError(BAD_FRAME, f"a frame of {length} bytes exceeds {self.frame_bytes_max}")
         end = HEADER_BYTES + length
         if len(self._buffer) < end:
             return None

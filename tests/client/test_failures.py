@@ -68,7 +68,7 @@ def test_refusals_say_what_to_do_next(code: str) -> None:
         ("name_taken", 5), ("wrong_state", 5), ("file_exists", 5), ("newer_edits", 5), ("stopping", 5), ("cannot_travel", 5),
         ("not_a_repository", 6), ("no_commit", 6), ("unfinished_merge", 6), ("cannot_capture", 6), ("cannot_restore", 6), ("bad_source", 6), ("bad_export", 6), ("bad_pipeline", 6),
         ("version_mismatch", 7), ("internal", 8), ("bad_frame", 8), ("out_of_turn", 8),
-        ("ref_locked", 1), ("store_failed", 1), ("disk_failed", 1), ("no_result", 1), ("timeout", 124),
+        ("ref_locked", 1), ("store_failed", 1), ("disk_failed", 1), ("exhausted", 1), ("no_result", 1), ("timeout", 124),
     ],
 )  # fmt: skip
 def test_code_has_its_exit_code(code: str, exit_code: int) -> None:

@@ -7,13 +7,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import trio
 
 from expd.linux.durable import NotPrivate
-from expd.serve.listener import CONNECTIONS_MAX, Address, AlreadyRunning, UnusableAddress, serve
+from expd.serve.listener import (
+    GREETERS_MAX,
+    Address,
+    AlreadyRunning,
+    Door,
+    Greeted,
+    TooManyClients,
+    UnusableAddress,
+    serve,
+)
 from helpers.daemons import RunningDaemon
 from helpers.waiting import eventually
 
@@ -171,28 +181,34 @@ def test_a_socket_that_is_seen_listens(tmp_path: Path) -> None:
     assert refused == []
 
 
-async def test_so_many_peers_are_served_and_no_more(tmp_path: Path) -> None:
-    """Beyond the limit a peer waits, and is served as soon as another has left."""
+@pytest.mark.parametrize("ends", ["leaves", "greets"])
+async def test_so_many_peers_greet_at_once_and_no_more(tmp_path: Path, ends: str) -> None:
+    """Beyond the limit a peer waits, and is heard as soon as another has left, or has said who it is."""
     address = Address(tmp_path / "run")
     address.take()
     listening, served = address.bind({}), 0
 
-    async def handle(stream: trio.SocketStream) -> None:
+    async def handle(stream: trio.SocketStream, greeted: Greeted) -> None:
         nonlocal served
         served += 1
         try:
-            await stream.receive_some(1)
+            if await stream.receive_some(1):
+                greeted()
+                await stream.receive_some(1)
         finally:
             await trio.aclose_forcefully(stream)
 
     peers = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, listening, handle)
-        for _peer in range(CONNECTIONS_MAX + 1):
+        nursery.start_soon(serve, listening, Door(), handle)
+        for _peer in range(GREETERS_MAX + 1):
             peers.append(await trio.open_unix_socket(address.socket_path))
             await trio.testing.wait_all_tasks_blocked()
         at_the_limit = served
-        await peers[0].aclose()
+        if ends == "leaves":
+            await peers[0].aclose()
+        else:
+            await peers[0].send_all(b"x")
         await trio.testing.wait_all_tasks_blocked()
         after_one_left = served
         nursery.cancel_scope.cancel()
@@ -201,7 +217,7 @@ async def test_so_many_peers_are_served_and_no_more(tmp_path: Path) -> None:
     listening.close()
     address.give_back()
 
-    assert (at_the_limit, after_one_left) == (CONNECTIONS_MAX, CONNECTIONS_MAX + 1)
+    assert (at_the_limit, after_one_left) == (GREETERS_MAX, GREETERS_MAX + 1)
 
 
 CONNECT = """
@@ -257,3 +273,16 @@ def test_no_socket_is_abstract(daemon: RunningDaemon) -> None:
     assert [name for name in names if not name.startswith(f"{daemon.socket.parent}/")] == []
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(str(daemon.socket))
+
+
+def test_places_are_a_share_of_the_descriptors() -> None:
+    """Where a process may have few descriptors open there are few places; one client beyond them is refused with the number."""
+    door = Door(descriptors=64)
+
+    with ExitStack() as places:
+        for _client in range(16):
+            places.enter_context(door.a_client())
+        with pytest.raises(TooManyClients, match="16 clients are connected"):
+            places.enter_context(door.a_client())
+    with door.a_client():
+        assert Door(descriptors=1024).clients_max == 256

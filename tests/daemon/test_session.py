@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from expd.serve.listener import Door
 from expd.serve.services import Services
 from expd.serve.session import GREETING_SECONDS, causes, serve_connection
 from expproto.codec import decode
@@ -23,7 +24,9 @@ async def converse(sent: bytes, *, leave: bool = False) -> tuple[list[str], floa
     peer = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
     frames, said = FrameReader(), []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_connection, trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), NO_SERVICES)
+        nursery.start_soon(
+            serve_connection, trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), NO_SERVICES, Door()
+        )
         await peer.send_all(sent)
         if leave:
             await peer.send_eof()
@@ -66,7 +69,9 @@ async def test_a_client_that_greeted_may_think(autojump_clock: MockClock) -> Non
     ours, theirs = socket.socketpair()
     peer = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_connection, trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), NO_SERVICES)
+        nursery.start_soon(
+            serve_connection, trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), NO_SERVICES, Door()
+        )
         await peer.send_all(Connection("client").greet())
         await trio.sleep(100 * GREETING_SECONDS)
         passed, still_there = autojump_clock.current_time() - start, bool(nursery.child_tasks)

@@ -26,6 +26,7 @@ class Surroundings:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="expd-"))  # short: a socket's path has 107 bytes
         self.state = self.directory / "state"
+        self.before: tuple[str, ...] = ()
         self.socket = self.directory / "run" / "expd.sock"
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("EXPD_", "EXPCTL_", "DVC_"))},
@@ -39,11 +40,11 @@ class Surroundings:
         }
 
     def start(self, *program: str | Path) -> subprocess.Popen[bytes]:
-        """Start a daemon, or another program that becomes one, and wait until it listens."""
+        """Start a daemon, or another program that becomes one, by what stands `before` its name, and wait until it listens."""
         reading, writing = os.pipe()
         with (self.directory / "journal").open("ab") as journal:
             process = subprocess.Popen(
-                [*(program or (BIN / "expd",)), "--ready-fd", str(writing)],
+                [*(program or (*self.before, BIN / "expd")), "--ready-fd", str(writing)],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=journal,
@@ -109,8 +110,9 @@ class Surroundings:
 class RunningDaemon(Surroundings):
     """Surroundings with a daemon in them."""
 
-    def __init__(self, config: str, state: Path | None = None) -> None:
+    def __init__(self, config: str, state: Path | None = None, before: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self.before = before
         if state is not None:
             self.state = state
             self.environ["EXPD_STATE_DIR"] = str(state)
@@ -134,10 +136,16 @@ class RunningDaemon(Surroundings):
 
 @contextmanager
 def a_daemon(
-    jobs: int = 1, config: str = "grace_seconds = 1.0\n", state: Path | None = None
+    jobs: int = 1,
+    config: str = "grace_seconds = 1.0\n",
+    state: Path | None = None,
+    before: tuple[str, ...] = (),
 ) -> Iterator[RunningDaemon]:
-    """Run a daemon for as long as the block, its state where it is told; its journal is shown if a test fails."""
-    daemon = RunningDaemon(f"jobs = {jobs}\n{config}", state)
+    """Run a daemon for as long as the block, its state where it is told; its journal is shown if a test fails.
+
+    `before` is a program that starts another one, with its arguments: prlimit, strace.
+    """
+    daemon = RunningDaemon(f"jobs = {jobs}\n{config}", state, before)
     try:
         yield daemon
     finally:

@@ -8,8 +8,8 @@ MAY_PASS = frozenset({
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN,
 })  # fmt: skip
 """Refusals that say nothing against what was asked for. A file system that became read-only is mended and mounted again."""
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-_BY_WORDS: Mapping[str, int] = {os.strerror(number): number for number in sorted({*MAY_PASS, *_DISK})}
+OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_BY_WORDS: Mapping[str, int] = {os.strerror(number): number for number in sorted(MAY_PASS | OF_THE_DISK)}
 
 
 def errno_in(text: str) -> int | None:

@@ -3,8 +3,10 @@
 import errno
 import logging
 import os
+import resource
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
@@ -19,9 +21,14 @@ _journal = logging.getLogger("expd.serve")
 _BACKLOG = 128
 _BINDING_NAME = "expd.bind"
 """Where the socket is born: no longer than its own name, since its path has a limit."""
-CONNECTIONS_MAX = 256
-"""Open at once: each follower is one; a soft limit of 1,024 descriptors stays far away."""
-_ACCEPT_PAUSE_SECONDS = 0.1
+GREETERS_MAX = 256
+"""Connections that have not greeted yet; they have seconds for it. Clients that stay keep no worker from coming in."""
+CLIENTS_MAX = 256
+"""Clients at once: each follower is one. Workers are not counted, there are as many as slots."""
+_DESCRIPTORS_A_PLACE = 4
+"""What the limit of descriptors is divided by, for either kind: half is left to the store, to workers, and to Git for moments."""
+_ACCEPT_PAUSE_MIN_SECONDS, _ACCEPT_PAUSE_MAX_SECONDS = 0.1, 2.0
+"""Nothing tells when a descriptor is free again; whoever connects is waiting."""
 _ACCEPT_CAPACITY_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
@@ -97,30 +104,76 @@ class Address:
             self._lock = None
 
 
-async def serve(listening: socket.socket, handler: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
-    """Accept connections until cancelled, one task each, never more at once than CONNECTIONS_MAX."""
+class TooManyClients(Exception):
+    """There is no place for one more: `most` are connected."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} clients are connected, which is the most")
+        self.most = most
+
+
+class Door:
+    """Places of connections: few for those that have not said who they are, and those of clients, which workers need none of."""
+
+    def __init__(self, descriptors: int | None = None) -> None:
+        if descriptors is None:
+            descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        places = max(1, descriptors // _DESCRIPTORS_A_PLACE)
+        self.clients_max = min(CLIENTS_MAX, places)
+        self.greeting = trio.Semaphore(min(GREETERS_MAX, places))
+        self._clients = 0
+
+    @contextmanager
+    def a_client(self) -> Iterator[None]:
+        """Have the place of a client while inside; raises TooManyClients."""
+        if self._clients >= self.clients_max:
+            raise TooManyClients(self.clients_max)
+        self._clients += 1
+        try:
+            yield
+        finally:
+            self._clients -= 1
+
+
+Greeted = Callable[[], None]
+"""Said by a handler when a connection has greeted, and needs no place of those that have not."""
+
+
+async def serve(
+    listening: socket.socket, door: Door, handler: Callable[[trio.SocketStream, Greeted], Awaitable[None]]
+) -> None:
+    """Accept connections until cancelled, one task each, as long as there is a place to greet."""
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-    places = trio.Semaphore(CONNECTIONS_MAX)
 
     async def serve_one(stream: trio.SocketStream) -> None:
+        is_greeting = True
+
+        def greeted() -> None:
+            nonlocal is_greeting
+            if is_greeting:
+                is_greeting = False
+                door.greeting.release()
+
         try:
-            await handler(stream)
+            await handler(stream, greeted)
         finally:
-            places.release()
+            greeted()
 
     async with trio.open_nursery() as nursery:
         while True:
-            await places.acquire()
+            await door.greeting.acquire()
             nursery.start_soon(serve_one, await _accept(listener))
 
 
 async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
     """Accept one connection; when descriptors or memory run out, wait a little for some to come back."""
+    pause = _ACCEPT_PAUSE_MIN_SECONDS
     while True:
         try:
             return await listener.accept()
         except OSError as error:
             if error.errno not in _ACCEPT_CAPACITY_ERRORS:
                 raise
-            _journal.error("no connection can be accepted now: %s", error)
-            await trio.sleep(_ACCEPT_PAUSE_SECONDS)
+            _journal.error("no connection can be accepted now: %s; trying again in %g s", error, pause)
+        await trio.sleep(pause)
+        pause = min(2 * pause, _ACCEPT_PAUSE_MAX_SECONDS)

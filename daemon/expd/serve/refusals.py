@@ -5,7 +5,9 @@ from pathlib import Path
 
 from expd.collect.fetching import AlreadyThere, NoSuchResult
 from expd.gitio.errors import CannotCapture, GitFailed, NotARepository, RefLocked, RefMoved
+from expd.linux.exhaustion import MAY_PASS, OF_THE_DISK
 from expd.linux.holders import holder_of
+from expd.linux.threads import no_thread
 from expd.pipeline.model import PipelineError
 from expd.prepare.capture import NoCommit, UnfinishedMerge
 from expd.prepare.manifest import UnusableExport
@@ -94,7 +96,7 @@ def _of_the_repository(error: Exception) -> Refusal | None:
         case RefMoved():
             return Refusal(code=errors.REF_LOCKED, data={"path": error.ref, "what": str(error)})
         case GitFailed():
-            return Refusal(code=errors.CANNOT_CAPTURE, data={"what": error.what, "path": ""})
+            return _of_git(error)
         case _:
             return None
 
@@ -122,15 +124,32 @@ def _of_the_queue(error: Exception) -> Refusal | None:
 
 
 def _of_the_machine(error: Exception) -> Refusal | None:
-    """Refuse what the disk refuses."""
+    """Refuse what disk, memory and kernel refuse."""
     match error:
         case StoreFailed():
             return Refusal(code=errors.STORE_FAILED, data={"what": error.what})
         case OSError():
-            path = str(error.filename or "")
-            return Refusal(code=errors.DISK_FAILED, data={"path": path, "what": str(error.strerror)})
+            return _of_the_system(error.errno, str(error.filename or ""), str(error.strerror))
+        case MemoryError():
+            return Refusal(code=errors.EXHAUSTED, data={"what": "there is no memory left"})
+        case RuntimeError() if (missing := no_thread(error)) is not None:
+            return Refusal(code=errors.EXHAUSTED, data={"what": missing.strerror})
         case _:
             return None
+
+
+def _of_git(error: GitFailed) -> Refusal:
+    """Tell what the system refused from what the repository does not allow."""
+    if error.errno is not None:
+        return _of_the_system(error.errno, "", error.what)
+    return Refusal(code=errors.CANNOT_CAPTURE, data={"what": error.what, "path": ""})
+
+
+def _of_the_system(number: int | None, path: str, what: str) -> Refusal:
+    """Tell a want of descriptors, memory or processes from what is wrong with a disk."""
+    if number in MAY_PASS - OF_THE_DISK:
+        return Refusal(code=errors.EXHAUSTED, data={"what": what})
+    return Refusal(code=errors.DISK_FAILED, data={"path": path, "what": what})
 
 
 def _at_path(error: CannotCapture | CannotRestore) -> dict[str, object]:

@@ -37,11 +37,12 @@ from expd.serve.handlers import (
     wait,
     why,
 )
+from expd.serve.listener import Door, Greeted, TooManyClients
 from expd.serve.refusals import refusal_for
 from expd.serve.services import Answer, Services
 from expd.wire import Wire
 from expproto.connection import Turn
-from expproto.errors import INTERNAL, OUT_OF_TURN, ProtocolError, RemoteProtocolError
+from expproto.errors import EXHAUSTED, INTERNAL, OUT_OF_TURN, ProtocolError, RemoteProtocolError
 from expproto.replies import Refusal, Reply
 from expproto.requests import (
     AskDaemon,
@@ -84,12 +85,14 @@ _TOO_EARLY = "a second request came before the first was answered"
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
 
 
-async def serve_connection(stream: trio.SocketStream, services: Services) -> None:
+async def serve_connection(
+    stream: trio.SocketStream, services: Services, door: Door, greeted: Greeted = lambda: None
+) -> None:
     """Serve one connection to its end, whatever comes over it."""
     wire = Wire(stream, "daemon")
     try:
         if _is_ours(stream):
-            await _converse(wire, services)
+            await _converse(wire, services, door, greeted)
     except Exception as error:  # noqa: BLE001 - the boundary around a connection
         await _end_badly(wire, causes(error))
     finally:
@@ -136,16 +139,34 @@ async def _say_why(wire: Wire, error: ProtocolError) -> None:
         return
 
 
-async def _converse(wire: Wire, services: Services) -> None:
+async def _converse(wire: Wire, services: Services, door: Door, greeted: Greeted) -> None:
     with trio.fail_after(GREETING_SECONDS):
         await wire.greet()
     assert wire.connection.peer is not None
     if wire.connection.peer.role == "worker":
         with trio.fail_after(GREETING_SECONDS):
             register = await wire.receive()
+        greeted()
         if isinstance(register, Register):
             await services.pool.attend(register, wire)
         return
+    greeted()
+    try:
+        with door.a_client():
+            await _answer_all(wire, services)
+    except TooManyClients as error:
+        await _refuse_the_first(wire, Refusal(code=EXHAUSTED, data={"what": str(error)}))
+
+
+async def _refuse_the_first(wire: Wire, refusal: Refusal) -> None:
+    """Answer one request with a refusal, so that whoever asked hears why, and no other."""
+    with trio.move_on_after(GREETING_SECONDS):
+        if await wire.receive() is not None:
+            await wire.send(refusal)
+
+
+async def _answer_all(wire: Wire, services: Services) -> None:
+    """Answer a client's requests, one after the other, to the end of the connection."""
     while (request := await wire.receive()) is not None:
         assert isinstance(request, Request)
         if isinstance(request, Stop):

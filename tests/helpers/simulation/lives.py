@@ -24,6 +24,7 @@ from expd.linux.processes import ProcessIdentity
 from expd.linux.space import Place
 from expd.queueing.store import Store
 from expd.serve.services import Services
+from expd.serve.listener import Door
 from expd.serve.session import serve_connection
 from expd.settings import Settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
@@ -148,6 +149,7 @@ class Life:
             pool = Pool(store, Settings(jobs=JOBS), SimulatedHost(world))
             await pool.recover()
             await self._check_recovered(store)
+            self._door = Door()
             self._services = self._make_services(store, pool)
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(self._services.recovery.run)
@@ -179,7 +181,7 @@ class Life:
         """Open a connection; gives the peer's side."""
         ours, theirs = socket.socketpair()
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
-        self._nursery.start_soon(serve_connection, stream, self._services)
+        self._nursery.start_soon(serve_connection, stream, self._services, self._door)
         return trio.SocketStream(trio.socket.from_stdlib_socket(ours))
 
     def _make_services(self, store: Store, pool: Pool) -> Services:
