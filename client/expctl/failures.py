@@ -5,18 +5,30 @@ The only place that knows sentences and exit codes of failures. Imported only wh
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expctl import trouble
 from expctl.output import STDERR, Output, write_all
 from expctl.render.terminal import visible, visible_lines
+from expctl.sentences import (
+    EXIT_BROKEN_PIPE,
+    EXIT_CANNOT_CAPTURE,
+    EXIT_FAILURE,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_NO_ENTRY,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    EXIT_VERSION,
+    LOCAL_SENTENCES,
+    Data,
+    Sentence,
+    fixed,
+    hint_or,
+)
 from expctl.trouble import DisconnectedError, Trouble
 from expproto import errors
-
-EXIT_FAILURE, EXIT_USAGE, EXIT_NO_DAEMON, EXIT_NO_ENTRY, EXIT_REFUSED = 1, 2, 3, 4, 5
-EXIT_CANNOT_CAPTURE, EXIT_VERSION, EXIT_INTERNAL, EXIT_TIMEOUT = 6, 7, 8, 124
-EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,41 +39,6 @@ class Failure:
     message: str
     hint: str
     exit_code: int
-
-
-class Data:
-    """The data of a failure for its sentence: a field that is missing reads as nothing, never as a second failure."""
-
-    def __init__(self, data: Mapping[str, object]) -> None:
-        self._data = data
-
-    def __getitem__(self, name: str) -> str:
-        value = self._data.get(name)
-        return "" if value is None else str(value)
-
-    def short(self, name: str) -> str:
-        """Give a rev in seven digits."""
-        return self[name][:7]
-
-    def pairs(self, name: str) -> list[tuple[str, str]]:
-        """Give a list of pairs as text."""
-        value = self._data.get(name)
-        items = value if isinstance(value, list | tuple) else ()
-        return [(str(item[0]), str(item[1])) for item in items if isinstance(item, list | tuple) and len(item) == 2]
-
-    def texts(self, name: str) -> list[str]:
-        """Give a list of texts."""
-        value = self._data.get(name)
-        return [str(item) for item in value] if isinstance(value, list | tuple) else []
-
-    def listed(self, name: str) -> str:
-        """Give a list as `a, b, c`; its items may be records with an id and a name."""
-        value = self._data.get(name)
-        return ", ".join(map(_item_text, value)) if isinstance(value, list | tuple) else self[name]
-
-
-Sentence = tuple[int, Callable[[Data], str], Callable[[Data], str]]
-"""Exit code, message, hint."""
 
 
 def report(error: BaseException, output: Output) -> int:
@@ -129,21 +106,6 @@ def _tell(failure: Failure, output: Output) -> None:
     write_all(STDERR, text.encode("utf-8", "backslashreplace"))
 
 
-def _item_text(item: object) -> str:
-    if isinstance(item, Mapping):
-        return " ".join(str(item[name]) for name in ("id", "name", "state") if item.get(name) is not None)
-    return str(item)
-
-
-def _fixed(text: str) -> Callable[[Data], str]:
-    return lambda _: text
-
-
-def _hint_or(text: str) -> Callable[[Data], str]:
-    """Prefer the daemon's hint, which knows the case."""
-    return lambda data: data["hint"] or text
-
-
 def _not_a_repository(data: Data) -> str:
     """Say whether there is none, or what is wrong with the one there."""
     if data["what"].startswith("no Git repository") or not data["what"]:
@@ -199,11 +161,6 @@ def _bad_pipeline(data: Data) -> str:
     return f"{place}: {data['what']}; nothing was queued"
 
 
-def _daemon_failed(data: Data) -> str:
-    tail = f"\n{data['tail']}" if data["tail"] else ""
-    return f"expd could not be started: it ended with {data['exit_code']} before it listened{tail}"
-
-
 def _too_large(data: Data) -> str:
     if data["setting"]:
         return _too_much_new(data)
@@ -253,24 +210,24 @@ def _protocol(data: Data) -> str:
     return f"expd and expctl don't understand each other: {data['what']}; whether it was done is not known"
 
 
-_NOTHING = _fixed("")
+_NOTHING = fixed("")
 _MAKE_ROOM = "wait, or end what takes so much (other clients, other programs); then repeat the command"
 _PROTOCOL: Sentence = (
     EXIT_INTERNAL,
     _protocol,
-    _fixed("`expctl daemon status` shows the daemon's version; please report it"),
+    fixed("`expctl daemon status` shows the daemon's version; please report it"),
 )
 _UNKNOWN: Sentence = (
     EXIT_FAILURE,
     lambda data: data["what"] or "expd refused, with a code this expctl does not know",
-    _hint_or(""),
+    hint_or(""),
 )
 
 SENTENCES: Mapping[str, Sentence] = {
     errors.CANNOT_TRAVEL: (
         EXIT_REFUSED,
         lambda data: f"{data['what']}; nothing was queued{_paths(data)}",
-        _hint_or("run it on this host, without --on"),
+        hint_or("run it on this host, without --on"),
     ),
     errors.USAGE: (EXIT_USAGE, lambda data: data["what"] or "the arguments make no sense together", _usage),
     errors.NOT_A_REPOSITORY: (
@@ -281,51 +238,51 @@ SENTENCES: Mapping[str, Sentence] = {
     errors.NO_COMMIT: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"the repository {data['repository']} has no commit to compare experiments with",
-        _fixed("commit once: git add . && git commit"),
+        fixed("commit once: git add . && git commit"),
     ),
     errors.UNFINISHED_MERGE: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"a {data['operation'] or 'merge'} is in progress in {data['repository']}; nothing was queued",
-        _fixed("finish it or give it up with git, then submit again"),
+        fixed("finish it or give it up with git, then submit again"),
     ),
     errors.CANNOT_CAPTURE: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"the workspace can't be frozen: {data['path']}: {data['what']}; nothing was queued, no file was changed",
-        _hint_or("fix that file, or let .gitignore name it, and submit again"),
+        hint_or("fix that file, or let .gitignore name it, and submit again"),
     ),
     errors.BAD_OVERRIDE: (
         EXIT_USAGE,
         lambda data: f"-S {data['override']}: {data['what']}; nothing was queued",
-        _hint_or("the form is -S [FILE:]KEY=VALUE, as `dvc exp run` has it"),
+        hint_or("the form is -S [FILE:]KEY=VALUE, as `dvc exp run` has it"),
     ),
     errors.BAD_SOURCE: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"{data['source']} can't be run: {data['what']}; nothing was queued",
-        _hint_or("name a stash commit, an experiment or a commit of this repository"),
+        hint_or("name a stash commit, an experiment or a commit of this repository"),
     ),
     errors.BAD_EXPORT: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"this can't be passed on: {data['what']}; nothing was queued or written",
-        _hint_or("write it anew with `expctl export`, or push the stash commit with git and `expctl submit --from` it"),
+        hint_or("write it anew with `expctl export`, or push the stash commit with git and `expctl submit --from` it"),
     ),
     errors.BAD_NAME: (
         EXIT_USAGE,
         lambda data: f"{data['name']} can't be an experiment's name: {data['what']}; nothing was queued",
-        _hint_or("use letters, digits, - and _"),
+        hint_or("use letters, digits, - and _"),
     ),
-    errors.NAME_TAKEN: (EXIT_REFUSED, _taken, _fixed("choose another name, leave -n away, or replace it with --force")),
+    errors.NAME_TAKEN: (EXIT_REFUSED, _taken, fixed("choose another name, leave -n away, or replace it with --force")),
     errors.NOTHING_TO_RUN: (
         EXIT_USAGE,
         lambda data: f"there is neither a dvc.yaml (or a [pipeline] in expd.toml) in {data['directory']} nor a command to run; "
         "nothing was queued",
-        _fixed("name the command: expctl submit -- python train.py"),
+        fixed("name the command: expctl submit -- python train.py"),
     ),
-    errors.BAD_PIPELINE: (EXIT_CANNOT_CAPTURE, _bad_pipeline, _hint_or("correct it and submit again")),
+    errors.BAD_PIPELINE: (EXIT_CANNOT_CAPTURE, _bad_pipeline, hint_or("correct it and submit again")),
     errors.UNKNOWN_ENTRY: (EXIT_NO_ENTRY, _unknown_entry, _candidates),
     errors.AMBIGUOUS_ENTRY: (
         EXIT_NO_ENTRY,
         lambda data: f"{data['selector']} names more than one: {data.listed('candidates')}; nothing was done",
-        _fixed("use the entry's id"),
+        fixed("use the entry's id"),
     ),
     errors.WORKSPACE_BUSY: (
         EXIT_REFUSED,
@@ -345,104 +302,43 @@ SENTENCES: Mapping[str, Sentence] = {
     errors.FILE_EXISTS: (
         EXIT_REFUSED,
         lambda data: f"{data['path']} is there already; nothing was written",
-        _hint_or("name another directory with -o, or replace what is there with --force"),
+        hint_or("name another directory with -o, or replace what is there with --force"),
     ),
     errors.CANNOT_RESTORE: (
         EXIT_CANNOT_CAPTURE,
         lambda data: f"the workspace can't be restored: {data['path'] + ': ' if data['path'] else ''}{data['what']}",
-        _hint_or("`git stash apply REV` brings a capture into another clone or work tree"),
+        hint_or("`git stash apply REV` brings a capture into another clone or work tree"),
     ),
     errors.NEWER_EDITS: (
         EXIT_REFUSED,
         lambda data: f"edits would be lost, in so many files: {data['count']}; nothing was changed{_paths(data)}",
-        _fixed("commit or stash them, or overwrite them with --force, which keeps them in a stash commit first"),
+        fixed("commit or stash them, or overwrite them with --force, which keeps them in a stash commit first"),
     ),
     errors.REF_LOCKED: (
         EXIT_FAILURE,
         lambda data: f"{data['holder'] or 'another Git process'} holds {data['path']}; nothing was changed",
-        _hint_or("repeat the command when it is through; `expctl doctor` tells whether it was left behind"),
+        hint_or("repeat the command when it is through; `expctl doctor` tells whether it was left behind"),
     ),
     errors.STORE_FAILED: (
         EXIT_FAILURE,
         lambda data: f"expd could not write its store: {data['what']}; nothing was accepted",
-        _fixed("is the disk full? make room, then repeat the command"),
+        fixed("is the disk full? make room, then repeat the command"),
     ),
     errors.DISK_FAILED: (
         EXIT_FAILURE,
         lambda data: f"the system refused{' ' + data['path'] if data['path'] else ''}: {data['what']}; nothing was changed",
-        _hint_or("make room or correct the permissions, then repeat the command"),
+        hint_or("make room or correct the permissions, then repeat the command"),
     ),
-    errors.EXHAUSTED: (EXIT_FAILURE, lambda data: f"not now: {data['what']}; nothing was done", _fixed(_MAKE_ROOM)),
+    errors.EXHAUSTED: (EXIT_FAILURE, lambda data: f"not now: {data['what']}; nothing was done", fixed(_MAKE_ROOM)),
     errors.STOPPING: (
         EXIT_REFUSED,
-        _fixed("expd is on its way out and takes no new work; nothing was queued"),
-        _fixed("repeat the command when it has ended (`expctl daemon stop` waits for that): a new one starts by itself"),
+        fixed("expd is on its way out and takes no new work; nothing was queued"),
+        fixed("repeat the command when it has ended (`expctl daemon stop` waits for that): a new one starts by itself"),
     ),
     errors.INTERNAL: (EXIT_INTERNAL, _internal, _incident),
     errors.TOO_LARGE: (EXIT_CANNOT_CAPTURE, _too_large, _too_large_hint),
     **dict.fromkeys((errors.BAD_FRAME, errors.BAD_MESSAGE, errors.UNKNOWN_MESSAGE, errors.OUT_OF_TURN), _PROTOCOL),
     errors.VERSION_MISMATCH: (EXIT_VERSION, _versions, _stop_hint),
-    trouble.NO_DAEMON: (
-        EXIT_NO_DAEMON,
-        lambda data: f"no expd listens at {data['socket']}{': ' + data['why'] if data['why'] else ''}",
-        _fixed("expctl daemon start"),
-    ),
-    trouble.DAEMON_FAILED: (EXIT_NO_DAEMON, _daemon_failed, lambda data: f"its log is {data['log']}"),
-    trouble.DAEMON_SLOW: (
-        EXIT_NO_DAEMON,
-        lambda data: f"expd was started or holds its lock, and did not answer within {data['seconds']} s",
-        lambda data: f"it may be on its way up or out: repeat the command; its log is {data['log']}",
-    ),
-    trouble.DAEMON_SILENT: (
-        EXIT_NO_DAEMON,
-        lambda data: f"expd (process {data['pid']}) accepted the connection and did not greet within {data['seconds']} s",
-        lambda data: f"is it stopped? look at it (ps -o stat= -p {data['pid']}), continue or end it",
-    ),
-    trouble.DAEMON_LOST: (
-        EXIT_NO_DAEMON,
-        lambda data: f"the connection to expd broke {data['times']} times before it answered",
-        _fixed("its log, expd.log below its state directory, says why; `expctl status` shows what was accepted"),
-    ),
-    trouble.UNSAFE_DIRECTORY: (
-        EXIT_NO_DAEMON,
-        lambda data: f"expd's directory {data['path']} can't be used: {data['what']}; no daemon was started",
-        lambda data: f"it must be a directory of yours alone: chmod 700 {data['path']}, or name another by EXPD_RUNTIME_DIR",
-    ),
-    trouble.SOCKET_DENIED: (
-        EXIT_NO_DAEMON,
-        lambda data: f"the socket {data['socket']} can't be used: {data['what']}",
-        _fixed("EXPD_RUNTIME_DIR names another directory for it"),
-    ),
-    trouble.SERVICE_REFUSED: (EXIT_REFUSED, lambda data: f"{data['why']}; nothing was changed", _hint_or("`expctl service status` shows what is there")),
-    trouble.SERVICE_FAILED: (
-        EXIT_NO_DAEMON,
-        lambda data: f"the service manager refused: {data['what']}{chr(10) + data['tail'] if data['tail'] else ''}",
-        _fixed("`expctl service logs` tells more; then: systemctl --user reset-failed expd.service expd.socket, and repeat the command"),
-    ),
-    trouble.NOT_TEXT: (
-        EXIT_USAGE,
-        lambda data: f"this is not UTF-8 and can't be sent: {data['text']}; nothing was done",
-        _fixed("rename it"),
-    ),
-    trouble.NO_SUCH_COMMAND: (
-        EXIT_USAGE,
-        lambda data: f"there is no command {data['verb']}",
-        lambda data: f"did you mean `expctl {data['near']}`?" if data["near"] else "`expctl --help` lists them",
-    ),
-    trouble.NOTHING_TO_FOLLOW: (
-        EXIT_NO_ENTRY,
-        lambda data: "several entries run, so name one" if data["candidates"] else "no entry runs",
-        lambda data: data.listed("candidates") or "`expctl status` lists the queue; `expctl follow ID` shows also what is over",
-    ),
-    trouble.TIMEOUT: (
-        EXIT_TIMEOUT,
-        lambda data: f"not done after {data['seconds']} s; everything goes on",
-        _fixed("`expctl status` shows how far it is; wait again for the rest"),
-    ),
-    trouble.NO_DIRECTORY: (
-        EXIT_USAGE,
-        lambda data: f"{data['name']} can't be the name of a directory; nothing was written",
-        _fixed("name one: -o DIR"),
-    ),
+    **LOCAL_SENTENCES,
 }  # fmt: skip
 """One sentence for every code that can come over the wire or arise here."""

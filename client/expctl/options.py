@@ -277,6 +277,10 @@ VERBS: Mapping[str, Verb] = {
         "Show or set how many experiments run at once",
         Positional("jobs", count="?", metavar="N", read=number_of_jobs, help="so many at once; shows the number if not given"),
     ),
+    "config": Verb(
+        "Show or check the settings",
+        Positional("action", choices=("show", "check"), help="every key with its value and where it comes from; or only whether they can be used"),
+    ),
     "service": Verb(
         "Install, look at or remove the systemd user service",
         Positional("action", choices=("install", "status", "uninstall", "logs"), help="what to do; without it expctl starts the daemon by itself"),
@@ -286,8 +290,8 @@ VERBS: Mapping[str, Verb] = {
         Option("-f", "--follow", help="logs: go on as they come"),
     ),
     "daemon": Verb(
-        "Look at, stop, start or restart the daemon",
-        Positional("action", choices=("status", "start", "stop", "restart"), help="what to do; what runs goes on through all of it"),
+        "Look at, start, stop or restart the daemon, or have it read its settings",
+        Positional("action", choices=("status", "start", "stop", "restart", "reload"), help="what to do; what runs goes on through all of it"),
         Option("--drain", help="stop: wait for what runs, and begin nothing more"),
         Option("--now", help="stop: cancel what runs"),
     ),

@@ -1,10 +1,12 @@
 """The program `expd`: arguments and settings in, exit code out."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import trio
 
@@ -14,8 +16,8 @@ from expd.journal import open_journal
 from expd.linux.durable import NotPrivate
 from expd.queueing.database import StoreUnusable
 from expd.serve.listener import AlreadyRunning, UnusableAddress
-from expd.settings import BadSettings, Settings, read_settings
-from expproto import VERSION
+from expd.settings import BadSettings, Settings, explain_settings, read_settings
+from expproto import VERSION, address
 
 EXIT_CANNOT_START = 1
 EXIT_ALREADY_RUNNING = 75  # EX_TEMPFAIL of sysexits.h
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["worker"]:
         return _work(_worker_parser().parse_args(words[1:]))
     arguments = _parser().parse_args(words)
+    if arguments.settings:
+        return _tell_settings()
     open_journal(os.environ, verbose=arguments.verbose)
     try:
         settings = read_settings(os.environ)
@@ -41,6 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _journal.error("%s", error)
         return EXIT_BAD_SETTINGS
     return _run(settings, arguments.ready_fd)
+
+
+def _tell_settings() -> int:
+    """Print the settings as this environment has them, as one JSON document; what is wrong with them on stderr."""
+    try:
+        settings = explain_settings(os.environ)
+    except BadSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_SETTINGS
+    document = {"path": address.settings_path(os.environ), "settings": [asdict(setting) for setting in settings]}
+    sys.stdout.write(json.dumps(document) + "\n")
+    return 0
 
 
 def _run(settings: Settings, ready_descriptor: int | None) -> int:
@@ -106,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is happening in detail")
     parser.add_argument("--version", action="version", version=f"expd {VERSION}")
+    parser.add_argument("--settings", action="store_true", help="print the settings as they would be used, and exit")
     parser.add_argument("--ready-fd", type=int, metavar="N", help=argparse.SUPPRESS)
     return parser
 

@@ -27,9 +27,9 @@ from expd.queueing.database import Database
 from expd.queueing.schedule import status_words
 from expd.queueing.store import Store
 from expd.serve.listener import Address, Door, serve
-from expd.serve.services import Services
+from expd.serve.services import Chosen, Services
 from expd.serve.session import serve_connection
-from expd.settings import Settings
+from expd.settings import BadSettings, Settings, read_settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
 from expd.upkeep.retaining import Collector
@@ -93,7 +93,7 @@ class Daemon:
             )
             nursery.start_soon(services.recovery.run)
             nursery.start_soon(services.collector.run)
-            nursery.start_soon(self._heed_signals)
+            nursery.start_soon(self._heed_signals, services)
             nursery.start_soon(self._heed_stop, pool)
             self._say_ready(status_words(await store.pool(), draining=False))
             await pool.run()
@@ -119,7 +119,7 @@ class Daemon:
             store=store,
             pool=pool,
             watcher=Watcher(),
-            settings=self._settings,
+            chosen=Chosen(self._settings),
             socket_path=self._address.socket_path,
             state_directory=self._state_directory,
             started_at=self._started_at,
@@ -139,15 +139,32 @@ class Daemon:
             os.write(self._ready_descriptor, b"READY\n")
             os.close(self._ready_descriptor)
 
-    async def _heed_signals(self) -> None:
-        """SIGTERM leaves what runs to its workers: systemd sends it to restart us. SIGINT drains, the second one cancels."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    async def _heed_signals(self, services: Services) -> None:
+        """SIGTERM leaves what runs to its workers: systemd sends it to restart us. SIGINT drains, the second one cancels.
+
+        SIGHUP has the settings read again.
+        """
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 _journal.info("%s came", signal.Signals(number).name)
-                if number == signal.SIGTERM:
-                    self.stop(Ending.LEAVE)
-                else:
-                    self.stop(Ending.NOW if self._is_stopping else Ending.DRAIN)
+                match number:
+                    case signal.SIGHUP:
+                        await self._reload(services)
+                    case signal.SIGTERM:
+                        self.stop(Ending.LEAVE)
+                    case _:
+                        self.stop(Ending.NOW if self._is_stopping else Ending.DRAIN)
+
+    async def _reload(self, services: Services) -> None:
+        """Read the settings again; what can't be used changes nothing."""
+        self._notifier.reloading()
+        try:
+            services.use(await trio.to_thread.run_sync(read_settings, self._environ))
+        except BadSettings as error:
+            _journal.error("the settings stay as they were: %s", error)
+        else:
+            _journal.info("the settings were read again")
+        self._notifier.ready(status_words(await services.store.pool(), draining=self._is_stopping))
 
     async def _heed_stop(self, pool: Pool) -> None:
         async for ending in self._wanted_endings:

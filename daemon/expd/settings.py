@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import tomli
@@ -108,23 +108,108 @@ class Settings:
     """[engines]: other hosts; without it there is this one alone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One key as it is: `origin` is "default", "file", or the variable of the environment that says it."""
+
+    key: str
+    value: object
+    default: object
+    origin: str
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the user's config.toml; without one, the defaults. Raises BadSettings."""
+    """Read the user's config.toml, and variables that say otherwise; without either, the defaults. Raises BadSettings."""
     path = Path(address.settings_path(environ))
+    table = _read_table(path)
+    settings = _settings_from(table, path)
+    overrides = _overrides(environ)
+    if not overrides:
+        return settings
+    merged = {**table, **{key: value for key, _variable, value in overrides if "." not in key}}
+    retention = {key.partition(".")[2]: value for key, _variable, value in overrides if "." in key}
+    if retention:
+        merged["retention"] = {**asdict(settings.retention), **retention}
+    return _settings_from(merged, ", ".join(variable for _key, variable, _value in overrides))
+
+
+def explain_settings(environ: Mapping[str, str]) -> list[Setting]:
+    """Give every key with where its value comes from; raises BadSettings."""
+    table, settings, defaults = _read_table(Path(address.settings_path(environ))), read_settings(environ), Settings()
+    variables = {key: variable for key, variable, _value in _overrides(environ)}
+    retention = table.get("retention", {})
+    in_file = {*table, *(f"retention.{key}" for key in (retention if isinstance(retention, Mapping) else {}))}
+    return [
+        Setting(
+            key=key,
+            value=_value_of(settings, key),
+            default=_value_of(defaults, key),
+            origin=variables.get(key) or ("file" if key in in_file else "default"),
+        )
+        for key in _keys()
+    ] + _explain_engines(table, settings)
+
+
+def _explain_engines(table: Mapping[str, object], settings: Settings) -> list[Setting]:
+    """Give the keys of the engines that are there; what may hold a password is only said to be set."""
+    celery = settings.engines.celery
+    engines = table.get("engines")
+    given = engines.get("celery") if isinstance(engines, Mapping) else None
+    if celery is None or not isinstance(given, Mapping):
+        return []
+    found = []
+    for each in fields(CelerySettings):
+        value: object = getattr(celery, each.name) if each.repr else "(set)"
+        default = None if each.default is MISSING else each.default
+        found.append(
+            Setting(
+                key=f"engines.celery.{each.name}",
+                value=list(value) if isinstance(value, tuple) else value,
+                default=list(default) if isinstance(default, tuple) else default,
+                origin="file" if each.name in given else "default",
+            )
+        )
+    return found
+
+
+def _keys() -> list[str]:
+    own = [each.name for each in fields(Settings) if each.name not in {"retention", "engines"}]
+    return own + [f"retention.{each.name}" for each in fields(Retention)]
+
+
+def _value_of(settings: Settings, key: str) -> object:
+    table, _, name = key.rpartition(".")
+    value: object = getattr(settings.retention if table else settings, name)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _overrides(environ: Mapping[str, str]) -> list[tuple[str, str, object]]:
+    """Give key, variable and value of what the environment says: EXPD_ and the key in capitals, with a TOML value."""
+    found: list[tuple[str, str, object]] = []
+    for key in _keys():
+        variable = "EXPD_" + key.replace(".", "_").upper()
+        if environ.get(variable):
+            try:
+                value: object = tomli.loads(f"value = {environ[variable]}")["value"]
+            except tomli.TOMLDecodeError:
+                raise BadSettings(f"{variable}: {environ[variable]!r} is no value as config.toml has it") from None
+            found.append((key, variable, value))
+    return found
+
+
+def _read_table(path: Path) -> Mapping[str, object]:
     try:
-        text = path.read_text(encoding="utf-8")
+        table: Mapping[str, object] = tomli.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path}: can't be read: {error}") from None
-    try:
-        table = tomli.loads(text)
+        return {}
     except tomli.TOMLDecodeError as error:
         raise BadSettings(f"{path}: not TOML: {error}") from None
-    return _settings_from(table, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: can't be read: {error}") from None
+    return table
 
 
-def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
+def _settings_from(table: Mapping[str, object], path: Path | str) -> Settings:
     known = {field.name for field in fields(Settings)}
     for key in table:
         if key not in known:
@@ -150,7 +235,7 @@ def _settings_from(table: Mapping[str, object], path: Path) -> Settings:
     )
 
 
-def _retention(table: Mapping[str, object], path: Path) -> Retention:
+def _retention(table: Mapping[str, object], path: Path | str) -> Retention:
     value = table.get("retention", {})
     if not isinstance(value, Mapping):
         raise BadSettings(f"{path}: retention must be a table: [retention], and its keys below it")
@@ -171,7 +256,7 @@ def _retention(table: Mapping[str, object], path: Path) -> Retention:
     )
 
 
-def _celery(engines: Mapping[str, object], path: Path) -> CelerySettings | None:
+def _celery(engines: Mapping[str, object], path: Path | str) -> CelerySettings | None:
     if "celery" not in engines:
         return None
     known = tuple(field.name for field in fields(CelerySettings))
@@ -188,7 +273,7 @@ def _celery(engines: Mapping[str, object], path: Path) -> CelerySettings | None:
 
 
 def _table(
-    table: Mapping[str, object], key: str, known: tuple[str, ...], path: Path, prefix: str = ""
+    table: Mapping[str, object], key: str, known: tuple[str, ...], path: Path | str, prefix: str = ""
 ) -> Mapping[str, object]:
     """Give a table inside another, with none but the keys that are known."""
     value = table.get(key, {})
@@ -200,7 +285,7 @@ def _table(
     return value
 
 
-def _address(table: Mapping[str, object], key: str, schemes: tuple[str, ...], path: Path) -> str:
+def _address(table: Mapping[str, object], key: str, schemes: tuple[str, ...], path: Path | str) -> str:
     """Give an address; what is wrong with it is said without it, since it may hold a password."""
     value = table.get(key)
     if not isinstance(value, str) or not value.isprintable() or not value:
@@ -210,7 +295,7 @@ def _address(table: Mapping[str, object], key: str, schemes: tuple[str, ...], pa
     return value
 
 
-def _file(table: Mapping[str, object], key: str, path: Path) -> str | None:
+def _file(table: Mapping[str, object], key: str, path: Path | str) -> str | None:
     value = table.get(key)
     if value is not None and not (isinstance(value, str) and Path(value).is_absolute()):
         raise BadSettings(f"{path}: {key} in [engines.celery] must be the absolute path of a file, not {value!r}")
@@ -218,7 +303,7 @@ def _file(table: Mapping[str, object], key: str, path: Path) -> str | None:
 
 
 def _count(
-    table: Mapping[str, object], key: str, default: int, path: Path, *, least: int, most: int = _COUNT_MAX
+    table: Mapping[str, object], key: str, default: int, path: Path | str, *, least: int, most: int = _COUNT_MAX
 ) -> int:
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -226,11 +311,11 @@ def _count(
     return value
 
 
-def _bytes(table: Mapping[str, object], key: str, default: int, path: Path) -> int:
+def _bytes(table: Mapping[str, object], key: str, default: int, path: Path | str) -> int:
     return _count(table, key, default, path, least=0, most=_BYTES_MAX)
 
 
-def _patterns(table: Mapping[str, object], key: str, path: Path) -> tuple[str, ...]:
+def _patterns(table: Mapping[str, object], key: str, path: Path | str) -> tuple[str, ...]:
     value = table.get(key, [])
     patterns = [item for item in value if isinstance(item, str) and item] if isinstance(value, list) else None
     if not isinstance(value, list) or patterns is None or len(patterns) != len(value):
@@ -238,7 +323,7 @@ def _patterns(table: Mapping[str, object], key: str, path: Path) -> tuple[str, .
     return tuple(patterns)
 
 
-def _seconds(table: Mapping[str, object], key: str, default: float, path: Path, unit: str = "seconds") -> float:
+def _seconds(table: Mapping[str, object], key: str, default: float, path: Path | str, unit: str = "seconds") -> float:
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise BadSettings(f"{path}: {key} must be a number of {unit}, 0 or more, not {value!r}")

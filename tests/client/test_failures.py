@@ -7,8 +7,9 @@ import pytest
 from client.conftest import Expctl
 from client.scripted import BASELINE
 from expctl import failures, trouble
-from expctl.failures import SENTENCES, Data, describe, report
+from expctl.failures import SENTENCES, describe, report
 from expctl.output import Output
+from expctl.sentences import Data
 from expctl.trouble import DisconnectedError, Trouble
 from expproto import errors
 from expproto.errors import RemoteProtocolError

@@ -1,12 +1,22 @@
 """config.toml: every key, and every mistake told with the file and the key."""
 
+import re
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expd.settings import BadSettings, CelerySettings, EngineSettings, Retention, Settings, read_settings
+from expd.settings import (
+    BadSettings,
+    CelerySettings,
+    EngineSettings,
+    Retention,
+    Settings,
+    explain_settings,
+    read_settings,
+)
 
 
 def _read(path: Path, text: str) -> Settings:
@@ -182,3 +192,79 @@ def test_any_text_is_settings_or_a_sentence(tmp_path_factory: pytest.TempPathFac
         said = f"{path} gives {settings}"
 
     assert said.startswith(f"{path}")
+
+
+def test_a_variable_of_the_environment_says_otherwise(tmp_path: Path) -> None:
+    """EXPD_ and a key in capitals goes before the file, with a value as the file would have it; an empty one is none."""
+    (tmp_path / "config.toml").write_text("jobs = 4\n[retention]\nlog_days = 3\ndone_max = 5\n")
+    environ = {
+        "EXPD_CONFIG": str(tmp_path / "config.toml"),
+        "EXPD_JOBS": "2",
+        "EXPD_ENV_DENY": '["AWS_*"]',
+        "EXPD_RETENTION_LOG_DAYS": "1.5",
+        "EXPD_STAGE_JOBS": "",
+    }
+
+    assert read_settings(environ) == Settings(
+        jobs=2, env_deny=("AWS_*",), retention=Retention(log_days=1.5, done_max=5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("many", "EXPD_JOBS: 'many' is no value as config.toml has it"),
+        ("0", "EXPD_JOBS: jobs must be a whole number from 1"),
+    ],
+)
+def test_a_mistake_in_a_variable_is_told_with_its_name(tmp_path: Path, text: str, said: str) -> None:
+    """What keeps the daemon from starting is not looked for in a file that is right."""
+    with pytest.raises(BadSettings) as refused:
+        read_settings({"EXPD_CONFIG": str(tmp_path / "none"), "EXPD_JOBS": text})
+
+    assert str(refused.value).startswith(said)
+
+
+def test_each_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
+    """Of every key it is said what it is, what it would be, and who says so."""
+    (tmp_path / "config.toml").write_text("stage_jobs = 4\n[retention]\nlog_days = 3\n")
+    environ = {"EXPD_CONFIG": str(tmp_path / "config.toml"), "EXPD_JOBS": "2"}
+
+    explained = {setting.key: (setting.value, setting.origin) for setting in explain_settings(environ)}
+
+    assert explained["jobs"] == (2, "EXPD_JOBS")
+    assert explained["stage_jobs"] == (4, "file")
+    assert explained["retention.log_days"] == (3.0, "file")
+    assert explained["retention.done_days"] == (180.0, "default")
+    assert explained["env_deny"] == ([], "default")
+    assert len(explained) == len(Settings.__slots__) - 2 + len(Retention.__slots__)
+
+
+def test_every_key_is_documented_with_its_default_and_unit() -> None:
+    """docs/configuration.md has a row for each key: its default, its unit, and what it is for."""
+    text = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    documented = {key: default for key, default, _unit, _reason in rows}
+    defaults = {
+        setting.key.removeprefix("retention."): setting.default
+        for setting in explain_settings({"EXPD_CONFIG": "/nowhere"})
+    } | {each.name: None if each.default is MISSING else each.default for each in fields(CelerySettings)}
+
+    assert documented == {key: _in_words(default) for key, default in defaults.items()}
+
+
+def _in_words(default: object) -> str:
+    if default is None or default in ([], ()):
+        return "none"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def test_addresses_of_engines_are_not_shown(tmp_path: Path) -> None:
+    """They may hold passwords: that they are set is all that is told."""
+    text = "[engines.celery]\nbroker = 'redis://:secret@host/0'\nhub = 'ssh://host/hub.git'\n"
+    (tmp_path / "config.toml").write_text(text)
+
+    explained = {each.key: each.value for each in explain_settings({"EXPD_CONFIG": str(tmp_path / "config.toml")})}
+
+    assert (explained["engines.celery.broker"], explained["engines.celery.hub"]) == ("(set)", "(set)")
+    assert explained["engines.celery.lease_seconds"] == 60.0

@@ -322,3 +322,13 @@ def test_without_lingering_a_logout_ends_all_and_the_next_login_says_so(service:
 
     assert gate.exists()
     assert [entry["state"] == "running" and entry["attempt"] == 1 for entry in entries] == [False]
+
+
+def test_the_service_reads_its_settings_again(service: Lab) -> None:
+    """`systemctl --user reload` has the running daemon read config.toml, and systemd goes on calling it running."""
+    service.shell("expctl status; mkdir -p ~/.config/expd; echo 'stage_jobs = 2' > ~/.config/expd/config.toml")
+    before = service.fact("MainPID")
+    service.shell("systemctl --user reload expd.service")
+    eventually(lambda: "the settings were read again" in service.journal(), "the daemon has read them")
+
+    assert (service.fact("ActiveState"), service.fact("MainPID")) == ("active", before)

@@ -1,5 +1,7 @@
 """`expctl daemon`: look at, stop, start or restart the daemon. Only `start` and `restart` start one."""
 
+import os
+import signal
 from collections.abc import Sequence
 
 from expctl import requests
@@ -28,6 +30,8 @@ def run(arguments: Arguments, output: Output) -> int:
             _start(output)
         case "restart":
             _restart(output)
+        case "reload":
+            _reload(output)
         case _:
             _stop(output, ending)
     return 0
@@ -61,6 +65,22 @@ def _restart(output: Output) -> None:
     if not restart_service():
         end_daemon()
     _start(output)
+
+
+def _reload(output: Output) -> None:
+    """Have the daemon read its settings again, unless they can't be used: then it is not even asked."""
+    from expctl.settings import read_settings  # noqa: PLC0415 - starts a program, and is rare
+
+    read_settings()
+    link = connect_only()
+    if link is None:
+        raise Trouble(NO_DAEMON, {"socket": address()})
+    with link:
+        pid = Fields(_reply(link, requests.ask_daemon())).integer("pid")
+    os.kill(pid, signal.SIGHUP)
+    output.words("the daemon reads its settings; what runs goes on with those that it was begun with")
+    if output.as_json:
+        output.document({"reloaded": True, "pid": pid})
 
 
 def _stop(output: Output, ending: str) -> None:

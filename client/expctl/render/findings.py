@@ -129,6 +129,13 @@ SENTENCES: Mapping[str, Callable[[Facts], Sentence]] = {
         why="" if facts.get("unit") else "it runs until it is stopped, and is not started again by itself before the next command",
         todo="",
     ),
+    "control_groups": _fixed(
+        "each run has a control group of its own", "systemd delegated one to the service: a run is ended as a whole"
+    ),
+    "process_tree": _fixed(
+        "the processes of a run are known by their tree and their environment",
+        "no control group was delegated to the daemon: it is no systemd service, or not that of `expctl service install`",
+    ),
     "linger": _fixed("what runs outlives a logout", "lingering is enabled for this user"),
     "no_linger": _fixed(
         "what runs may end with your last login", "lingering is not enabled for this user", "loginctl enable-linger"

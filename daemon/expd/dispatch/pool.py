@@ -78,6 +78,12 @@ class Pool:
         """Say what a repository's entries wait for, if that is room on its disks."""
         return self._troubles.short_of_room(git_directory)
 
+    def use(self, settings: Settings) -> None:
+        """Go on with other settings, from the next run on."""
+        self._settings = settings
+        self._troubles.use(settings)
+        self._bell.ring()
+
     def stage_of(self, run: RunId) -> str | None:
         """Give the stage a run is in."""
         return self._stages.get(run)

@@ -43,6 +43,10 @@ class Troubles:
         self._short: dict[str, str] = {}
         self._since = math.inf
 
+    def use(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self._settings = settings
+
     @property
     def words(self) -> str | None:
         """Say why nothing is started; None while it is."""

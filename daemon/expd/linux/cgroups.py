@@ -66,8 +66,17 @@ def _is_marked(directory: Path) -> bool:
 def take(delegation: Delegation) -> None:
     """Make the delegated group ready for groups of runs: move this process below it, remove what earlier runs left."""
     enter(delegation.directory / DAEMON_GROUP)
+    (delegation.directory / WORKERS_GROUP).mkdir(exist_ok=True)
     for group in delegation.directory.glob("run-*"):
         remove_group(group)
+
+
+def divided() -> Path | None:
+    """Give the delegated directory that this daemon has divided; None where nothing was delegated."""
+    own = next((path for system, path in own_groups() if system == "cgroup2"), None)
+    return (
+        own.parent if own is not None and own.name == DAEMON_GROUP and (own.parent / WORKERS_GROUP).is_dir() else None
+    )
 
 
 def enter(group: Path) -> bool:

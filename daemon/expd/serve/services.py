@@ -20,6 +20,14 @@ from expproto.vocabulary import Ending, Rev
 CAPTURES_AT_ONCE = 4
 """Captures and readings of Git at once: each keeps a processor and a disk busy."""
 
+
+@dataclass(slots=True)
+class Chosen:
+    """What the person has chosen, as it was read last."""
+
+    now: Settings
+
+
 Answer = Callable[[Event], Awaitable[None]]
 """Sends one event of the open request."""
 
@@ -31,7 +39,7 @@ class Services:
     store: Store
     pool: Pool
     watcher: Watcher
-    settings: Settings
+    chosen: Chosen
     socket_path: Path
     state_directory: Path
     started_at: float
@@ -45,3 +53,14 @@ class Services:
     git: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CAPTURES_AT_ONCE))
     results: dict[tuple[str, str, Rev], Results] = field(default_factory=dict)
     """What was read of experiment commits: (git directory, root, rev) → results; a commit never changes."""
+
+    @property
+    def settings(self) -> Settings:
+        """Give the settings as they are now."""
+        return self.chosen.now
+
+    def use(self, settings: Settings) -> None:
+        """Go on with other settings; what runs was begun with those before."""
+        self.chosen.now = settings
+        self.pool.use(settings)
+        self.collector.use(settings.retention)

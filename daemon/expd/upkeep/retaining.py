@@ -61,6 +61,10 @@ class Collector:
         self._runs_directory = runs_directory
         self._lock = trio.Lock()
 
+    def use(self, rules: Retention) -> None:
+        """Go on with other rules."""
+        self._rules = rules
+
     async def run(self) -> None:
         """Collect once a day, and sooner when a run has ended and nothing else is queued; until cancelled."""
         await trio.sleep(_FIRST_SECONDS)

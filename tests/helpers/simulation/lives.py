@@ -23,8 +23,8 @@ from expd.linux.inotify import Watcher
 from expd.linux.processes import ProcessIdentity
 from expd.linux.space import Place
 from expd.queueing.store import Store
-from expd.serve.services import Services
 from expd.serve.listener import Door
+from expd.serve.services import Chosen, Services
 from expd.serve.session import serve_connection
 from expd.settings import Settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
@@ -191,7 +191,7 @@ class Life:
             store=store,
             pool=pool,
             watcher=self._watcher,
-            settings=settings,
+            chosen=Chosen(settings),
             socket_path=Path("expd.sock"),
             state_directory=self._world.directory / "state",
             started_at=started_at,
