@@ -1,0 +1,55 @@
+"""What must hold whatever died and whenever, looked at from outside: the client's answers, the store's file, Git."""
+
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+
+from helpers.daemons import RunningDaemon
+from helpers.repositories import git
+
+HELD = "refs/expd/entries"
+
+
+def check_all(daemon: RunningDaemon, repository: Path, acknowledged: Collection[str]) -> None:
+    """Everything that was acknowledged is there, by name; rows, refs and files are whole and agree; the daemon answers."""
+    names = [str(entry["name"]) for entry in daemon.entries(repository)]
+    assert set(acknowledged) <= set(names), (
+        f"acknowledged and lost: {set(acknowledged) - set(names)}\n{daemon.journal()}"
+    )
+    assert len(names) == len(set(names)), f"queued twice: {names}"
+    check_store(daemon.state / "queue.db")
+    check_repository(repository, held_by(daemon.state / "queue.db"))
+
+
+def check_store(path: Path) -> None:
+    """The file is whole, and an entry has a run under way if and only if it is active; what is done has its outcome."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        active = "SELECT id FROM entries WHERE state IN ('preparing', 'running', 'collecting') ORDER BY id"
+        under_way = "SELECT entry FROM runs WHERE ended_at IS NULL ORDER BY entry"
+        assert connection.execute(active).fetchall() == connection.execute(under_way).fetchall()
+    finally:
+        connection.close()
+
+
+def held_by(path: Path) -> dict[str, list[str]]:
+    """Read which refs the store's submissions hold, and the stash commits each of them stands for."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        sql = "SELECT held_as, stash_rev FROM submissions JOIN entries ON entries.submission = submissions.id"
+        held: dict[str, list[str]] = {}
+        for held_as, stash_rev in connection.execute(sql):
+            held.setdefault(f"{HELD}/{held_as}", []).append(stash_rev)
+    finally:
+        connection.close()
+    return held
+
+
+def check_repository(repository: Path, held: dict[str, list[str]]) -> None:
+    """Nothing of the repository is damaged, and what a row stands for is held by its ref."""
+    assert git(repository, "fsck", "--full", "--no-dangling") == ""
+    for ref, revs in held.items():
+        keeper = git(repository, "rev-parse", "--verify", ref)
+        reachable = {keeper, *git(repository, "rev-parse", f"{ref}^@").splitlines()}
+        assert set(revs) <= reachable, f"{ref} does not hold {revs}"
