@@ -177,6 +177,26 @@ async def test_notes_that_follow_soon_are_gathered(project: Path) -> None:
     assert int(git(project, "rev-list", "--count", NOTES_REF)) == 2
 
 
+@pytest.mark.parametrize("heals", ["when it looks again", "with the next note"])
+@pytest.mark.usefixtures("autojump_clock")
+async def test_notes_that_a_collection_takes_are_written_again(project: Path, heals: str) -> None:
+    """A `git prune` that had looked at the refs before the notes had theirs takes them: the ref names nothing, for a moment."""
+    first, second = commits_of(project, 2)
+    annotator = Annotator(trio.CapacityLimiter(1))
+    before = set(git(project, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split())
+    await annotator.annotate(project / ".git", first, {"version": 1})
+    for name in set(git(project, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()) - before:
+        (project / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+    if heals == "with the next note":
+        await annotator.annotate(project / ".git", second, {"version": 1})
+    else:
+        await annotator.look_again(project / ".git")
+
+    assert read(project, first) == b'{\n"version": 1\n}\n'
+    git(project, "fsck", "--connectivity-only")
+
+
 async def test_a_locked_ref_is_waited_for(project: Path) -> None:
     """A lock that somebody holds delays the note, and loses none."""
     (commit,) = commits_of(project, 1)

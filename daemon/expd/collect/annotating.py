@@ -7,13 +7,14 @@ notes at a time, by compare-and-swap.
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trio
 
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
-from expd.gitio.notes import read_note, write_notes
+from expd.gitio.notes import read_note, restore_objects, write_notes
+from expd.gitio.packing import NewObject
 from expd.gitio.repository import Repository, again_if_disturbed
 from expproto.codec import decode, encode
 from expproto.context import CONTEXT_BYTES_MAX
@@ -26,6 +27,8 @@ _BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.005, 5.0
 """Git holds a ref's lock for microseconds; what holds one for seconds is stuck, and somebody has to look."""
 PACE_SECONDS = 0.5
 """Between two commits of notes in one repository: each makes directories of notes anew, and waits for the disk."""
+_COLLECTION_SECONDS = 2.0
+"""Between a look at the refs and the last object it takes, a `git gc --prune=now` of a middling repository is done."""
 _NOTE_BYTES_MAX = 4 * CONTEXT_BYTES_MAX
 """A context as text: msgpack says it in a quarter, at worst."""
 _PACKED_BYTES_MAX = CONTEXT_BYTES_MAX + 1024
@@ -61,6 +64,7 @@ class Annotator:
         self._waiting: dict[Path, dict[Rev, bytes]] = {}
         self._writing: dict[Path, trio.Lock] = {}
         self._next_at: dict[Path, float] = {}
+        self._written: dict[Path, Sequence[NewObject]] = {}
 
     def is_pacing(self, git_directory: Path) -> bool:
         """Tell whether notes of this repository were written just now, so that more of them wait to go together."""
@@ -87,24 +91,50 @@ class Annotator:
                 del waiting[commit]
         return True
 
+    async def look_again(self, git_directory: Path) -> None:
+        """Write the newest notes of a repository again if a collection that was under way has taken them."""
+        written = self._written.get(git_directory, ())
+        if not written:
+            return
+        await trio.sleep(_COLLECTION_SECONDS)
+        async with self._writing.setdefault(git_directory, trio.Lock()):
+            if self._written.get(git_directory) is written:
+                await self._restore(git_directory)
+                self._written[git_directory] = ()
+
+    async def _restore(self, git_directory: Path) -> None:
+        written = self._written.get(git_directory, ())
+        try:
+            lost = await trio.to_thread.run_sync(restore_objects, git_directory, written, limiter=self._limiter)
+        except GitFailed as failed:
+            _journal.warning("the newest notes of %s can't be looked for: %s", git_directory, failed.what)
+            return
+        if lost:
+            _journal.warning(
+                "%d objects of notes of %s were collected as they came: written again", lost, git_directory
+            )
+
     async def _write(self, git_directory: Path, waiting: dict[Rev, bytes]) -> None:
         """Write all that wait, as soon as nobody else writes; raises GitFailed."""
         backoff = _BACKOFF_FIRST_SECONDS
-        while not await trio.to_thread.run_sync(
-            _try_write, git_directory, notes := dict(waiting), limiter=self._limiter
-        ):
+        await self._restore(git_directory)
+        while True:
+            notes = dict(waiting)
+            written = await trio.to_thread.run_sync(_try_write, git_directory, notes, limiter=self._limiter)
+            if written is not None:
+                break
             await trio.sleep(backoff)
             backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
+        self._written[git_directory] = written
         for commit, text in notes.items():
             if waiting.get(commit) is text:
                 del waiting[commit]
 
 
-def _try_write(git_directory: Path, notes: Mapping[Rev, bytes]) -> bool:
-    """Write notes; False if somebody else is writing some."""
+def _try_write(git_directory: Path, notes: Mapping[Rev, bytes]) -> Sequence[NewObject] | None:
+    """Write notes, and give their objects; None if somebody else is writing some."""
     try:
-        again_if_disturbed(lambda: write_notes(Repository(git_directory), notes, time.time()))
+        return again_if_disturbed(lambda: write_notes(Repository(git_directory), notes, time.time()))
     except (RefLocked, RefMoved) as error:
         _journal.debug("notes of %s: %s", git_directory, error)
-        return False
-    return True
+        return None

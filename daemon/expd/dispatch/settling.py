@@ -129,6 +129,8 @@ class Settling:
             self._settled.ring()
         if late is not None:
             await self._annotate_late(late)
+        if entry is not None:
+            await self._annotator.look_again(Path(entry.submission.git_directory))
 
     async def _end(self, entry: Entry, ended: RunEnded) -> Unnoted | None:
         """Carry out the steps in order; after a crash between two, all are done again, and change nothing twice.

@@ -4,10 +4,14 @@ A note lies at `<2>/<38>` in the notes' tree; Git itself may lay the tree otherw
 and reads every layout. Whatever else a tree holds stays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pygit2
 
+from expd.gitio.locate import common_directory_of
+from expd.gitio.loose import write_loose
+from expd.gitio.packing import NewObject
 from expd.gitio.refs import RefChange, change_ref, read_ref
 from expd.gitio.repository import EMPTY_TREE, REGULAR, Repository, TreeFile, git_errors
 from expproto.vocabulary import Rev
@@ -28,27 +32,38 @@ def read_note(repository: Repository, commit: Rev, bytes_max: int) -> bytes | No
         return found.data if isinstance(found, pygit2.Blob) and found.size <= bytes_max else None
 
 
-def write_notes(repository: Repository, notes: Mapping[Rev, bytes], at: float) -> None:
+def write_notes(repository: Repository, notes: Mapping[Rev, bytes], at: float) -> Sequence[NewObject]:
     """Set the notes on some commits, in one commit; nothing moves if all are there as they are.
 
-    Raises RefLocked, RefMoved if somebody else wrote notes meanwhile, or GitFailed; doing it again is right.
+    Gives the objects that were written, for `restore_objects`: a `git gc --prune=now` that had looked at the refs before
+    takes them all the same. Raises RefLocked, RefMoved if somebody else wrote notes meanwhile, or GitFailed; doing it again is right.
     """
     before = read_ref(repository, NOTES_REF)
     old_tree = EMPTY_TREE if before is None else repository.tree_of(before)
     with git_errors("the notes can't be read"):
         places = {commit: _place(repository.handle, old_tree, commit) for commit in notes}
     parents = [] if before is None else [before]
-    with repository.together():
+    with repository.together() as written:
         files = {
             places[commit]: TreeFile(rev=repository.write_blob(content), mode=REGULAR)
             for commit, content in notes.items()
         }
         tree = repository.edit_tree(old_tree, files)
         if tree == old_tree:
-            return
+            return ()
         message = f"Notes of {len(notes)} experiments\n"
         commit = repository.write_commit(tree, parents, message, repository.identity(at))
     change_ref(repository, RefChange(ref=NOTES_REF, new=commit, expected=before))
+    return tuple(written.values())
+
+
+def restore_objects(git_directory: Path, written: Sequence[NewObject]) -> int:
+    """Write objects again that are not there any more; gives how many. They have their ref by now, so they stay."""
+    repository = Repository(git_directory)
+    lost = [new for new in written if not repository.has_object(Rev(new.id.hex()))]
+    with git_errors("objects can't be written again"):
+        write_loose(common_directory_of(git_directory) / "objects", lost)
+    return len(lost)
 
 
 def _find(tree: pygit2.Tree, commit: Rev) -> pygit2.Object | None:

@@ -253,15 +253,15 @@ class Repository:
             return False
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Keep what is written in here until the end, and write it then: as one pack, where it is much.
+    def together(self) -> Iterator[Mapping[bytes, NewObject]]:
+        """Keep what is written in here until the end, and write it then: as one pack, where it is much. Gives what is kept.
 
         Until then only `edit_tree` and `read_blob` can read it. Nothing is written if the piece of work fails.
         """
         assert self._unwritten is None
         unwritten = self._unwritten = {}
         try:
-            yield
+            yield unwritten
         finally:
             self._unwritten = None
         with git_errors("objects can't be written"):
