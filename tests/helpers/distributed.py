@@ -1,0 +1,134 @@
+"""A broker, a hub and worker programs for tests: real ones, on ports and in directories of their own."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon
+from helpers.repositories import git
+from helpers.waiting import eventually
+
+PASSWORD = "p:ss/w@rd"  # noqa: S105 - of a broker that lives as long as a test, chosen to need quoting
+_QUOTED = "p%3Ass%2Fw%40rd"
+LEASE_SECONDS = 3.0
+"""The shortest there is."""
+
+
+def missing() -> str | None:
+    """Say what this machine lacks for a broker; None if nothing."""
+    if shutil.which("redis-server") is None:
+        return "no redis-server (Debian: apt install redis-server)"
+    lacking = [name for name in ("celery", "redis") if importlib.util.find_spec(name) is None]
+    return f"no Python package {' and '.join(lacking)} (the extra `celery`)" if lacking else None
+
+
+needs_broker = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+class Redis:
+    """A Redis with a password, which remembers nothing beyond its end."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://:{_QUOTED}@127.0.0.1:{self.port}/0"
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait until it answers."""
+        words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
+        with (self._directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*words, "--dir", str(self._directory), "--save", "", "--appendonly", "no"], stdout=log, stderr=log
+            )
+        eventually(self._answers, "redis listens")
+        return self.process
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait(DEADLINE_SECONDS)
+
+    def _answers(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class WorkerProgram:
+    """`expd worker`, as on a host of its own: it shares no state with the daemon."""
+
+    def __init__(self, daemon: RunningDaemon, *arguments: str, name: str = "host") -> None:
+        self.directory = daemon.directory / name
+        self.directory.mkdir(exist_ok=True)
+        self.log = self.directory / "log"
+        self.environ = {
+            **daemon.environ,
+            "EXPD_STATE_DIR": str(self.directory / "state"),
+            "EXPD_RUNTIME_DIR": str(self.directory / "run"),
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "expd", "worker", "--engine", "celery", *arguments],
+                env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """End it at once, and its runs, as the loss of a host does."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_SECONDS)
+        for session in self._sessions():
+            os.killpg(session, signal.SIGKILL)
+
+    def _sessions(self) -> list[int]:
+        """Find the worker processes that it has left: each leads a session of its own."""
+        found = []
+        for place in Path("/proc").iterdir():
+            if place.name.isdigit():
+                try:
+                    environ = (place / "environ").read_bytes().split(b"\0")
+                    command = (place / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if b"expd.execute" in command and os.fsencode(f"EXPD_STATE_DIR={self.directory / 'state'}") in environ:
+                    found.append(int(place.name))
+        return found
+
+
+def celery_config(broker: str, hub: Path | str, lease_seconds: float = LEASE_SECONDS) -> str:
+    """Give the table of settings that daemon and workers read."""
+    table = f"[engines.celery]\nbroker = '{broker}'\nhub = '{hub}'\nlease_seconds = {lease_seconds}\n"
+    return f"grace_seconds = 1.0\n{table}"
+
+
+def a_hub(path: Path) -> Path:
+    """Make an empty hub."""
+    path.mkdir(parents=True)
+    git(path, "init", "--quiet", "--bare")
+    return path
+
+
+@contextmanager
+def other_hosts(directory: Path) -> Iterator[tuple[RunningDaemon, Redis, Path]]:
+    """Give a daemon with a broker and a hub, and no workers yet."""
+    redis = Redis(directory / "redis")
+    hub = a_hub(directory / "hub.git")
+    daemon = RunningDaemon(f"jobs = 1\n{celery_config(redis.url, hub)}")
+    try:
+        yield daemon, redis, hub
+    finally:
+        daemon.stop()
+        print(daemon.journal())  # noqa: T201 - pytest shows it with a failure
+        daemon.remove()
+        redis.stop()
