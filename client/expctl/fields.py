@@ -134,8 +134,10 @@ class Entry:
         "command",
         "earlier_outcome",
         "ended_at",
+        "engine",
         "exit_code",
         "experiment_rev",
+        "host",
         "id",
         "log",
         "mode",
@@ -180,6 +182,8 @@ class Entry:
         self.attempt = record.integer("attempt")
         self.retries_left = record.integer("retries_left")
         self.not_before = record.seconds_or_none("not_before")
+        self.engine = record.text("engine")
+        self.host = record.text_or_none("host")
         self.earlier_outcome = record.record_or_none("earlier_outcome")
 
 

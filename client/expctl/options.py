@@ -267,6 +267,7 @@ VERBS: Mapping[str, Verb] = {
         "Remove what the rules of [retention] give up; experiments stay",
         Option("--dry-run", help="only tell what would go, and how much that is"),
     ),
+    "engines": Verb("List who executes entries: this host and others, their slots, and what runs where"),
     "pause": Verb("Start nothing more; what runs goes on"),
     "resume": Verb(
         "Go on: with the queue, or with entries that did not succeed, in what their last run left",

@@ -75,6 +75,7 @@ ANSWERS = {
     "pause": (_NOTHING, {"pool_shown"}),
     "resume": (_NOTHING, {"pool_shown"}),
     "set_jobs": (_NOTHING, {"pool_shown"}),
+    "engines": (_NOTHING, {"engines_shown"}),
     "ask_daemon": (_NOTHING, {"daemon_shown"}),
     "stop": (_NOTHING, {"stopping"}),
 }

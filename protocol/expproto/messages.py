@@ -16,6 +16,7 @@ from expproto.replies import (
     DaemonShown,
     Diagnosed,
     Ended,
+    EnginesShown,
     EntriesChanged,
     EntriesRemoved,
     EntryPage,
@@ -48,6 +49,7 @@ from expproto.requests import (
     AskDaemon,
     Cancel,
     Doctor,
+    Engines,
     Explain,
     Export,
     Follow,
@@ -102,10 +104,10 @@ class Hello:
 Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
-    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, ResumeRuns, Remove, Verify, Rename, Restore, Doctor, Gc, Pause, Resume, SetJobs, AskDaemon,
+    Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, ResumeRuns, Remove, Verify, Rename, Restore, Doctor, Gc, Pause, Resume, SetJobs, Engines, AskDaemon,
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
-    CancelAccepted, Examined, GarbageCollected, PoolShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
+    CancelAccepted, Examined, GarbageCollected, PoolShown, EnginesShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
     StageStarted, Progress, Collecting, Obstacle, RunEnded,
 )  # fmt: skip
 MESSAGES: Mapping[str, type[Message]] = {kind_of(message): message for message in _ALL}

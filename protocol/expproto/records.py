@@ -41,6 +41,8 @@ class EntryRecord:
     retries_left: int = 0
     not_before: float | None = None
     earlier_outcome: Outcome | None = None
+    engine: str = "local"
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,3 +166,34 @@ class GarbageRecord:
     repository: str | None
     size: int
     rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOnHost:
+    """What runs on a host: the `entry` it is a run of, nil if that is another daemon's, and the experiment's name."""
+
+    kind = "run_on_host"
+    entry: EntryId | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRecord:
+    """A worker program: on which `host`, how many `slots` it has, which `queues` it serves (none: this host's), and what `runs`."""
+
+    kind = "host_record"
+    host: str
+    slots: int
+    queues: tuple[str, ...]
+    runs: tuple[RunOnHost, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRecord:
+    """An engine, the hosts that answered just now, how many entries are `queued` for it, and its `trouble` if it has any."""
+
+    kind = "engine_record"
+    name: str
+    queued: int
+    hosts: tuple[HostRecord, ...]
+    trouble: str | None

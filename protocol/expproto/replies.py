@@ -9,6 +9,7 @@ from expproto.records import (
     AttemptRecord,
     CaptureRecord,
     DifferenceRecord,
+    EngineRecord,
     EntryRecord,
     ExperimentRecord,
     FindingRecord,
@@ -371,6 +372,14 @@ class PoolShown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnginesShown:
+    """The engines that are set up, that of this host first."""
+
+    kind = "engines_shown"
+    engines: tuple[EngineRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonShown:
     """Who answers. `trouble` says why nothing is started, where that is nobody's wish."""
 
@@ -425,6 +434,7 @@ Reply = (
     | Examined
     | GarbageCollected
     | PoolShown
+    | EnginesShown
     | DaemonShown
     | Stopping
     | Refusal

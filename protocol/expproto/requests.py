@@ -343,6 +343,13 @@ class SetJobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """List who executes entries, on which hosts, and what runs there."""
+
+    kind = "engines"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskDaemon:
     """Ask who answers."""
 
@@ -382,6 +389,7 @@ Request = (
     | Pause
     | Resume
     | SetJobs
+    | Engines
     | AskDaemon
     | Stop
 )

@@ -13,9 +13,10 @@ from client.test_results import LIST, ONE
 from expctl.failures import SENTENCES, describe
 from expctl.options import VERBS
 from expctl.trouble import Trouble
-from expproto.records import CaptureRecord, FindingRecord, GarbageRecord
+from expproto.records import CaptureRecord, EngineRecord, FindingRecord, GarbageRecord, HostRecord, RunOnHost
 from expproto.replies import (
     CapturePage,
+    EnginesShown,
     Examined,
     Explained,
     GarbageCollected,
@@ -31,6 +32,16 @@ EXAMINED = Examined(findings=(FINDING,), count=1, repository="/r")
 GARBAGE = GarbageRecord(what="log", subject="/s/runs/1.log", repository=None, size=4096, rule="age")
 COLLECTED = GarbageCollected(garbage=(GARBAGE,), count=1, size=4096)
 DOCS = Path(__file__).parents[2] / "docs"
+ENGINES = EnginesShown(
+    engines=(
+        EngineRecord(
+            name="celery",
+            queued=2,
+            hosts=(HostRecord(host="far", slots=1, queues=("expd",), runs=(RunOnHost(entry=None, name="a"),)),),
+            trouble=None,
+        ),
+    )
+)
 STATUS: list[Step] = [a_page(an_entry()), Listed(count=1, paused=False)]
 
 
@@ -57,6 +68,7 @@ def test_exit_codes_of_every_error_are_documented() -> None:
         (["show", "1"], [ONE]),
         (["jobs"], [PoolShown(jobs=1, paused=False, running=0, queued=0)]),
         (["daemon", "start"], [DAEMON]),
+        (["engines"], [ENGINES]),
         (["doctor"], [EXAMINED]),
         (["gc"], [COLLECTED]),
     ],

@@ -16,7 +16,7 @@ from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon
 from helpers.repositories import git
 from helpers.waiting import eventually
 
-PASSWORD = "p:ss/w@rd"  # noqa: S105 - of a broker that lives as long as a test, chosen to need quoting
+PASSWORD = "p:ss/w@rd"
 _QUOTED = "p%3Ass%2Fw%40rd"
 LEASE_SECONDS = 3.0
 """The shortest there is."""
@@ -38,7 +38,7 @@ class Redis:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir()
+        directory.mkdir(parents=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

@@ -103,6 +103,8 @@ def entry_document(entry: Entry) -> dict[str, object]:
         "retries_left": entry.retries_left,
         "earlier_outcome": None if entry.earlier_outcome is None else entry.earlier_outcome.kind,
         "waits_for": entry.waits_for,
+        "engine": entry.engine,
+        "host": entry.host,
         "not_before": iso(entry.not_before),
         "log": entry.log,
     }

@@ -8,7 +8,7 @@ comes under another. Time limits are part of the order and kept by the worker, o
 A new engine is one file that fulfils `Engine`, and the tests of `tests/daemon/engine_contract.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,6 +71,9 @@ class Engine(Protocol):
 
     def host_of(self, run: RunId) -> str | None:
         """Give the name of the host that executes a run; None for this one, or if that is not known."""
+
+    async def ask_hosts(self) -> Sequence[Mapping[str, object]]:
+        """Ask who executes runs: `host`, `slots`, `queues`, and its `runs` with `store`, `entry` and `name`. Raises BrokerAway."""
 
     async def run(self) -> None:
         """Mind the runs, until cancelled."""

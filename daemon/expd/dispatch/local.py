@@ -5,7 +5,7 @@ says whenever it registers, and both are made the same.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
 
@@ -55,6 +55,10 @@ class LocalEngine:
     def host_of(self, run: RunId) -> str | None:  # noqa: ARG002 - an Engine's
         """Give none: it is this host."""
         return None
+
+    async def ask_hosts(self) -> Sequence[Mapping[str, object]]:
+        """Give none: what runs here is in the store."""
+        return []
 
     async def run(self) -> None:
         """Stay with every worker process to its end."""

@@ -6,7 +6,7 @@ afterwards; a report counts only under its run's token.
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +63,15 @@ class Pool:
     def employ(self, engine: Engine) -> None:
         """Have another engine beside that of this host; before `recover`."""
         self._engines[engine.name] = engine
+
+    @property
+    def other_engines(self) -> list[str]:
+        """Give the names of the engines that are set up beside that of this host."""
+        return [name for name in self._engines if name != LOCAL]
+
+    async def ask_hosts(self, name: str) -> Sequence[Mapping[str, object]]:
+        """Ask the hosts of an engine what runs there; raises BrokerAway."""
+        return await self._engines[name].ask_hosts()
 
     def engine_trouble(self, name: str) -> str | None:
         """Say why an engine starts nothing, while it does not."""

@@ -16,6 +16,7 @@ from expd.serve.handlers import (
     cancel,
     daemon,
     doctor,
+    engines,
     explain,
     export,
     follow,
@@ -48,6 +49,7 @@ from expproto.requests import (
     AskDaemon,
     Cancel,
     Doctor,
+    Engines,
     Explain,
     Export,
     Follow,
@@ -268,6 +270,8 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await pool.handle_resume(request, services, answer)
         case SetJobs():
             return await pool.handle_jobs(request, services, answer)
+        case Engines():
+            return await engines.handle(request, services, answer)
         case AskDaemon():
             return await daemon.handle_ask(request, services, answer)
         case Stop():
