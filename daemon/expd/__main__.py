@@ -14,6 +14,7 @@ from expd.app import Daemon
 from expd.distributed.messages import queue_of
 from expd.journal import open_journal
 from expd.linux.durable import NotPrivate
+from expd.linux.filesystems import NotLocal
 from expd.queueing.database import StoreUnusable
 from expd.serve.listener import AlreadyRunning, UnusableAddress
 from expd.settings import BadSettings, Settings, explain_settings, read_settings
@@ -65,7 +66,7 @@ def _run(settings: Settings, ready_descriptor: int | None) -> int:
     except AlreadyRunning as error:
         _journal.error("another expd already serves %s: use it, or stop it with `expctl daemon stop`", error.path)
         return EXIT_ALREADY_RUNNING
-    except (NotPrivate, StoreUnusable, UnusableAddress, OSError) as error:
+    except (NotPrivate, NotLocal, StoreUnusable, UnusableAddress, OSError) as error:
         _journal.error("%s", error)
         return EXIT_CANNOT_START
     return 0

@@ -20,10 +20,11 @@ from expd.dispatch.host import LocalHost
 from expd.dispatch.pool import Pool
 from expd.linux.cgroups import find_delegation, take
 from expd.linux.durable import private_directory
+from expd.linux.filesystems import check_local
 from expd.linux.inotify import Watcher
 from expd.linux.processes import become_subreaper
 from expd.linux.systemd import Notifier
-from expd.queueing.database import Database
+from expd.queueing.database import Database, set_backup_aside
 from expd.queueing.schedule import status_words
 from expd.queueing.store import Store
 from expd.serve.listener import Address, Door, serve
@@ -58,9 +59,11 @@ class Daemon:
         """Run until drained; raises AlreadyRunning, NotPrivate, UnusableAddress or StoreUnusable before it is ready."""
         private_directory(self._state_directory)
         private_directory(self._runs_directory)
+        check_local(self._state_directory, "EXPD_STATE_DIR")
         self._address.take()
         self._started_at = time.time()  # under the lock: what is older was left by somebody before us
         try:
+            set_backup_aside(self._state_directory / "queue.db")
             database = Database(self._state_directory / "queue.db")
             database.open()
             try:

@@ -1,5 +1,6 @@
 """Recovery's decisions: one for each state that a crash, a collection or a person can leave."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Literal
 
@@ -7,6 +8,7 @@ import pytest
 
 from expd.queueing.recovery import (
     WAITING,
+    WITHOUT_ENVIRONMENT,
     Decision,
     EntryFacts,
     GiveUp,
@@ -88,6 +90,17 @@ def test_every_combination_has_its_decision(
     facts = _submission(_entry(state, has_snapshot), is_there=is_there, ref_state=ref_state)
 
     assert decide_submission(facts) == _expected(state, is_there, ref_state, has_snapshot)
+
+
+@pytest.mark.parametrize("state", EntryState)
+def test_what_waits_without_its_environment_ends(state: EntryState) -> None:
+    """A backup of the store holds none: nothing is run in an empty one, and a retry takes that of its shell."""
+    entry = replace(_entry(state, has_snapshot=True), has_environment=False)
+
+    decided = decide_submission(_submission(entry, is_there=True, ref_state="whole"))
+
+    ended = GiveUp(entry=EntryId(7), git_directory="/r/.git", reason=WITHOUT_ENVIRONMENT)
+    assert decided == ([ended] if state in WAITING else [])
 
 
 def test_one_point_that_is_gone_leaves_the_others_held() -> None:

@@ -161,3 +161,30 @@ def test_logs_of_a_store_that_was_moved_away_are_kept(daemon: RunningDaemon, rep
 
     assert (daemon.state / "runs" / "1.log").read_text() == "from the new store\n"
     assert [path.read_text() for path in daemon.state.glob("runs-*/1.log")] == ["from the old store\n"]
+
+
+def test_a_store_from_its_backup_loses_nothing_that_git_has(daemon: RunningDaemon, repository: Path) -> None:
+    """What waited ends with the reason and is retried in the environment of its shell; what came later keeps its commits."""
+    daemon.expctl(repository, "submit", "--hold", "-n", "before", "--", "sh", "-c", 'test -n "$CANARY"')
+    daemon.expctl(repository, "gc")
+    daemon.expctl(repository, "submit", "-n", "after", "--", "echo", "later")
+    daemon.expctl(repository, "wait", "after")
+    held = _held(repository)
+    daemon.kill()
+    for path in daemon.state.glob("queue.db*"):
+        if path.name != "queue.db.backup":
+            path.unlink()
+    (daemon.state / "queue.db.backup").rename(daemon.state / "queue.db")
+    daemon.environ["CANARY"] = "sings"
+
+    daemon.restart()
+    eventually(lambda: _entry(daemon, repository, "before")["state"] == "done", "the entry has ended")
+    reason = daemon.expctl(repository, "why", "before")
+    daemon.expctl(repository, "retry", "before")
+    daemon.expctl(repository, "wait", "before")
+
+    assert "restored from a backup" in reason
+    assert len(held) == 2
+    assert _held(repository) == held
+    assert "after" in git(repository, "for-each-ref", "refs/exps")
+    assert [path.read_text() for path in daemon.state.glob("runs-*/1.log")] == ["later\n"]

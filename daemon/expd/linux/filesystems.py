@@ -26,6 +26,23 @@ class FileSystem:
         return self.type in NETWORK
 
 
+class NotLocal(Exception):
+    """A directory of ours is on a network file system; the message says which, why not, and what to do."""
+
+
+def check_local(path: Path, variable: str, mounts: Path = Path("/proc/self/mountinfo")) -> None:
+    """Raise NotLocal if a path is on a network file system; nothing where the system does not tell."""
+    try:
+        system = file_system_of(path, mounts)
+    except OSError:
+        return
+    if system.is_network:
+        raise NotLocal(
+            f"{path} is on a network file system ({system.type}, mounted at {system.mounted_at}), where neither locks nor a "
+            f"database are safe: set {variable} to a directory of this machine"
+        )
+
+
 def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> FileSystem:
     """Describe the file system of a path that exists, or of what is nearest above it; raises OSError."""
     found = path

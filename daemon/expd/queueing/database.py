@@ -12,7 +12,9 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -111,6 +113,15 @@ class Database:
         """Finish what is under way and close the file."""
         self._pieces.put(None)
         self._thread.join()
+
+    async def back_up(self) -> None:
+        """Write a copy of the store beside it (`backup_of`); raises StoreFailed or OSError."""
+        await self.run(lambda cursor: _between_transactions(cursor, lambda: back_up(cursor, self._path)))
+
+    @property
+    def path(self) -> Path:
+        """Give the store file."""
+        return self._path
 
     async def run(self, work: Callable[[Cursor], T]) -> T:
         """Carry out one piece of work and give its result once it is on the disk.
@@ -229,7 +240,7 @@ def open_connection(path: Path, schema: Schema | None = None) -> sqlite3.Connect
         elif (found := _pragma(connection, "user_version")) < schema.version:
             _migrate(connection, path, schema, found)
     except (sqlite3.Error, OSError) as error:
-        raise StoreUnusable(f"{path}: {error}; nothing was changed. Move it away, or restore a backup.") from error
+        raise StoreUnusable(f"{path}: {error}; nothing was changed. {_way_out(path)}") from error
     return connection
 
 
@@ -239,12 +250,12 @@ def _check_before_touching(path: Path, schema_version: int) -> bool:
     Empty is what a crash before the first commit leaves.
     """
     if not path.is_file():
-        raise StoreUnusable(f"{path}: is not a file; nothing was changed. Move it away.")
+        raise StoreUnusable(f"{path}: is not a file; nothing was changed. {_way_out(path)}")
     with path.open("rb") as file:
         if (header := file.read(len(_HEADER))) != _HEADER:
             if not header:
                 return True
-            raise StoreUnusable(f"{path}: is not a database; nothing was changed. Move it away.")
+            raise StoreUnusable(f"{path}: is not a database; nothing was changed. {_way_out(path)}")
     connection = sqlite3.connect(_read_only(path), uri=True)
     try:
         version = _pragma(connection, "user_version")
@@ -256,17 +267,78 @@ def _check_before_touching(path: Path, schema_version: int) -> bool:
     if application == 0 and version == 0 and tables == 0:
         return True
     if application != APPLICATION_ID:
-        raise StoreUnusable(f"{path}: is not a store of expd; nothing was changed. Move it away.")
+        raise StoreUnusable(f"{path}: is not a store of expd; nothing was changed. {_way_out(path)}")
     if version > schema_version:
         raise StoreUnusable(
             f"{path}: was written by a newer expd (schema {version}, this one knows {schema_version}); "
             "nothing was changed. Install that version again, or newer."
         )
     if version < 1 or sound != "ok":
-        raise StoreUnusable(
-            f"{path}: is damaged (schema {version}, {sound}); nothing was changed. Restore a backup, or move it away."
-        )
+        raise StoreUnusable(f"{path}: is damaged (schema {version}, {sound}); nothing was changed. {_way_out(path)}")
     return False
+
+
+def _way_out(path: Path) -> str:
+    """Say what to do about a store that can't be used, and what there is to go back to."""
+    backup = backup_of(path)
+    try:
+        written = time.strftime("%Y-%m-%d %H:%M", time.localtime(backup.stat().st_mtime))
+    except OSError:
+        return f"Move it away, and {path.name}-wal and {path.name}-shm with it; a backup of yours can take its place."
+    return f"Move it away, and {path.name}-wal and {path.name}-shm with it; {backup}, written {written}, can take its place."
+
+
+def backup_of(path: Path) -> Path:
+    """Give the place of the backup of a store."""
+    return path.with_name(f"{path.name}.backup")
+
+
+def _between_transactions(connection: Cursor, work: Callable[[], None]) -> None:
+    """Do what can't be done inside a transaction: what came before in this group is committed, the rest follows in another.
+
+    SQLite copies nothing from a connection that is about to write.
+    """
+    connection.execute("COMMIT")
+    try:
+        work()
+    finally:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SAVEPOINT piece")
+
+
+def set_backup_aside(path: Path) -> None:
+    """Keep the backup of a store that is there no more: the next backup will be that of a new one."""
+    backup = backup_of(path)
+    if backup.exists() and not path.exists():
+        backup.rename(backup.with_name(f"{backup.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
+
+
+def back_up(connection: Cursor, path: Path) -> None:
+    """Write a whole copy of the store beside it, in place of the one before; raises sqlite3.Error or OSError.
+
+    It holds no environments, which may be secrets that are wiped here; and its name as a store is another one, so that
+    nothing which the rows of a later day own counts as an orphan where the copy is taken into use.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+        connection.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+        copy.execute("PRAGMA secure_delete=ON").fetchall()
+        copy.execute("DELETE FROM environments")
+        copy.execute("UPDATE store SET name = lower(hex(randomblob(4)))")
+        copy.execute("VACUUM")
+        sound = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if sound != "ok":
+        temporary.unlink()
+        raise sqlite3.DatabaseError(f"the store is damaged ({sound}): its backup is left as it is")
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.rename(backup_of(path))
 
 
 def _read_only(path: Path) -> str:

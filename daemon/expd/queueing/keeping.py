@@ -20,13 +20,15 @@ class KeptEntry:
     git_directory: str
     captured_tree: Rev
     cache: str
+    has_environment: bool
 
 
 def read_kept(cursor: Cursor, git_directory: str | None) -> list[KeptEntry]:
     """Read all entries of a repository; with None those of all repositories that wait."""
     where = "entries.git_directory = ?" if git_directory else "entries.state IN ('held', 'queued')"
     sql = f"""SELECT entries.id, entries.state, entries.stash_rev, submissions.held_as, submissions.git_directory,
-            submissions.captured_tree, submissions.cache
+            submissions.captured_tree, submissions.cache,
+            EXISTS (SELECT 1 FROM environments WHERE submission = submissions.id) AS has_environment
         FROM entries JOIN submissions ON submissions.id = entries.submission WHERE {where} ORDER BY entries.id"""  # noqa: S608 - two texts of ours
     return [
         KeptEntry(
@@ -37,6 +39,7 @@ def read_kept(cursor: Cursor, git_directory: str | None) -> list[KeptEntry]:
             git_directory=row["git_directory"],
             captured_tree=Rev(row["captured_tree"]),
             cache=row["cache"],
+            has_environment=bool(row["has_environment"]),
         )
         for row in cursor.execute(sql, (git_directory,) if git_directory else ())
     ]

@@ -19,6 +19,11 @@ WAITING = frozenset({EntryState.HELD, EntryState.QUEUED})
 """States in which an entry has nothing but what was captured."""
 
 
+WITHOUT_ENVIRONMENT = (
+    "the store was restored from a backup, which holds no environment; a retry takes that of its shell"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What is known of one active run: does its worker live, and has it left an outcome?"""
@@ -38,7 +43,7 @@ def decide(facts: RunFacts) -> Verdict:
 class EntryFacts:
     """One entry of a submission. `snapshot` tells whether its stash commit can be read; None where that is not known.
 
-    `missing` says in words what of it is not there.
+    `missing` says in words what of it is not there. A store that was restored from a backup has no environments.
     """
 
     entry: EntryId
@@ -46,6 +51,7 @@ class EntryFacts:
     stash_rev: Rev
     has_snapshot: bool | None
     missing: str = ""
+    has_environment: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +130,8 @@ def decide_submission(facts: SubmissionFacts) -> list[Decision]:
         if each.has_snapshot is False and each.state in WAITING:
             reason = f"snapshot gone: {each.missing or each.stash_rev}"
             decisions.append(GiveUp(entry=each.entry, git_directory=facts.git_directory, reason=reason))
+        elif not each.has_environment and each.state in WAITING:
+            decisions.append(GiveUp(entry=each.entry, git_directory=facts.git_directory, reason=WITHOUT_ENVIRONMENT))
     return decisions
 
 

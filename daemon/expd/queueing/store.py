@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from expd.queueing.acceptance import accept, check_workspace, entries_of_request
 from expd.queueing.changes import Changes
-from expd.queueing.database import Cursor, Database
+from expd.queueing.database import Cursor, Database, backup_of
 from expd.queueing.ends import RunEnd, finish_run, resume_entry, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
@@ -342,6 +342,15 @@ class Store:
         """Give the newest run there ever was in this store; 0 before the first."""
         sql = "SELECT coalesce(max(seq), 0) AS last FROM sqlite_sequence WHERE name = 'runs'"
         return await self._database.run(lambda cursor: int(cursor.execute(sql).fetchone()["last"]))
+
+    async def back_up(self) -> None:
+        """Write a copy of the store, without environments, beside it; raises StoreFailed or OSError."""
+        await self._database.back_up()
+
+    @property
+    def backup(self) -> Path:
+        """Give the place of that copy."""
+        return backup_of(self._database.path)
 
     async def check(self) -> list[str]:
         """Look through the whole file; gives what is wrong with it."""

@@ -22,7 +22,7 @@ from expd.linux.holders import at_work_in, holder_of
 from expd.queueing.recovery import Decision, GiveUp, HoldAgain, LetGo, SetAside
 from expd.queueing.store import Store
 from expd.settings import Settings
-from expd.upkeep.leftovers import Leftover, left_in_cache
+from expd.upkeep.leftovers import Leftover
 from expd.upkeep.measuring import size_below
 from expd.upkeep.recovering import Recovery, remove_leftover
 from expd.upkeep.service import examine_service
@@ -79,7 +79,7 @@ class Examination:
             found += await self._in_thread(self._objects)
             found += await self._entries(common)
             found += await self._leftovers(await self._recovery.leftovers_of(common))
-            found += await self._leftovers(await self._cache_leftovers(common))
+            found += await self._leftovers(await self._recovery.leftovers_of_caches(common))
             found += await self._in_thread(self._locks)
             found += await self._in_thread(self._kept)
         return sorted(found, key=lambda finding: not finding.is_problem)
@@ -151,14 +151,6 @@ class Examination:
             is_done = self._fix and await self._recovery.carry_out(decision)
             findings.append(replace(finding, mended=is_done))
         return findings
-
-    async def _cache_leftovers(self, common: Path) -> list[Leftover]:
-        caches = {Path(each.cache) / "files" / "md5" for each in await self._store.kept(str(common))}
-        copies = common / "expd" / "copies" / "files" / "md5"
-        found: list[Leftover] = []
-        for directory in sorted({*caches, copies}):
-            found += await trio.to_thread.run_sync(left_in_cache, directory)
-        return found
 
     def _objects(self) -> Iterable[FindingRecord]:
         """Look for object files without a byte; what the workspace holds of them is written anew."""

@@ -50,7 +50,12 @@ def _observe_submission(
 def _observe_entry(repository: Repository | None, kept: KeptEntry, *, deep: bool) -> EntryFacts:
     has_snapshot, missing = (None, "") if repository is None else _snapshot(repository, kept.stash_rev, deep=deep)
     return EntryFacts(
-        entry=kept.entry, state=kept.state, stash_rev=kept.stash_rev, has_snapshot=has_snapshot, missing=missing
+        entry=kept.entry,
+        state=kept.state,
+        stash_rev=kept.stash_rev,
+        has_snapshot=has_snapshot,
+        missing=missing,
+        has_environment=kept.has_environment,
     )
 
 

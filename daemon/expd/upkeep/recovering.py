@@ -27,7 +27,7 @@ from expd.queueing.recovery import (
     decide_submission,
 )
 from expd.queueing.store import Store
-from expd.upkeep.leftovers import Leftover, files_of_state, left_in_repository, left_in_state
+from expd.upkeep.leftovers import Leftover, files_of_state, left_in_cache, left_in_repository, left_in_state
 from expd.upkeep.observing import observe
 
 _journal = logging.getLogger("expd.upkeep")
@@ -89,6 +89,14 @@ class Recovery:
         """Find what lies about in a repository."""
         name = await insist(self._store.name)
         return await trio.to_thread.run_sync(left_in_repository, git_directory, name, self._started_at)
+
+    async def leftovers_of_caches(self, git_directory: Path) -> list[Leftover]:
+        """Find objects that never came to be, in the caches of a repository's entries and among its copies."""
+        kept = await insist(lambda: self._store.kept(str(git_directory)))
+        caches = {Path(each.cache) for each in kept} | {git_directory / "expd" / "copies"}
+        return await trio.to_thread.run_sync(
+            lambda: [left for cache in sorted(caches) for left in left_in_cache(cache / "files" / "md5")]
+        )
 
 
 def remove_leftover(leftover: Leftover) -> bool:

@@ -16,6 +16,7 @@ from expd.dispatch.clearing import clear_away
 from expd.dispatch.settling import insist
 from expd.execute.kept import remove_place
 from expd.execute.marks import marks_of
+from expd.queueing.database import StoreFailed
 from expd.queueing.retention import EndedRun, Item, Rule, given_up
 from expd.queueing.store import Store
 from expd.queueing.writing import WrongState
@@ -78,6 +79,19 @@ class Collector:
             with trio.move_on_after(_DAY_SECONDS - _PAUSE_SECONDS):
                 await self._rest()
 
+    async def _back_up(self) -> None:
+        """Copy the store once a day, so that there is something to go back to."""
+        try:
+            age = time.time() - self._store.backup.stat().st_mtime
+        except FileNotFoundError:
+            age = _DAY_SECONDS
+        if 0 <= age < _DAY_SECONDS:
+            return
+        try:
+            await self._store.back_up()
+        except (StoreFailed, OSError) as error:
+            _journal.warning("the store has no new backup: %s", error)
+
     async def _rest(self) -> None:
         """Wait until something has changed in the queue, and nothing waits or runs any more."""
         await self._store.changes.any.next_ring.wait()
@@ -89,7 +103,10 @@ class Collector:
             await changed.wait()
 
     async def collect(self, *, is_dry: bool) -> tuple[list[GarbageRecord], list[str]]:
-        """Give up what the rules do not keep; gives what that is, and in words what could not be removed."""
+        """Give up what the rules do not keep; gives what that is, and in words what could not be removed.
+
+        Afterwards the store is copied, if it was not today.
+        """
         async with self._lock:
             this = _Pass(now=time.time(), is_dry=is_dry, garbage=[], problems=[])
             gone = await self._entries(this)
@@ -101,6 +118,8 @@ class Collector:
             await self._worktrees(this, runs)
             await self._logs(this, runs)
             await self._leftovers(this, repositories)
+            if not is_dry:
+                await self._back_up()
             return this.garbage, this.problems
 
     async def _entries(self, this: _Pass) -> set[EntryId]:
@@ -188,6 +207,8 @@ class Collector:
             yield leftover
         for repository in repositories:
             for leftover in await self._recovery.leftovers_of(Path(repository)):
+                yield leftover
+            for leftover in await self._recovery.leftovers_of_caches(Path(repository)):
                 yield leftover
 
 

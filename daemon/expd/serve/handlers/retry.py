@@ -39,7 +39,7 @@ async def handle(request: Retry, services: Services, answer: Answer) -> EntriesC
     environment = allowed(request.environment, services.settings.env_deny)
     if any(entry.submission.engine != LOCAL for entry in entries):
         environment = travelling(environment, (), services.settings)
-    packed = pack_environment(environment) if environment else None
+    packed = pack_environment(environment)
     retried = {entry.id: entry for entry in await services.store.retry(again, packed, time.time())}
     shown = [retried.get(entry.id, entry) for entry in entries]
     await send_entries(services, shown, answer)
