@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-PROMISING = ("architecture.md", "faults.md")
+PROMISING = ("architecture.md", "faults.md", "security.md")
 _TEST = re.compile(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`")
 _FILE = re.compile(r"`(tests/[\w/]+(?:\.py|/))`")
 FAULTS = 55
+RULES = 26
 
 
 @cache
@@ -54,3 +55,10 @@ def test_every_fault_has_a_row() -> None:
     numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", _text("faults.md"), re.MULTILINE)]
 
     assert numbers == list(range(1, FAULTS + 1))
+
+
+def test_every_rule_has_a_row() -> None:
+    """The rules of security are numbered, and none is left out."""
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", _text("security.md"), re.MULTILINE)]
+
+    assert sorted(numbers) == list(range(1, RULES + 1))

@@ -393,6 +393,20 @@ def test_two_hundred_silent_connections_hold_up_nobody(hosted: tuple[RunningDaem
     _descriptors_come_back(hosted[0])
 
 
+def test_descriptors_that_are_sent_along_are_not_taken(hosted: tuple[RunningDaemon, Path]) -> None:
+    """A peer that sends open files with its bytes gives the daemon none of them: its table of descriptors does not grow."""
+    process = psutil.Process(hosted[0].process.pid)
+    with others_are_served(hosted[0]), Peer(hosted[0]) as peer, Path("/dev/null").open("rb") as file:
+        before = process.num_fds()
+        peer.send(_hello())
+        for _time in range(50):
+            socket.send_fds(peer.socket, [_frame(message_to_map(AskDaemon()))], [file.fileno()] * 50)
+            peer.hear_until("daemon_shown")
+        grown = process.num_fds() - before
+
+    assert grown < 20  # connections of those who are served meanwhile
+
+
 def test_peers_that_promise_much_and_send_little_are_cheap(hosted: tuple[RunningDaemon, Path]) -> None:
     """A hundred headers that announce the largest frame reserve no memory for it."""
     with others_are_served(hosted[0]), ExitStack() as stack:
