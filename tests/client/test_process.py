@@ -77,7 +77,7 @@ def test_interrupt_says_what_goes_on(sock: Path, argv: list[str], words: bytes) 
 def test_interrupt_of_daemon_stop_leaves_it_stopping(sock: Path) -> None:
     """The request has been made; only the waiting ends."""
     with serving(sock, [LISTED, [Stopping(running=1), STAY]]):
-        client = start("daemon", "stop")
+        client = start("daemon", "stop", "--drain")
         assert client.stderr is not None
         assert client.stderr.readline() == b"waiting for 1 running\n"
         client.send_signal(signal.SIGINT)
