@@ -120,7 +120,7 @@ SENTENCES: Mapping[str, Callable[[Facts], Sentence]] = {
     "lock_left": lambda facts: _lock(facts, is_left=True),
     "lock_held": lambda facts: _lock(facts, is_left=False),
     "kept_worktrees": lambda facts: Sentence(
-        what=f"{facts.get('count')} worktrees of failed runs are kept: {_size(facts, 'size')}",
+        what=f"worktrees of failed runs that are kept: {facts.get('count')}, {_size(facts, 'size')}",
         why="for a look at what a run left",
         todo="expctl gc removes what the rules of [retention] give up; expctl remove ID takes one away with its entry",
     ),
