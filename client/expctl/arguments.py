@@ -41,6 +41,7 @@ class Arguments:
     hold: bool
     ignore_errors: bool
     include: list[str]
+    install: bool
     jobs: int | None
     json: bool
     keep_going: bool
@@ -57,6 +58,7 @@ class Arguments:
     output: str | None
     outs: list[str]
     outs_no_cache: list[str]
+    page: str | None
     params: list[str]
     paths: list[str]
     plots: list[str]
@@ -76,6 +78,7 @@ class Arguments:
     sample: int | None
     seed: int | None
     set_param: list[str]
+    shell: str
     since: str | None
     single_item: bool
     stage_jobs: int | None

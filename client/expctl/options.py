@@ -278,6 +278,16 @@ VERBS: Mapping[str, Verb] = {
         "Show or set how many experiments run at once",
         Positional("jobs", count="?", metavar="N", read=number_of_jobs, help="so many at once; shows the number if not given"),
     ),
+    "completion": Verb(
+        "Print or install the completions of a shell",
+        Positional("shell", choices=("bash", "zsh", "fish"), help="for which shell"),
+        Option("--install", help="put them into your home directory, where the shell looks"),
+    ),
+    "man": Verb(
+        "Show or install the manual",
+        Positional("page", count="?", choices=("expctl", "expd"), help="which page; that of expctl if not given"),
+        Option("--install", help="put the pages into your home directory, where man looks"),
+    ),
     "config": Verb(
         "Show or check the settings",
         Positional("action", choices=("show", "check"), help="every key with its value and where it comes from; or only whether they can be used"),
