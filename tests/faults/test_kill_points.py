@@ -71,7 +71,7 @@ class Scene:
 
     def outcome(self, name: str) -> str:
         """Wait for the end of an entry, and say how it ended."""
-        self.daemon.run_expctl(self.project, "wait", "--timeout", str(DEADLINE_SECONDS), name)
+        self.daemon.run_expctl(self.project, "wait", "--timeout", str(DEADLINE_SECONDS // 2), name)
         return str(self.daemon.entries(self.project, name)[0]["outcome"])
 
     def restart(self) -> None:

@@ -1,8 +1,10 @@
 """Real file systems that a test fills up, wears out or takes away; mounting them needs root."""
 
 import contextlib
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +73,51 @@ def an_ext4(path: Path, megabytes: int = 24, files: int = 1024) -> Iterator[Disk
     try:
         path.chmod(0o700)
         yield Disk(path=path)
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+        image.unlink()
+
+
+_SHUTDOWN = 0x8004587D
+"""EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are the same: _IOR('X', 125, __u32)."""
+_WITHOUT_LOG = 2
+"""Nothing that is not on the disk now ever gets there, not even the log of the file system."""
+_DISK_MEGABYTES = 512
+"""More than mkfs.xfs and the daemon ask for; the file has holes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluggedDisk(Disk):
+    """A file system whose power can be cut."""
+
+    image: Path
+
+    def cut(self) -> None:
+        """Cut the power: what was written and not synced is gone, and everybody who has a file open meets errors."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _WITHOUT_LOG))
+        finally:
+            os.close(descriptor)
+
+    def come_back(self) -> None:
+        """Mount it again, as after a start; nobody may have anything open there."""
+        subprocess.run(["umount", self.path], check=True, capture_output=True)
+        subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True, capture_output=True)
+
+
+@contextmanager
+def a_plugged_disk(path: Path, kind: str) -> Iterator[PluggedDisk]:
+    """Mount an ext4 or xfs in a file beside it for as long as the block."""
+    path.mkdir(parents=True)
+    image = path.with_name(f"{path.name}.img")
+    with image.open("wb") as file:
+        file.truncate(_DISK_MEGABYTES << 20)
+    subprocess.run([f"mkfs.{kind}", "-q", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, path], check=True, capture_output=True)
+    try:
+        path.chmod(0o700)
+        yield PluggedDisk(path=path, image=image)
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)
         image.unlink()
