@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trio
 
 from expd.execute.commands import StartFailed, run_command
 from helpers.daemons import DEADLINE_SECONDS
@@ -151,6 +152,25 @@ async def test_a_command_that_cannot_start_names_itself(tmp_path: Path, log: int
     """A program that does not exist is an error with its name, no exit status."""
     with pytest.raises(StartFailed, match="/nonexistent/program"):
         await run_command(["/nonexistent/program"], tmp_path, dict(os.environ), log)
+
+
+SCORE = "/proc/self/oom_score_adj"
+
+
+def _score() -> int:
+    return int(Path(SCORE).read_text())
+
+
+async def test_a_command_is_ended_before_us_when_memory_runs_out(tmp_path: Path, log: int) -> None:
+    """Its score, and so that of all it starts, is higher than ours; ours is as it was, also beside another start."""
+    before = _score()
+
+    async with trio.open_nursery() as nursery:
+        for _command in range(3):
+            nursery.start_soon(run_command, ["cat", SCORE], tmp_path, dict(os.environ), log)
+
+    assert (tmp_path / "log").read_text().split() == [str(min(before + 200, 1000))] * 3
+    assert _score() == before
 
 
 async def test_output_keeps_its_order(tmp_path: Path, log: int) -> None:

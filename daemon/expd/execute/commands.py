@@ -17,6 +17,7 @@ import psutil
 import trio
 
 from expd.linux.processes import descendants, signal_all
+from expd.linux.sacrifice import sacrificed_first
 
 _KILL_ROUNDS_MAX = 50
 """Rounds of SIGKILL against a tree that forks while it dies; each round kills all that exist."""
@@ -64,9 +65,10 @@ async def run_command(
 def _start(argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int) -> subprocess.Popen[bytes]:
     """Start a command; blocks until it has been loaded."""
     try:
-        return subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=environment, process_group=0
-        )
+        with sacrificed_first():
+            return subprocess.Popen(
+                list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=environment, process_group=0
+            )
     except OSError as error:
         raise StartFailed(error, argv[0], cwd) from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pygit2
 
-from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.errors import GitDisturbed, GitFailed, RefLocked, RefMoved
 from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, git_errors
 from expd.linux.durable import sync_directory
@@ -23,6 +23,8 @@ ENTRIES = "refs/expd/entries/"
 """One ref a submission keeps its stash commits from the garbage collector."""
 RESULTS = "refs/expd/results/"
 """In a submodule's repository: one ref a commit, named by it, keeps what an experiment's gitlink names."""
+_LOCKED = "failed to lock file"
+"""libgit2 gives no code for a lock that is held, only these words."""
 _RENAMES_MAX = 10
 _LOCKED_MAX, _LOCKED_SECONDS = 200, 0.05
 """Ten seconds for a lock that Git holds for microseconds; another run that keeps the same commit holds it no longer."""
@@ -68,7 +70,10 @@ def names_below(repository: Repository, prefix: str, base: str) -> list[str]:
 
 
 def change_ref(repository: Repository, change: RefChange) -> None:
-    """Carry out one change and read it back; raises RefLocked, or RefMoved with nothing changed."""
+    """Carry out one change and read it back; raises RefLocked or RefMoved with nothing changed.
+
+    Raises GitFailed where no lock is in the way but a disk, a damaged ref, or another ref as a directory or above one.
+    """
     found: Rev | None = None
     try:
         with repository.handle.transaction() as transaction:
@@ -81,7 +86,11 @@ def change_ref(repository: Repository, change: RefChange) -> None:
             elif found is not None:
                 transaction.remove(change.ref)
     except (pygit2.GitError, OSError, ValueError, KeyError) as error:
-        raise RefLocked(change.ref, str(_lock_path(repository, change.ref)), str(error)) from error
+        lock = _lock_path(repository, change.ref)
+        if lock.exists() or str(error).startswith(_LOCKED):
+            raise RefLocked(change.ref, str(lock), str(error)) from error
+        with git_errors(f"{change.ref} can't be changed"):
+            raise
     _read_back(repository, change)
 
 
@@ -130,9 +139,10 @@ def keep_commit(repository: Repository, rev: Rev) -> None:
             return
         try:
             change_ref(repository, change)
-        except RefLocked as locked:
+        except (RefLocked, GitDisturbed) as error:
             if attempt == _LOCKED_MAX - 1:
-                raise GitFailed(f"{locked.ref} is locked ({locked.path}): {locked.what}") from locked
+                where = f" ({error.path})" if isinstance(error, RefLocked) else ""
+                raise GitFailed(f"{change.ref} can't be set{where}: {error.what}") from error
             time.sleep(_LOCKED_SECONDS)
 
 
