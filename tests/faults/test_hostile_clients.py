@@ -49,6 +49,9 @@ ANSWER_SECONDS = 1.0
 PATIENCE_SECONDS = 20.0
 GROWTH_BYTES_MAX = 64 * 1024 * 1024
 DEEP = 1000
+PEERS = int(os.environ.get("EXPD_TEST_PEERS", "200"))
+"""That send noise; as many as somebody has time for."""
+SEED = int(os.environ.get("EXPD_FAULT_SEED", "7"))
 
 
 def _frame(value: object) -> bytes:
@@ -288,10 +291,10 @@ def _a_gated_run(daemon: RunningDaemon, repository: Path, name: str) -> Iterator
 
 
 def test_random_bytes_end_nobody_else(hosted: tuple[RunningDaemon, Path]) -> None:
-    """Two hundred peers that send noise, bare or in frames, before or after a greeting, are all sent away."""
-    chance = random.Random(7)
+    """Peers that send noise, bare or in frames, before or after a greeting, are all sent away, however many they are."""
+    chance = random.Random(SEED)
     with others_are_served(hosted[0]):
-        for number in range(200):
+        for number in range(PEERS):
             noise = chance.randbytes(chance.choice([1, 4, 5, 100, 5000]))
             with Peer(hosted[0]) as peer:
                 peer.send((_hello() if number % 2 else b"") + (encode_frame(noise) if number % 3 else noise))
