@@ -6,7 +6,7 @@ import signal
 
 from expctl.requests import stop
 from expctl.systemd import insist, serves_us
-from expctl.transport import connect_only
+from expctl.transport import connect_only, serving_pid
 from expctl.trouble import DAEMON_SILENT, Trouble
 from expctl.units import SERVICE
 from expproto.errors import VERSION_MISMATCH
@@ -31,8 +31,8 @@ def end_daemon() -> bool:
     try:
         link = connect_only()
     except Trouble as trouble:
-        pid = trouble.data.get("pid")
-        if trouble.code != VERSION_MISMATCH or not isinstance(pid, int):
+        pid = serving_pid()  # never the process behind the socket, which may be systemd
+        if trouble.code != VERSION_MISMATCH or pid is None:
             raise
         _terminate(pid)
         return True
@@ -45,7 +45,7 @@ def end_daemon() -> bool:
 
 
 def _terminate(pid: int) -> None:
-    """End a process by SIGTERM, and wait until it has gone; the kernel said that it is our user's, when we connected."""
+    """End a process by SIGTERM, and wait until it has gone. The kernel lets us end our own user's alone."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -23,7 +23,7 @@ from expctl.trouble import (
     Trouble,
 )
 from expproto import PROTOCOL_VERSION, VERSION
-from expproto.address import SOCKET_PATH_BYTES_MAX, socket_path
+from expproto.address import SERVING_NAME, SOCKET_PATH_BYTES_MAX, runtime_directory, socket_path
 from expproto.errors import BAD_MESSAGE, OUT_OF_TURN, TOO_LARGE, VERSION_MISMATCH, RemoteProtocolError
 from expproto.frames import FRAME_BYTES_MAX, FrameReader, encode_frame
 from expproto.plain_codec import encode
@@ -107,12 +107,16 @@ class Link:
         try:
             peer = self.receive()
         except TimeoutError:
-            raise Trouble(DAEMON_SILENT, {"seconds": HELLO_SECONDS, "pid": pid}) from None
+            raise Trouble(DAEMON_SILENT, {"seconds": HELLO_SECONDS, "pid": serving_pid() or pid}) from None
         self._connection.settimeout(None)
         if peer["kind"] != "hello" or peer.get("role") != "daemon":
             raise RemoteProtocolError(OUT_OF_TURN, "the daemon did not greet")
         if peer.get("protocol") != PROTOCOL_VERSION:
-            theirs = {"daemon_version": peer.get("version"), "daemon_protocol": peer.get("protocol"), "pid": pid}
+            theirs = {
+                "daemon_version": peer.get("version"),
+                "daemon_protocol": peer.get("protocol"),
+                "pid": serving_pid() or pid,
+            }
             raise Trouble(VERSION_MISMATCH, {**theirs, "version": VERSION, "protocol": PROTOCOL_VERSION})
 
     def converse(
@@ -182,6 +186,16 @@ class Link:
         if uid not in {os.geteuid(), ROOT}:
             raise Trouble(SOCKET_DENIED, {"socket": address(), "what": f"it belongs to a process of user {uid}"})
         return pid
+
+
+def serving_pid() -> int | None:
+    """Give the daemon's process as its file beside the socket names it: the socket itself may be that of systemd."""
+    try:
+        with open(f"{runtime_directory(os.environ)}/{SERVING_NAME}", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs 10 ms
+            _boot_id, pid, _start_ticks = file.read(1024).split()
+        return int(pid)
+    except (OSError, ValueError):
+        return None
 
 
 def address() -> str:

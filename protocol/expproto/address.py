@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 SOCKET_NAME = "expd.sock"
+SERVING_NAME = "expd.serving"
+"""Beside the socket: boot id, pid and start time of the daemon that serves it."""
 
 SOCKET_PATH_BYTES_MAX = 107
 """sun_path of unix(7) without its final NUL."""

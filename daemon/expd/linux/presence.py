@@ -9,28 +9,27 @@ import os
 from pathlib import Path
 
 from expd.linux.processes import ProcessIdentity, identity_of
-
-_NAME = "expd.serving"
+from expproto.address import SERVING_NAME
 
 
 def announce(socket_path: Path) -> None:
     """Say that this process serves the socket, now; whoever watches the directory wakes up."""
     me = identity_of(os.getpid())
     assert me is not None
-    temporary = socket_path.with_name(f".{_NAME}.{os.getpid()}")
+    temporary = socket_path.with_name(f".{SERVING_NAME}.{os.getpid()}")
     temporary.write_text(f"{me.boot_id} {me.pid} {me.start_ticks}\n", encoding="ascii")
-    temporary.rename(socket_path.with_name(_NAME))
+    temporary.rename(socket_path.with_name(SERVING_NAME))
 
 
 def withdraw(socket_path: Path) -> None:
     """Say no longer that anybody serves the socket."""
-    socket_path.with_name(_NAME).unlink(missing_ok=True)
+    socket_path.with_name(SERVING_NAME).unlink(missing_ok=True)
 
 
 def server_of(socket_path: Path) -> ProcessIdentity | None:
     """Give the daemon that announced itself, if it lives; blocks for no longer than reading two small files."""
     with contextlib.suppress(OSError, ValueError):
-        boot_id, pid, start_ticks = socket_path.with_name(_NAME).read_text(encoding="ascii").split()
+        boot_id, pid, start_ticks = socket_path.with_name(SERVING_NAME).read_text(encoding="ascii").split()
         daemon = ProcessIdentity(boot_id=boot_id, pid=int(pid), start_ticks=int(start_ticks))
         return daemon if daemon.is_alive() else None
     return None
