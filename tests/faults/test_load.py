@@ -1,5 +1,6 @@
 """Parallel is boring: many short experiments at once, while others work in the same repository."""
 
+import itertools
 import os
 import subprocess
 import threading
@@ -9,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from helpers.daemons import DEADLINE_SECONDS, a_daemon
+from helpers.daemons import DEADLINE_SECONDS, RunningDaemon, a_daemon
 from helpers.repositories import GIT_ENVIRONMENT, git
 
 pytestmark = pytest.mark.load
 
 EXPERIMENTS = 100
 WORKERS = 4
+MANY_WORKERS, REPEATS = 20, 10
+POLLING, POLL_SECONDS = 3, 0.1
+LOCK_SECONDS = 0.3
+"""How long somebody holds a ref's lock; the results whose refs these are wait for it."""
+ROUND_SECONDS_MAX = 1800
 
 
 def test_a_hundred_experiments_beside_commits_and_collections(repository: Path) -> None:
@@ -89,3 +95,79 @@ def _git_may_fail(repository: Path, *arguments: str) -> None:
     """Run git as a user beside us would: the two threads may get into each other's way, which is theirs to bear."""
     environ = {**os.environ, **GIT_ENVIRONMENT}
     subprocess.run(["git", *arguments], cwd=repository, env=environ, capture_output=True, check=False)
+
+
+@pytest.mark.faults
+def test_a_thousand_experiments_beside_everything(repository: Path) -> None:
+    """Ten times 100 experiments on 20 workers beside commits, collections, held locks and polling clients: 1,000 succeed."""
+    with a_daemon(jobs=MANY_WORKERS) as daemon:
+        for repeat in range(REPEATS):
+            with _while_others_work(repository), _while_clients_poll(daemon, repository):
+                values = ",".join(str(number) for number in range(repeat * 1000, repeat * 1000 + EXPERIMENTS))
+                daemon.expctl(repository, "submit", "-S", f"train.lr={values}", "-n", f"r{repeat}")
+                with _while_locks_are_held(repository, str(daemon.entries(repository)[-1]["baseline_rev"]), repeat):
+                    _wait_for_all(daemon, repository)
+            done = sum(entry["outcome"] == "succeeded" for entry in daemon.entries(repository))
+            print(f"{done} of {(repeat + 1) * EXPERIMENTS} have succeeded")  # noqa: T201 - how far it came
+        outcomes = [str(entry["outcome"]) for entry in daemon.entries(repository)]
+
+    refs = git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    assert outcomes == ["succeeded"] * EXPERIMENTS * REPEATS
+    assert len(refs) == EXPERIMENTS * REPEATS
+    assert git(repository, "fsck", "--no-dangling") == ""
+
+
+def _wait_for_all(daemon: RunningDaemon, repository: Path) -> None:
+    command = ["expctl", "wait", "--timeout", str(ROUND_SECONDS_MAX)]
+    subprocess.run(command, cwd=repository, env=daemon.environ, capture_output=True, check=True)
+
+
+@contextmanager
+def _working(*works: Callable[[], None], pause_seconds: float) -> Iterator[None]:
+    """Do each of these again and again, each in a thread, for as long as the block."""
+    over = threading.Event()
+
+    def again_and_again(work: Callable[[], None]) -> None:
+        while not over.wait(pause_seconds):
+            work()
+
+    threads = [threading.Thread(target=again_and_again, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def _while_locks_are_held(repository: Path, baseline: str, repeat: int) -> Iterator[None]:
+    """Hold the lock of one result's ref after the other, as a git that is being watched in a debugger would."""
+    numbers = itertools.count()
+
+    def hold() -> None:
+        name = f"r{repeat}-{next(numbers) % EXPERIMENTS + 1}"
+        lock = repository / ".git" / "refs" / "exps" / baseline[:2] / baseline[2:] / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.touch(exist_ok=False)
+        except FileExistsError:
+            return
+        threading.Event().wait(LOCK_SECONDS)
+        lock.unlink()
+
+    with _working(hold, pause_seconds=LOCK_SECONDS):
+        yield
+
+
+@contextmanager
+def _while_clients_poll(daemon: RunningDaemon, repository: Path) -> Iterator[None]:
+    """Ask for the state ten times a second, as three terminals with `watch` do; each answer must come."""
+
+    def ask() -> None:
+        assert len(daemon.entries(repository)) >= 0
+
+    with _working(*[ask] * POLLING, pause_seconds=POLL_SECONDS):
+        yield
