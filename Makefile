@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo bench-check test faults lint types contracts bench lock clean
+.PHONY: setup demo bench-check test faults lint types contracts bench bench-peers lock clean
 
 setup: $(VENV)/.ready
 
@@ -37,11 +37,18 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
-bench: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.benchmarks
+bench: setup bench-peers
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.benchmarks $(BENCH)
 
-bench-check: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.benchmarks --check
+bench-check: setup bench-peers
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.benchmarks --check $(BENCH)
+
+# What others are compared with, below the environment; one that can't be had is left out of the table, with the reason.
+bench-peers: setup
+	-test -x $(VENV)/peers/bin/python || $(PYTHON) -m venv $(VENV)/peers
+	-$(VENV)/peers/bin/python -c 'import hyperqueue' 2>/dev/null || \
+		$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check hyperqueue==0.27.0
+	-test -x $(VENV)/peers/usr/bin/tsp || (cd $(VENV)/peers && apt-get download -qq task-spooler && dpkg -x task-spooler_*.deb .)
 
 lock:
 	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

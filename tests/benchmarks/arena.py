@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 COMMAND_SECONDS = 300.0
@@ -54,6 +54,14 @@ class Arena:
     ours: Path
     peer: Path
     environment: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=lambda: FILES)
+    """What every project here begins with, by path."""
+    scale: float = 1.0
+    """What part of the full sizes is measured: less than one to see on a slow machine that a row works."""
+
+    def scaled(self, count: int) -> int:
+        """Give how many of something this run has, where the full measurement has `count`."""
+        return max(1, round(count * self.scale))
 
     def run(self, argv: Sequence[str], cwd: Path) -> float:
         """Run a command, its output into a file as with a script; give its wall time; raises BenchmarkFailed."""
@@ -75,6 +83,19 @@ class Arena:
             raise BenchmarkFailed(f"{' '.join(argv)} ended with {code}:\n{said}")
         return seconds
 
+    def time(self, argv: Sequence[str], cwd: Path) -> float:
+        """Run a command that prints, as its last line, the seconds that what is measured in it took; give those."""
+        return float(self.ask(argv, cwd).splitlines()[-1])
+
+    def beside(self, name: str) -> "Arena":
+        """Give surroundings with another project and a daemon of its own, made the first time; it ends with this one's."""
+        ours = self.directory / name
+        places = {place: str(self.directory / f"{name}-{place}") for place in ("EXPD_RUNTIME_DIR", "EXPD_STATE_DIR")}
+        other = replace(self, ours=ours, environment={**self.environment, **places})
+        if not ours.exists():
+            _make_project(other, ours)
+        return other
+
     def ask(self, argv: Sequence[str], cwd: Path) -> str:
         """Give what a command prints on its standard output, untimed."""
         self.run(argv, cwd)
@@ -82,32 +103,37 @@ class Arena:
 
 
 @contextmanager
-def an_arena(files: Mapping[str, str] = FILES) -> Iterator[Arena]:
+def an_arena(files: Mapping[str, str] = FILES, scale: float = 1.0) -> Iterator[Arena]:
     """Make both repositories and start a daemon; at the end stop it, end what is left and remove everything."""
     directory = Path(tempfile.mkdtemp(prefix="expd-bench-", dir="/tmp")).resolve()  # a socket's path must be short
     arena = Arena(
-        directory=directory, ours=directory / "ours", peer=directory / "peer", environment=_environment(directory)
+        directory=directory,
+        ours=directory / "ours",
+        peer=directory / "peer",
+        environment=_environment(directory),
+        files=files,
+        scale=scale,
     )
     (directory / "home").mkdir()
     try:
         for project in (arena.ours, arena.peer):
-            _make_project(arena, project, files)
+            _make_project(arena, project)
         arena.run(["expctl", "daemon", "start"], arena.ours)
         yield arena
         arena.run(["expctl", "daemon", "stop", "--now"], arena.ours)
     finally:
-        for project in (arena.ours, arena.peer):
-            end_processes(project)
+        end_processes(directory)
         shutil.rmtree(directory)
 
 
-def processes_of(project: Path) -> list[int]:
-    """Give the processes of a side, wherever in the process tree they went."""
-    mark = f"{_SIDE}={project}".encode()
+def processes_of(place: Path) -> list[int]:
+    """Give the processes of the side that has this project, or of all below a directory, wherever in the tree they went."""
+    mark = f"{_SIDE}={place}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
+            variables = (process / "environ").read_bytes().split(b"\0")
+            if any(variable == mark or variable.startswith(mark + b"/") for variable in variables):
                 found.append(int(process.name))
         except OSError:  # it has ended meanwhile, or is somebody else's
             continue
@@ -145,11 +171,11 @@ def _wait_ended(process: subprocess.Popen[bytes]) -> None:
         raise BenchmarkFailed(f"{process.args!r} did not end within {COMMAND_SECONDS:g} s")
 
 
-def _make_project(arena: Arena, project: Path, files: Mapping[str, str]) -> None:
+def _make_project(arena: Arena, project: Path) -> None:
     project.mkdir()
     arena.run(["git", "init", "--quiet", "--initial-branch=main"], project)
     arena.run(["dvc", "init", "--quiet"], project)
-    for name, text in files.items():
+    for name, text in arena.files.items():
         (project / name).write_text(text, encoding="utf-8")
     arena.run(["git", "add", "--all"], project)
     arena.run(["git", "commit", "--quiet", "--message=baseline"], project)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from benchmarks.row import OURS, Measured
+from benchmarks.row import OURS, Measured, Unit
 
-SCHEMA = 2
+SCHEMA = 3
 
 _HEADING = ("row", "rounds", "expd", "(min-max)", "against", "", "(min-max)", "ratio", "budget")
 _NUMBERS = range(1, 8)
@@ -61,11 +61,11 @@ def _line(row: Measured, other: str) -> tuple[str, ...]:
     return (
         row.row.name,
         str(len(row.seconds[OURS])),
-        _seconds(row.median(OURS)),
-        _spread(row.seconds[OURS]),
+        _figure(row.median(OURS), row.row.unit),
+        _spread(row.seconds[OURS], row.row.unit),
         other,
-        _seconds(row.median(other)),
-        _spread(row.seconds[other]),
+        _figure(row.median(other), row.row.unit),
+        _spread(row.seconds[other], row.row.unit),
         f"{row.ratio(other):.3g}",
         "; ".join(f"{budget.words}{': missed' if budget in missed else ''}" for budget in budgets),
     )
@@ -75,12 +75,13 @@ def _row(row: Measured) -> dict[str, object]:
     return {
         "name": row.row.name,
         "title": row.row.title,
+        "unit": row.row.unit,
         "ratios": {other: round(row.ratio(other), 3) for other in row.row.others},
         "budgets": [
             {"against": budget.against, "at_least": budget.at_least, "missed": budget in row.missed()}
             for budget in row.row.budgets
         ],
-        "seconds": {name: [round(value, 6) for value in values] for name, values in row.seconds.items()},
+        "figures": {name: [round(value, 6) for value in values] for name, values in row.seconds.items()},
         "remark": row.remark,
     }
 
@@ -92,8 +93,19 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"({_seconds(min(values))}-{_seconds(max(values))})"
+def _spread(values: Sequence[float], unit: Unit) -> str:
+    return f"({_figure(min(values), unit)}-{_figure(max(values), unit)})"
+
+
+def _figure(value: float, unit: Unit) -> str:
+    """Write a figure as people read it."""
+    match unit:
+        case "seconds":
+            return _seconds(value)
+        case "bytes":
+            return f"{value / 1e6:.3g} MB"
+        case "count":
+            return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value:.0f}"
 
 
 def _seconds(value: float) -> str:

@@ -1,14 +1,16 @@
 """A row of the comparison: what is measured, for us and for others; what it should come to; and what was seen."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import Literal
 
-from benchmarks.arena import Arena
+from benchmarks.arena import FILES, Arena
 
 OURS = "expd"
 Side = Callable[[Arena, int], float]
-"""Does round number `n` once and gives the seconds it took; raises if the result is not what it has to be."""
+"""Does round number `n` once and gives the seconds it took, or another figure of which less is better; raises if the result is not what it has to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,20 +22,28 @@ class Budget:
 
     @property
     def words(self) -> str:
-        """Say it as people do: `20 times faster`, `at most 1.4 times as long`."""
-        if self.at_least >= 1:
-            return f"{self.at_least:g} times faster"
-        return f"at most {1 / self.at_least:.3g} times as long"
+        """Say it as people do: `20 times less`, `at most 1.4 times as much`, `not more`."""
+        if self.at_least > 1:
+            return f"{self.at_least:g} times less"
+        return f"at most {1 / self.at_least:.3g} times as much" if self.at_least < 1 else "not more"
 
 
 def faster(against: str, times: float) -> Budget:
-    """Ask that we are so many times faster."""
+    """Ask that we are so many times faster, or take so many times less."""
     return Budget(against=against, at_least=times)
 
 
 def within(against: str, times: float) -> Budget:
     """Ask that we take at most so many times as long."""
     return Budget(against=against, at_least=1 / times)
+
+
+def limit(value: float) -> Side:
+    """Give the budget itself as a side, where it is a figure and no comparison."""
+    return lambda _arena, _number: value
+
+
+Unit = Literal["seconds", "bytes", "count"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +59,11 @@ class Row:
     budgets: Sequence[Budget] = ()
     units: Mapping[str, int] = field(default_factory=dict)
     """How many things a side does in a round, where the sides do different numbers: figures are for one of them."""
-    missing: Callable[[], str | None] = lambda: None
-    """Say why this can't be measured here, if it can't."""
+    unit: Unit = "seconds"
+    files: Mapping[str, str] = field(default_factory=lambda: FILES)
+    """What each side's project begins with."""
+    missing: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)
+    """Say why a side can't be measured here, if it can't; without ours, or without anything beside it, there is no row."""
     remark: Callable[[Arena], str] | None = None
     """What else is to be said of our side when all rounds are done, such as its memory."""
     warm_up_rounds: int = 1
@@ -59,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The seconds of each counted round for each side, for one unit; ours under OURS."""
+    """The figure of each counted round for each side, for one unit; ours under OURS."""
 
     row: Row
     seconds: Mapping[str, Sequence[float]]
@@ -70,12 +83,23 @@ class Measured:
         return median(self.seconds[side])
 
     def ratio(self, side: str) -> float:
-        """Give how many times as long as we a side takes, by the medians."""
-        return self.median(side) / self.median(OURS)
+        """Give how many times as much as we a side takes, by the medians; without end where we take nothing."""
+        ours = self.median(OURS)
+        return self.median(side) / ours if ours else math.inf
 
     def missed(self, tolerance: float = 1.0) -> list[Budget]:
         """Give the budgets that are missed by more than a factor."""
         return [budget for budget in self.row.budgets if self.ratio(budget.against) * tolerance < budget.at_least]
+
+
+def present(row: Row) -> tuple[Row | None, dict[str, str]]:
+    """Give what of a row can be measured here, and for each side that can't the reason."""
+    reasons = {side: reason for side, ask in row.missing.items() if (reason := ask()) is not None}
+    others = {name: side for name, side in row.others.items() if name not in reasons}
+    if OURS in reasons or not others:
+        return None, reasons
+    budgets = [budget for budget in row.budgets if budget.against in others]
+    return replace(row, others=others, budgets=budgets), reasons
 
 
 def measure(row: Row, arena: Arena) -> Measured:

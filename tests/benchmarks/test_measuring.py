@@ -1,5 +1,6 @@
 """The harness itself, without a clock: the order of the sides, what is counted, and what a wrong result does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from benchmarks.arena import Arena, BenchmarkFailed
 from benchmarks.checks import check_count
 from benchmarks.command import TOLERANCE
 from benchmarks.report import table
-from benchmarks.row import Budget, Measured, Row, Side, faster, measure, within
+from benchmarks.row import OURS, Budget, Measured, Row, Side, faster, limit, measure, present, within
 from benchmarks.rows import ROWS
 
 NOWHERE = Arena(directory=Path("/"), ours=Path("/ours"), peer=Path("/peer"), environment={})
@@ -61,7 +62,7 @@ def test_table_shows_units_that_can_be_read() -> None:
     text = table([Measured(row=row, seconds={"expd": [0.05], "dvc": [1.25], "floor": [0.004]})])
 
     first, second = (" ".join(line.split()) for line in text.splitlines()[1:3])
-    assert first == "r 1 50 ms (50 ms-50 ms) dvc 1.25 s (1.25 s-1.25 s) 25 20 times faster"
+    assert first == "r 1 50 ms (50 ms-50 ms) dvc 1.25 s (1.25 s-1.25 s) 25 20 times less"
     assert second == "r 1 50 ms (50 ms-50 ms) floor 4 ms (4 ms-4 ms) 0.08"
 
 
@@ -86,6 +87,56 @@ def test_a_budget_is_kept_or_missed(budget: Budget, missed: bool, missed_by_half
 def _row(budget: Budget) -> Row:
     sides = {name: _side(name, []) for name in ("dvc", "floor")}
     return Row(name="r", title="t", rounds=1, ours=_side("ours", []), others=sides, budgets=[budget])
+
+
+def test_a_figure_can_be_the_budget_itself() -> None:
+    """Where nothing can be compared with, what was asked for stands beside what was seen, in its own unit."""
+    row = Row(
+        name="r",
+        title="t",
+        rounds=1,
+        ours=_side("ours", []),
+        others={"60 MB": limit(60e6)},
+        budgets=[within("60 MB", 1)],
+        unit="bytes",
+    )
+    measured = Measured(row=row, seconds={"expd": [75e6], "60 MB": [60e6]})
+
+    line = " ".join(table([measured]).splitlines()[1].split())
+
+    assert line == "r 1 75 MB (75 MB-75 MB) 60 MB 60 MB (60 MB-60 MB) 0.8 not more: missed"
+
+
+def test_a_peer_that_is_missing_leaves_the_others() -> None:
+    """Its figure and its budget are left out, with the reason; without our side, or with nothing beside it, there is no row."""
+    row = Row(
+        name="r",
+        title="t",
+        rounds=1,
+        ours=_side("ours", []),
+        others={name: _side(name, []) for name in ("peer", "floor")},
+        budgets=[faster("peer", 2), within("floor", 2)],
+    )
+
+    without_peer, reasons = present(replace(row, missing={"peer": lambda: "not installed"}))
+    without_us = present(replace(row, missing={OURS: lambda: "no counter"}))
+    alone = present(replace(row, missing=dict.fromkeys(("peer", "floor"), lambda: "not installed")))
+
+    assert without_peer is not None
+    assert (list(without_peer.others), without_peer.budgets, reasons) == (
+        ["floor"],
+        [within("floor", 2)],
+        {"peer": "not installed"},
+    )
+    assert without_us == (None, {OURS: "no counter"})
+    assert alone == (None, {"peer": "not installed", "floor": "not installed"})
+
+
+def test_a_part_of_the_size_is_never_nothing() -> None:
+    """A row that is tried with a thousandth of its size still does its work once."""
+    arena = replace(NOWHERE, scale=0.001)
+
+    assert [arena.scaled(count) for count in (1, 50, 20_000)] == [1, 1, 20]
 
 
 def test_rows_have_names_of_their_own() -> None:

@@ -1,6 +1,55 @@
 """The rows in the order in which they are run and shown; a new one is one file here and one line below."""
 
 from benchmarks.row import Row
-from benchmarks.rows import checking, storing, submit, twenty
+from benchmarks.rows import (
+    checking,
+    commands,
+    fifty,
+    files,
+    follow,
+    hashing,
+    history,
+    idle,
+    instructions,
+    latency,
+    processor,
+    restart,
+    schedule,
+    showing,
+    status,
+    storing,
+    submit,
+    sweep,
+    thousand,
+)
 
-ROWS: tuple[Row, ...] = (submit.ROW, twenty.ROW, storing.MANY, storing.LARGE, checking.ROW)
+ROWS: tuple[Row, ...] = (
+    submit.ROW,
+    instructions.ROW,
+    sweep.ROW,
+    thousand.ROW,
+    fifty.ROW,
+    commands.ROW,
+    processor.ROW,
+    status.MANY,
+    status.VERY_MANY,
+    idle.WAKES,
+    *idle.MEMORY,
+    restart.ROW,
+    latency.HALF,
+    latency.NEARLY_ALL,
+    follow.FINISHED,
+    follow.FOLLOWED,
+    *files.CAPTURE,
+    *files.REUSE,
+    history.START,
+    history.DISK,
+    showing.FIRST,
+    showing.AGAIN,
+    checking.ROW,
+    hashing.MANY,
+    hashing.LARGE,
+    storing.MANY,
+    storing.LARGE,
+    schedule.ROW,
+)

@@ -20,31 +20,32 @@ _BLOCK_BYTES = 1 << 20
 _ALONE = Path(__file__).parents[1] / "alone.py"
 
 
-def _make_files(path: Path) -> None:
+def make_files(arena: Arena, path: Path) -> None:
     """Write files of 64 bytes to 6 kB in a hundred directories."""
-    for number in range(FILES):
+    for number in range(arena.scaled(FILES)):
         file = path / f"{number % 100:02d}" / f"{number}"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(number.to_bytes(8, "big") * (8 + number % 768))
 
 
-def _make_large(path: Path) -> None:
+def make_large(arena: Arena, path: Path) -> None:
+    """Write random bytes."""
     with path.open("wb") as file:
-        for _ in range(LARGE_BYTES // _BLOCK_BYTES):
+        for _ in range(arena.scaled(LARGE_BYTES) // _BLOCK_BYTES):
             file.write(os.urandom(_BLOCK_BYTES))
 
 
-def _data(arena: Arena, make: Callable[[Path], None]) -> Path:
+def _data(arena: Arena, make: Callable[[Arena, Path], None]) -> Path:
     """Give the data in our project, made the first time, with the same in the peer's."""
     ours, theirs = arena.ours / "data", arena.peer / "data"
     if not ours.exists():
-        make(ours)
+        make(arena, ours)
         arena.run(["cp", "-r", str(ours), str(theirs)], arena.ours)
         os.sync()
     return ours
 
 
-def _ours(make: Callable[[Path], None], arena: Arena, _number: int) -> float:
+def _ours(make: Callable[[Arena, Path], None], arena: Arena, _number: int) -> float:
     data, cache = _data(arena, make), arena.ours / "cache"
     shutil.rmtree(cache, ignore_errors=True)
     os.sync()
@@ -78,7 +79,7 @@ def _remark(arena: Arena) -> str:
     return f"peak memory {found['peak_bytes'] / 1e6:.0f} MB, of which {found['peak_bytes_before'] / 1e6:.0f} MB before the first file"
 
 
-def _row(name: str, title: str, make: Callable[[Path], None]) -> Row:
+def _row(name: str, title: str, make: Callable[[Arena, Path], None]) -> Row:
     return Row(
         name=name,
         title=title,
@@ -89,5 +90,5 @@ def _row(name: str, title: str, make: Callable[[Path], None]) -> Row:
     )
 
 
-MANY = _row("files", f"hash and store an output of {FILES} files, against dvc add", _make_files)
-LARGE = _row("large", "hash and store an output of 2 GB, against dvc add", _make_large)
+MANY = _row("files", f"hash and store an output of {FILES} files, against dvc add", make_files)
+LARGE = _row("large", "hash and store an output of 2 GB, against dvc add", make_large)
