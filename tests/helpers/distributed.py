@@ -6,7 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,25 +34,31 @@ needs_broker = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 
 class Redis:
-    """A Redis with a password, which remembers nothing beyond its end."""
+    """A Redis with a password, which remembers nothing beyond its end; what stands `before` its name puts it into another network."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, before: Sequence[str] = (), address: str = "127.0.0.1") -> None:
         self._directory = directory
+        self._before = before
+        self._address = address
+        self._starts = 0
         directory.mkdir(parents=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.url = f"redis://:{_QUOTED}@127.0.0.1:{self.port}/0"
+        self.url = f"redis://:{_QUOTED}@{address}:{self.port}/0"
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it, and wait until it answers."""
-        words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
+        """Start it, and wait until it listens."""
+        self._starts += 1
+        words = ["redis-server", "--port", str(self.port), "--bind", self._address, "--requirepass", PASSWORD]
         with (self._directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*words, "--dir", str(self._directory), "--save", "", "--appendonly", "no"], stdout=log, stderr=log
+                [*self._before, *words, "--dir", str(self._directory), "--save", "", "--appendonly", "no"],
+                stdout=log,
+                stderr=log,
             )
-        eventually(self._answers, "redis listens")
+        eventually(self._listens, "redis listens")
         return self.process
 
     def stop(self) -> None:
@@ -60,15 +66,14 @@ class Redis:
         self.process.kill()
         self.process.wait(DEADLINE_SECONDS)
 
-    def _answers(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
+    def _listens(self) -> bool:
+        return (self._directory / "log").read_text().count("Ready to accept connections") == self._starts
 
 
 class WorkerProgram:
-    """`expd worker`, as on a host of its own: it shares no state with the daemon."""
+    """`expd worker`, as on a host of its own: it shares no state with the daemon; `before` as with a daemon."""
 
-    def __init__(self, daemon: RunningDaemon, *arguments: str, name: str = "host") -> None:
+    def __init__(self, daemon: RunningDaemon, *arguments: str, name: str = "host", before: Sequence[str] = ()) -> None:
         self.directory = daemon.directory / name
         self.directory.mkdir(exist_ok=True)
         self.log = self.directory / "log"
@@ -79,7 +84,7 @@ class WorkerProgram:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "expd", "worker", "--engine", "celery", *arguments],
+                [*before, BIN / "expd", "worker", "--engine", "celery", *arguments],
                 env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 

@@ -90,6 +90,8 @@ class CeleryEngine:
         self._link = Link(settings, store, host.worker_log)
         self._attempts: dict[str, _Attempt] = {}
         self._strangers: dict[str, float] = {}
+        self._pushed: dict[str, trio.Lock] = {}
+        self._on_hub: set[str] = set()
         self._to_mind, self._minded = trio.open_memory_channel[_Attempt](math.inf)
         self._look = Bell()
 
@@ -308,7 +310,7 @@ class CeleryEngine:
             pushes_data=entry.submission.pushes_data,
         )
         try:
-            await self._hub(attempt).push(ref, ref)
+            await self._push_once(attempt, ref)
             queue = queue_of(entry.submission.engine_queue)
             await self._link.request(do="send", task=to_map(task), queue=queue)
         except HubFailed as failed:
@@ -322,6 +324,13 @@ class CeleryEngine:
         rung = attempt.bell.next_ring
         with trio.move_on_after(_NAG_SECONDS):
             await rung.wait()
+
+    async def _push_once(self, attempt: _Attempt, ref: str) -> None:
+        """Bring a submission to the hub, once however many entries it has; raises HubFailed."""
+        async with self._pushed.setdefault(ref, trio.Lock()):
+            if ref not in self._on_hub:
+                await self._hub(attempt).push(ref, ref)
+                self._on_hub.add(ref)
 
     async def _collect(self, attempt: _Attempt) -> RunEnded | None:
         """Bring the result here, however long that takes; None if there is none."""

@@ -19,6 +19,7 @@ from expd.distributed.hub import check_hub
 from expd.distributed.messages import queue_of, task_from
 from expd.distributed.premises import Premises
 from expd.distributed.remote_run import RemoteRun, Surroundings
+from expd.distributed.workers import Workers
 from expd.linux.durable import private_directory
 from expd.linux.processes import kill_token
 from expd.settings import CelerySettings
@@ -33,7 +34,7 @@ class _Slots:
     """What runs on this host, known to all its threads."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    runs: dict[str, tuple[RemoteRun, trio.lowlevel.TrioToken]] = field(default_factory=dict)
+    runs: dict[str, RemoteRun] = field(default_factory=dict)
 
 
 class WorkerHost:
@@ -50,8 +51,10 @@ class WorkerHost:
             hub_url=check_hub(settings.hub),
             premises=Premises(directory, None if settings.dvc_config is None else Path(settings.dvc_config)),
             desk=Desk(settings.broker, settings.ca_file),
+            workers=Workers(),
         )
         self._slots = _Slots()
+        self._loop: trio.lowlevel.TrioToken | None = None
 
     def work(self) -> int:
         """Work until told to leave; gives the exit code. Raises OSError or CalledProcessError if it can't begin."""
@@ -59,6 +62,9 @@ class WorkerHost:
         for token in self._around.premises.abandoned():
             _journal.warning("attempt %s was left behind by a worker that has ended: what lives of it is ended", token)
             kill_token(token)
+        started = threading.Event()
+        threading.Thread(target=trio.run, args=(self._run_loop, started), daemon=True).start()
+        started.wait()
         _journal.info("worker %s: %s slots, queues %s", self.name, self._count, ", ".join(self._queues))
         return work(
             open_app(self._settings.broker, self._settings.ca_file, self._settings.visibility_seconds),
@@ -70,44 +76,45 @@ class WorkerHost:
             state=self._state,
         )
 
+    async def _run_loop(self, started: threading.Event) -> None:
+        """Be the one event loop in which all slots' runs are; for as long as the program."""
+        self._loop = trio.lowlevel.current_trio_token()
+        started.set()
+        await trio.sleep_forever()
+
     def _run(self, value: object) -> None:
-        """Carry out one task in this thread; raises TryLater."""
+        """Carry out one task, while this thread waits; raises TryLater."""
         try:
             task = task_from(value)
         except RemoteProtocolError as error:
             _journal.error("a task is passed over: %s", error.what)
             return
-        run = RemoteRun(task, self._around)
-
-        async def carry_out() -> None:
-            with self._slots.lock:
-                self._slots.runs[task.token] = (run, trio.lowlevel.current_trio_token())
-            try:
-                await run.carry_out()
-            finally:
-                with self._slots.lock:
-                    self._slots.runs.pop(task.token, None)
-
         try:
-            trio.run(carry_out)
+            trio.from_thread.run(self._carry_out, RemoteRun(task, self._around), trio_token=self._loop)
         except* TryLater:
             raise TryLater(f"attempt {task.token}: the hub can't be reached from {self.name}") from None
+
+    async def _carry_out(self, run: RemoteRun) -> None:
+        with self._slots.lock:
+            self._slots.runs.setdefault(run.task.token, run)
+        try:
+            await run.carry_out()
+        finally:
+            with self._slots.lock:
+                if self._slots.runs.get(run.task.token) is run:
+                    del self._slots.runs[run.task.token]
 
     def _cancel(self, token: str, reason: str, at: float | None) -> bool:
         """End a run if it is here."""
         with self._slots.lock:
-            found = self._slots.runs.get(token)
-            if found is None:
-                return False
-            run, loop = found
-            try:
-                loop.run_sync_soon(run.cancel, reason, at)
-            except trio.RunFinishedError:
-                return False
+            run = self._slots.runs.get(token)
+        if run is None or self._loop is None:
+            return False
+        self._loop.run_sync_soon(run.cancel, reason, at)
         return True
 
     def _state(self) -> dict[str, object]:
         """Say what runs here."""
         with self._slots.lock:
-            runs = [run.state() for run, _loop in self._slots.runs.values()]
+            runs = [run.state() for run in self._slots.runs.values()]
         return {"host": self.name, "slots": self._count, "queues": list(self._queues), "runs": runs}

@@ -132,6 +132,10 @@ class Premises:
             local.write_bytes(self._dvc_config.read_bytes())
             local.chmod(0o600)
 
+    def has(self, rev: Rev) -> bool:
+        """Tell whether a commit was fetched before, with another entry of its sweep. Blocks."""
+        return Repository(self.git_directory).has_object(rev)
+
     def claim_commit(self, task: Task, host: str, nonce: str, at: float) -> Rev:
         """Make the commit that claims an attempt: no two are alike. Blocks."""
         repository = Repository(self.git_directory)

@@ -5,16 +5,8 @@ marks and progress are what they are anywhere.
 """
 
 import logging
-import os
 import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,10 +18,11 @@ from expd.distributed.hub import Hub, HubFailed, HubLacks, attempt_ref, claim_re
 from expd.distributed.messages import Gone, ResultPushed, Task, order_of
 from expd.distributed.premises import Premises, RunDirectory
 from expd.distributed.telling import Teller
+from expd.distributed.workers import Worker, WorkerGone, Workers
 from expd.gitio.errors import GitFailed
 from expd.gitio.refs import ENTRIES
 from expd.linux.inotify import Watcher
-from expd.linux.processes import WORKER_TOKEN_VARIABLE, kill_token
+from expd.linux.processes import kill_token
 from expd.wire import Wire
 from expproto.codec import encode
 from expproto.messages import message_to_map
@@ -39,11 +32,9 @@ from expproto.work import (
     CancelRun,
     Collecting,
     Execute,
-    Leave,
     Obstacle,
     Order,
     Progress,
-    Register,
     RunEnded,
     StageStarted,
 )
@@ -53,9 +44,8 @@ _journal = logging.getLogger("expd.distributed")
 _HUB_BACKOFF_SECONDS, _HUB_BACKOFF_MAX_SECONDS = 1.0, 60.0
 _LATER_SECONDS = 10.0
 """Before a task goes back to its queue because the hub can't be reached from here: another host may do better."""
-_CONNECT_SECONDS = 60.0
-"""For a worker process to come up."""
-_LEAVE_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 1.0
+"""For what a worker process said before its end to be heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +56,12 @@ class Surroundings:
     hub_url: str
     premises: Premises
     desk: Desk
+    workers: Workers
 
     @property
     def hub(self) -> Hub:
         """Give the hub, as seen from this host's repository."""
         return Hub(url=self.hub_url, git_directory=self.premises.git_directory)
-
-
-class WorkerGone(Exception):
-    """The worker process ended without an outcome."""
 
 
 class RemoteRun:
@@ -114,7 +101,8 @@ class RemoteRun:
         claim = await trio.to_thread.run_sync(make, task, self._around.host, secrets.token_hex(8), time.time())
         entry = f"{ENTRIES}{task.held_as}"
         try:
-            await hub.fetch([f"+{entry}:{entry}"])
+            if not await trio.to_thread.run_sync(self._around.premises.has, task.stash_rev):
+                await hub.fetch([f"+{entry}:{entry}"])
             return await hub.push_new(claim, claim_ref(task.store, task.token))
         except HubLacks:
             _journal.info("%s is not on the hub any more: passed over", entry)
@@ -153,19 +141,25 @@ class RemoteRun:
 
     async def _execute(self, order: Execute, directory: RunDirectory, teller: Teller) -> RunEnded:
         """Have a worker process run the order; raises WorkerGone."""
-        watcher = Watcher()
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(watcher.run)
-                with watcher.ringing(directory.log, teller.bell), watcher.ringing(directory.marks, teller.bell):
-                    async with _a_worker() as (wire, process):
-                        nursery.start_soon(_notice_end, process)
-                        ended = await self._converse(wire, order, teller)
-                nursery.cancel_scope.cancel()
-        except* WorkerGone as gone:
-            raise WorkerGone(_words_of(gone)) from None
-        finally:
-            watcher.close()
+        async with self._around.workers.borrow() as worker:
+            watcher = Watcher()
+            try:
+                return await self._watch(worker, watcher, order, directory, teller)
+            except* WorkerGone as gone:
+                words = _words_of(gone)
+            finally:
+                watcher.close()
+            raise WorkerGone(words)
+
+    async def _watch(
+        self, worker: Worker, watcher: Watcher, order: Execute, directory: RunDirectory, teller: Teller
+    ) -> RunEnded:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watcher.run)
+            nursery.start_soon(_notice_end, worker.process)
+            with watcher.ringing(directory.log, teller.bell), watcher.ringing(directory.marks, teller.bell):
+                ended = await self._converse(worker.wire, order, teller)
+            nursery.cancel_scope.cancel()
         return ended
 
     async def _converse(self, wire: Wire, order: Execute, teller: Teller) -> RunEnded:
@@ -175,7 +169,6 @@ class RemoteRun:
             ended = await self._hear_end(wire, teller)
             nursery.cancel_scope.cancel()
         await wire.send(Acknowledge(run=order.run))
-        await wire.send(Leave())
         return ended
 
     async def _hear_end(self, wire: Wire, teller: Teller) -> RunEnded:
@@ -233,51 +226,8 @@ def _words_of(group: BaseExceptionGroup[WorkerGone]) -> str:
     return _words_of(first) if isinstance(first, BaseExceptionGroup) else str(first)
 
 
-@asynccontextmanager
-async def _a_worker() -> AsyncIterator[tuple[Wire, trio.Process]]:
-    """Start a worker process, and talk to it while inside; raises WorkerGone. Afterwards it leaves by itself, or is ended."""
-    directory = Path(tempfile.mkdtemp(prefix="expd-"))  # short: a socket's path has 107 bytes
-    token = secrets.token_hex(16)
-    try:
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        listening.bind(str(directory / "expd.sock"))
-        listening.listen(1)
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "expd.execute", str(directory / "expd.sock")],
-            stdin=subprocess.DEVNULL,
-            cwd="/",
-            env={**os.environ, WORKER_TOKEN_VARIABLE: token},
-            start_new_session=True,
-        )
-        try:
-            wire = await _meet(listener, process, token)
-            yield wire, process
-            await wire.close()
-            with trio.move_on_after(_LEAVE_SECONDS):
-                await process.wait()
-        finally:
-            with trio.CancelScope(shield=True):
-                await listener.aclose()
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def _meet(listener: trio.SocketListener, process: trio.Process, token: str) -> Wire:
-    with trio.move_on_after(_CONNECT_SECONDS):
-        wire = Wire(await listener.accept(), "daemon")
-        await wire.greet()
-        register = await wire.receive()
-        if isinstance(register, Register) and register.token == token:
-            return wire
-    raise WorkerGone(f"its worker process did not come up (exit code {process.returncode})")
-
-
 async def _notice_end(process: trio.Process) -> None:
     """End the conversation with a process that has ended, unless it was over."""
     code = await process.wait()
-    await trio.sleep(_LEAVE_SECONDS)  # what it said last is heard first; after the end of a run this is cancelled
+    await trio.sleep(_LAST_WORDS_SECONDS)  # what it said last is heard first; after the end of a run this is cancelled
     raise WorkerGone(f"its worker process ended with code {code}")
