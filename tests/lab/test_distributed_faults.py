@@ -16,7 +16,7 @@ from helpers.distributed import PASSWORD, Redis, WorkerProgram, needs_broker, ot
 from helpers.repositories import git
 from helpers.waiting import eventually
 
-pytestmark = [pytest.mark.lab, needs_broker]
+pytestmark = [pytest.mark.lab, pytest.mark.faults, needs_broker]
 
 SEND = """\
 import json, sys

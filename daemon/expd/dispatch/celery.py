@@ -291,6 +291,7 @@ class CeleryEngine:
                 return await self._collect(attempt) or how
             with trio.move_on_after(self._patience(attempt)):
                 await rung.wait()
+            await self._look_for_task(attempt)
             if attempt.order is None and attempt.is_known and not attempt.is_claimed:
                 attempt.order = await self._ledger.order_again(attempt.run.id)
 
@@ -377,6 +378,23 @@ class CeleryEngine:
             attempt.obstacle = f"its end is wanted, and nobody can be told: {error.what}"
         return False
 
+    async def _look_for_task(self, attempt: _Attempt) -> None:
+        """Send a task again that neither a worker has claimed nor the broker still has.
+
+        A broker may hand a message to a host that has just been cut off, and never know. Twice is harmless.
+        """
+        now = trio.current_time()
+        if attempt.is_claimed or self._link.trouble is not None or now - attempt.sent_at < self._settings.lease_seconds:
+            return
+        if attempt.sent_at == -math.inf:
+            return
+        try:
+            waiting = await self._link.request(do="count", queue=queue_of(attempt.entry.submission.engine_queue))
+        except BrokerAway as away:
+            _journal.debug("%s", away.what)
+            return
+        attempt.sent_at = now if waiting else -math.inf
+
     def _lease_is_out(self, attempt: _Attempt) -> str | None:
         """Say that nothing was heard for too long; the time in which the broker was away does not count."""
         if not attempt.is_claimed or self._link.trouble is not None:
@@ -390,8 +408,10 @@ class CeleryEngine:
         """Give how long to wait for news at most."""
         if self._ledger.wish(attempt.run.id) is not None:
             return _NAG_SECONDS
-        if not attempt.is_claimed or self._link.trouble is not None:
+        if self._link.trouble is not None or (not attempt.is_claimed and attempt.sent_at == -math.inf):
             return math.inf
+        if not attempt.is_claimed:
+            return max(0.05, attempt.sent_at + self._settings.lease_seconds - trio.current_time())
         due = max(attempt.heard_at, self._link.up_since) + self._settings.lease_seconds
         return max(0.0, due - trio.current_time()) + 0.05  # never a moment too early
 

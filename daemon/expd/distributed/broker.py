@@ -113,6 +113,20 @@ class Desk:
             lambda connection: self._app.send_task(TASK, args=[task], queue=queue, connection=connection, retry=False)
         )
 
+    def count_waiting(self, queue: str) -> int:
+        """Count the tasks that no worker has taken from a queue; raises BrokerAway."""
+
+        def count(connection: Connection) -> int:
+            with connection.channel() as channel:
+                found = Queue(queue, exchange=Exchange(queue, type="direct"), routing_key=queue)(
+                    channel
+                ).queue_declare()
+            return 0 if found is None else int(found[1])
+
+        counted = self._with_connection(count)
+        assert isinstance(counted, int)
+        return counted
+
     def tell(self, store: str, word: Mapping[str, object]) -> bool:
         """Tell a daemon something; False if too much waits for it already. Raises BrokerAway."""
 

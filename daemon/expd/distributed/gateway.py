@@ -47,6 +47,8 @@ def _carry_out(desk: Desk, request: Mapping[str, object]) -> object:
             desk.send_task(task, queue)
         case {"do": "cancel", "token": str(token), "reason": str(reason), "at": float() | None as at}:
             desk.cancel(token, reason, at)
+        case {"do": "count", "queue": str(queue)}:
+            return desk.count_waiting(queue)
         case {"do": "ask"}:
             return desk.ask_workers(_ANSWER_SECONDS)
         case _:
