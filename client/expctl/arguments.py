@@ -11,7 +11,9 @@ class Arguments:
     """The arguments of one command line; those its verb doesn't take are not there."""
 
     action: str
+    at: float | None
     attempt: int | None
+    before: str | None
     all: bool
     all_pipelines: bool
     allow_missing: bool
@@ -31,6 +33,7 @@ class Arguments:
     env: list[str]
     experiment: str
     failed: bool
+    group: str | None
     file: str
     fix: bool
     explain: bool
@@ -42,7 +45,7 @@ class Arguments:
     ignore_errors: bool
     include: list[str]
     install: bool
-    jobs: int | None
+    jobs: int | str | None
     json: bool
     keep_going: bool
     lines: int | None
@@ -62,6 +65,7 @@ class Arguments:
     params: list[str]
     paths: list[str]
     plots: list[str]
+    priority: int | None
     plots_no_cache: list[str]
     pipeline: bool
     points: str | None
@@ -87,6 +91,7 @@ class Arguments:
     targets: list[str]
     temp: bool
     time_limit: float | None
+    top: bool
     timeout: float | None
 
 
@@ -180,6 +185,40 @@ def duration(text: str) -> float:
     return seconds
 
 
+def whole_number(text: str) -> int:
+    """Read a number that may be below nought."""
+    return int(text)
+
+
+def change_of_jobs(text: str) -> int | str:
+    """Read how many at once: `4`, or `+1` and `-1` for so many more and less, which stay texts."""
+    return text if text[:1] in {"+", "-"} and int(text) else number_of_jobs(text)
+
+
+def moment(text: str) -> float:
+    """Read a time: `now`, `2h` from now, `22:30` the next time it is, `2026-12-24 18:00` here; in seconds since the epoch."""
+    import time  # noqa: PLC0415 - for the few that are to wait
+
+    if text == "now":
+        return 0.0
+    try:
+        return time.time() + duration(text)
+    except ValueError:
+        import datetime as dt  # noqa: PLC0415 - 3 ms, likewise
+
+    today = dt.datetime.now().astimezone()
+    if len(text) > _CLOCK_LENGTH:
+        return dt.datetime.fromisoformat(text).astimezone().timestamp()
+    clock = dt.time.fromisoformat(text)
+    then = dt.datetime.combine(today.date(), clock).astimezone()
+    if then <= today:
+        then = dt.datetime.combine(today.date() + dt.timedelta(days=1), clock).astimezone()
+    return then.timestamp()
+
+
+_CLOCK_LENGTH = len("22:30:00")
+
+
 def duration_or_none(text: str) -> float:
     """Read a duration that may be nothing."""
     return 0.0 if text in {"0", "0s"} else duration(text)
@@ -188,5 +227,7 @@ def duration_or_none(text: str) -> float:
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
+whole_number.__name__, change_of_jobs.__name__ = "number", "number of jobs"
+moment.__name__ = "time, as in 2h, 22:30, 2026-12-24 18:00 or now"
 duration.__name__ = duration_or_none.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
 """As argparse names them in its sentences."""

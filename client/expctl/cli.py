@@ -41,7 +41,9 @@ def _run(words: list[str], command: list[str] | None, output: Output) -> int:
         output.data(parser_of(words[0]).format_help())
         return 0
     output.quiet = arguments.quiet
-    execute: Callable[[Arguments, Output], int] = __import__(f"expctl.commands.{words[0]}", fromlist=["run"]).run
+    execute: Callable[[Arguments, Output], int] = __import__(
+        f"expctl.commands.{words[0].replace('-', '_')}", fromlist=["run"]
+    ).run
     return execute(arguments, output)
 
 

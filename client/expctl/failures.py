@@ -210,6 +210,10 @@ def _protocol(data: Data) -> str:
     return f"expd and expctl don't understand each other: {data['what']}; whether it was done is not known"
 
 
+def _living(data: Data) -> str:
+    return f"{data['count']} of its entries are not done" if int(data["count"] or 0) else "it is always there"
+
+
 _NOTHING = fixed("")
 _MAKE_ROOM = "wait, or end what takes so much (other clients, other programs); then repeat the command"
 _PROTOCOL: Sentence = (
@@ -293,6 +297,16 @@ SENTENCES: Mapping[str, Sentence] = {
         EXIT_REFUSED,
         lambda data: f"entry {data['entry']} is {data['state']}: {data['what']}; nothing was changed",
         lambda data: data["hint"] or f"expctl status {data['entry']}",
+    ),
+    errors.NO_GROUP: (
+        EXIT_NO_ENTRY,
+        lambda data: f"there is no group {data['group']}; nothing was changed",
+        lambda data: f"there are {data.listed('known')}; another: expctl group add {data['group']} --jobs N",
+    ),
+    errors.GROUP_IN_USE: (
+        EXIT_REFUSED,
+        lambda data: f"the group {data['group']} stays: {_living(data)}",
+        lambda data: f"let them end, or put them elsewhere: expctl edit group:{data['group']} -g default",
     ),
     errors.NO_RESULT: (
         EXIT_FAILURE,

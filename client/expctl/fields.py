@@ -137,6 +137,7 @@ class Entry:
         "engine",
         "exit_code",
         "experiment_rev",
+        "group",
         "host",
         "id",
         "log",
@@ -145,6 +146,7 @@ class Entry:
         "not_before",
         "outcome",
         "params",
+        "priority",
         "progress",
         "repository",
         "retries_left",
@@ -181,6 +183,8 @@ class Entry:
         self.mode = record.text("mode")
         self.attempt = record.integer("attempt")
         self.retries_left = record.integer("retries_left")
+        self.priority = record.integer("priority")
+        self.group = record.text("group")
         self.not_before = record.seconds_or_none("not_before")
         self.engine = record.text("engine")
         self.host = record.text_or_none("host")

@@ -6,11 +6,14 @@ from expctl.arguments import (
     Option,
     Positional,
     Verb,
+    change_of_jobs,
     count,
     duration,
     duration_or_none,
+    moment,
     number_of_jobs,
     number_of_seconds,
+    whole_number,
 )
 
 TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
@@ -103,6 +106,16 @@ RETRIES = (
 )  # fmt: skip
 """When a run is followed by another; `expctl.retries` reads them."""
 
+_GROUP = Option("-g", "--group", metavar="GROUP", help="take the slots of this group (`expctl group add`)")
+PLACE = (
+    Option(
+        "--priority", metavar="N", read=whole_number, help="the higher goes first, among equals the older (default 0)"
+    ),
+    _GROUP,
+    Option("--at", metavar="TIME", read=moment, help="not before: 2h from now, 22:30, 2026-12-24 18:00, or now"),
+)
+"""Where an entry stands in the queue; `expctl.place` reads them."""
+
 _TARGETS = Positional(
     "targets", count="*", metavar="STAGE", help="run only up to these stages of dvc.yaml or expd.toml"
 )
@@ -163,6 +176,7 @@ VERBS: Mapping[str, Verb] = {
         Option(
             "--max-failures", metavar="N", read=number_of_jobs, help="cancel the points that still wait once so many have failed"
         ),
+        *PLACE,
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),
@@ -268,15 +282,46 @@ VERBS: Mapping[str, Verb] = {
         Option("--dry-run", help="only tell what would go, and how much that is"),
     ),
     "engines": Verb("List who executes entries: this host and others, their slots, and what runs where"),
-    "pause": Verb("Start nothing more; what runs goes on"),
+    "hold": Verb(
+        "Let entries that are queued wait until `expctl release`",
+        Positional("entries", count="+", metavar="ID", help=f"{ENTRIES_HELP}; group:NAME is all of a group"),
+    ),
+    "edit": Verb(
+        "Change entries that wait: their priority, their group, their time",
+        Positional("entries", count="+", metavar="ID", help=f"{ENTRIES_HELP}; group:NAME is all of a group"),
+        *PLACE,
+    ),
+    "move": Verb(
+        "Let entries that wait run next, or right before another one",
+        Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP),
+        Option("--top", help="before all others of their group"),
+        Option("--before", metavar="ID", help="before this one, in its group and with its priority"),
+    ),
+    "run-now": Verb(
+        "Run entries that wait at once, beyond the slots there are",
+        Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP),
+    ),
+    "group": Verb(
+        "Groups of entries with slots of their own: add, list, remove",
+        Positional("action", choices=("add", "list", "remove"), help="what to do"),
+        Positional("name", count="?", metavar="NAME", help="the group"),
+        Option("-j", "--jobs", metavar="N", read=number_of_jobs, help="add: so many of it at once (default 1)"),
+    ),
+    "pause": Verb(
+        "Start nothing more; what runs goes on",
+        Option("-g", "--group", metavar="GROUP", help="of this group alone"),
+    ),
+    "drain": Verb("Start nothing more, and wait until nothing runs"),
     "resume": Verb(
         "Go on: with the queue, or with entries that did not succeed, in what their last run left",
         _entries("the queue if none is named"),
         Option("-f", "--force", help="also in what somebody has changed since the run"),
+        Option("-g", "--group", metavar="GROUP", help="with this group of the queue alone"),
     ),
     "jobs": Verb(
         "Show or set how many experiments run at once",
-        Positional("jobs", count="?", metavar="N", read=number_of_jobs, help="so many at once; shows the number if not given"),
+        Positional("jobs", count="?", metavar="N", read=change_of_jobs, help="so many at once, +N more or -N less; shows the number if not given"),
+        Option("-g", "--group", metavar="GROUP", help="of this group (default: of what is in none)"),
     ),
     "completion": Verb(
         "Print or install the completions of a shell",

@@ -53,6 +53,7 @@ def submit(
     stages: Mapping[str, object],
     limits: Mapping[str, object],
     retries: Mapping[str, object],
+    place: Mapping[str, object],
     max_failures: int | None = None,
     points: str | None = None,
     sample: int | None = None,
@@ -95,6 +96,7 @@ def submit(
         "stage_options": dict(stages),
         "limits": dict(limits),
         "retries": dict(retries),
+        "place": dict(place),
         "max_failures": max_failures,
         "source": source,
         **destination,
@@ -205,19 +207,52 @@ def restore(cwd: str, entry: str, *, force: bool, umask: int) -> dict[str, objec
     return {"kind": "restore", "cwd": cwd, "entry": entry, "force": force, "umask": umask}
 
 
-def pause() -> dict[str, object]:
+def hold(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+    """Ask that these wait for their release."""
+    return {"kind": "hold", "cwd": cwd, "entries": list(entries)}
+
+
+def run_now(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+    """Ask that these run at once."""
+    return {"kind": "run_now", "cwd": cwd, "entries": list(entries)}
+
+
+def edit(
+    cwd: str, entries: Sequence[str], *, priority: int | None, group: str | None, not_before: float | None
+) -> dict[str, object]:
+    """Ask that these stand elsewhere in the queue."""
+    place = {"priority": priority, "group": group, "not_before": not_before}
+    return {"kind": "edit", "cwd": cwd, "entries": list(entries), **place}
+
+
+def move(cwd: str, entries: Sequence[str], before: str | None) -> dict[str, object]:
+    """Ask that these come next, or before another one."""
+    return {"kind": "move", "cwd": cwd, "entries": list(entries), "before": before}
+
+
+def pause(group: str | None = None) -> dict[str, object]:
     """Ask that nothing more is started."""
-    return {"kind": "pause"}
+    return {"kind": "pause", "group": group}
 
 
-def resume() -> dict[str, object]:
+def resume(group: str | None = None) -> dict[str, object]:
     """Ask that entries are started again."""
-    return {"kind": "resume"}
+    return {"kind": "resume", "group": group}
 
 
-def set_jobs(jobs: int | None) -> dict[str, object]:
-    """Ask for so many runs at once, or how many there are."""
-    return {"kind": "set_jobs", "jobs": jobs}
+def set_jobs(jobs: int | None, change: int | None = None, group: str | None = None) -> dict[str, object]:
+    """Ask for so many runs at once, or so many more, or how many there are."""
+    return {"kind": "set_jobs", "jobs": jobs, "change": change, "group": group}
+
+
+def add_group(name: str, jobs: int) -> dict[str, object]:
+    """Ask for a group."""
+    return {"kind": "add_group", "name": name, "jobs": jobs}
+
+
+def remove_group(name: str) -> dict[str, object]:
+    """Ask that a group goes."""
+    return {"kind": "remove_group", "name": name}
 
 
 def ask_daemon() -> dict[str, object]:

@@ -9,6 +9,7 @@ from expctl.arguments import Arguments
 from expctl.fields import Entry, Fields, entries_of
 from expctl.limits import run_limits
 from expctl.output import Output
+from expctl.place import ANYWHERE, queue_place
 from expctl.retries import retry_policy
 from expctl.stage_options import stage_options
 from expctl.transport import ask
@@ -50,6 +51,7 @@ def submission(arguments: Arguments, mode: str) -> Message:
         stages=stage_options(arguments),
         limits=run_limits(arguments),
         retries=retry_policy(arguments),
+        place=queue_place(arguments) if is_queued else ANYWHERE,
         max_failures=arguments.max_failures if is_queued else None,
         source=arguments.source if is_queued else None,
         destination=_destination(arguments) if is_queued else requests.HERE,

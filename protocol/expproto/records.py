@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expproto.place import DEFAULT_GROUP
 from expproto.progress import RunProgress
 from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, Rev
 
@@ -43,6 +44,20 @@ class EntryRecord:
     earlier_outcome: Outcome | None = None
     engine: str = "local"
     host: str | None = None
+    priority: int = 0
+    group: str = DEFAULT_GROUP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRecord:
+    """One group of the pool: its slots, and how many runs of it are active and entries of it may start."""
+
+    kind = "group"
+    name: str
+    jobs: int
+    paused: bool
+    running: int
+    queued: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

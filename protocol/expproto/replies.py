@@ -14,6 +14,7 @@ from expproto.records import (
     ExperimentRecord,
     FindingRecord,
     GarbageRecord,
+    GroupRecord,
     LeftOutFile,
     OutputFile,
     PointRecord,
@@ -193,7 +194,7 @@ class EntriesRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntriesChanged:
-    """The change is on disk; the pages before show the entries as they are now: answers Release, Retry, ResumeRuns and Rename."""
+    """The change is on disk; the pages before show the entries as they are now: answers Release, Retry, ResumeRuns, Rename, Hold, RunNow, Edit and Move."""
 
     kind = "entries_changed"
     count: int
@@ -361,7 +362,7 @@ class GarbageCollected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolShown:
-    """The pool as it is now. `trouble` says why nothing is started, where that is nobody's wish."""
+    """The pool as it is now. `jobs` are those of the default group, `running` and `queued` of all. `trouble` says why nothing is started, where that is nobody's wish."""
 
     kind = "pool_shown"
     jobs: int
@@ -369,6 +370,7 @@ class PoolShown:
     running: int
     queued: int
     trouble: str | None = None
+    groups: tuple[GroupRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

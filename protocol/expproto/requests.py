@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from expproto.limits import NO_LIMITS, RunLimits
+from expproto.place import ANYWHERE, QueuePlace
 from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
 from expproto.vocabulary import Ending, Mode
@@ -37,8 +38,8 @@ class Submit:
     relative to `cwd`. With `no_hydra` params.yaml is edited in place, also where it would be composed. `declared` makes
     the command a stage. A sweep needs the `mode` "queue". `stage_options` say how the run goes through a pipeline; a
     `command` that is no stage has none. `limits` are what each run may use up; `retries` say
-    when one that did not succeed is followed by another, which nothing in the workspace is; once `max_failures` points
-    have failed, those that still wait are cancelled. `source` names a commit, an experiment or
+    when one that did not succeed is followed by another, which nothing in the workspace is; `place` is where it stands in the
+    queue; once `max_failures` points have failed, those that still wait are cancelled. `source` names a commit, an experiment or
     an entry that is run instead of the workspace, of which nothing is read then. `engine` is who executes it: "local", or
     "celery" with a queue behind a colon if need be; of the variables only those named in `travelling`, or allowed by the
     daemon's settings, go to another host. `push_data` says whether outputs go to the DVC remote then (None: if there is one).
@@ -68,6 +69,7 @@ class Submit:
     stage_options: StageOptions = DEFAULT_STAGE_OPTIONS
     limits: RunLimits = NO_LIMITS
     retries: RetryPolicy = NO_RETRIES
+    place: QueuePlace = ANYWHERE
     max_failures: int | None = None
     source: str | None = None
     engine: str = "local"
@@ -321,25 +323,86 @@ class Gc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Let entries that are queued wait for their release."""
+
+    kind = "hold"
+    cwd: str
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNow:
+    """Let entries that wait run at once, beyond the slots there are; held ones too."""
+
+    kind = "run_now"
+    cwd: str
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditEntries:
+    """Change entries that wait: where they stand. None is as it was; `not_before` 0 is at once."""
+
+    kind = "edit"
+    cwd: str
+    entries: tuple[str, ...]
+    priority: int | None = None
+    group: str | None = None
+    not_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Let entries that wait be the next of their group; or come right before another one, in its group and priority."""
+
+    kind = "move"
+    cwd: str
+    entries: tuple[str, ...]
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Start nothing more; what runs goes on."""
+    """Start nothing more, of one `group` or of all; what runs goes on."""
 
     kind = "pause"
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Start entries again."""
+    """Start entries again, of one `group` or of all."""
 
     kind = "resume"
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetJobs:
-    """Let so many runs be active at once; None only asks."""
+    """Let so many runs of a group (None: the default one) be active at once, or so many more (`change`); without either only asks."""
 
     kind = "set_jobs"
     jobs: int | None = None
+    change: int | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddGroup:
+    """Make a group with so many slots of its own, or give one that is there so many."""
+
+    kind = "add_group"
+    name: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveGroup:
+    """Take a group away in which nothing waits or runs."""
+
+    kind = "remove_group"
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +449,12 @@ Request = (
     | Restore
     | Doctor
     | Gc
+    | Hold
+    | RunNow
+    | EditEntries
+    | Move
+    | AddGroup
+    | RemoveGroup
     | Pause
     | Resume
     | SetJobs

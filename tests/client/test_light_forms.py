@@ -11,6 +11,8 @@ from expctl import requests, transport
 from expctl.fields import Entry, Fields, entries_of
 from expctl.limits import run_limits
 from expctl.parser import thorough
+from expctl.place import ANYWHERE as PLACE_ANYWHERE
+from expctl.place import queue_place
 from expctl.retries import retry_policy
 from expctl.stage_options import stage_options
 from expproto import PROTOCOL_VERSION, VERSION
@@ -19,23 +21,30 @@ from expproto.errors import RemoteProtocolError
 from expproto.fields import from_map, to_map
 from expproto.limits import RunLimits
 from expproto.messages import Hello, Message, message_to_map
+from expproto.place import ANYWHERE, QueuePlace
 from expproto.records import EntryRecord
 from expproto.replies import EntryPage, Event, Reply
 from expproto.requests import (
+    AddGroup,
     AskDaemon,
     Cancel,
     Declared,
+    EditEntries,
     Export,
+    Hold,
     Import,
+    Move,
     Pause,
     Release,
     Remove,
+    RemoveGroup,
     Rename,
     Request,
     Restore,
     Resume,
     ResumeRuns,
     Retry,
+    RunNow,
     SetJobs,
     Status,
     Stop,
@@ -63,6 +72,7 @@ SUBMIT = requests.submit(
     ),
     limits=run_limits(thorough("submit", ["--time-limit", "2h", "--stall-limit", "90"])),
     retries=retry_policy(thorough("submit", ["--retries", "2", "--retry-on", "oom,exit:75", "--backoff", "1m"])),
+    place=queue_place(thorough("submit", ["--priority", "-3", "-g", "gpu"])),
     max_failures=3,
     include=["i"],
     copy_paths=["p"],
@@ -106,6 +116,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
                 ),
                 limits=RunLimits(time_seconds=7200.0, stall_seconds=90.0),
                 retries=RetryPolicy(retries=2, causes=("oom", "exit:75"), backoff_seconds=60.0),
+                place=QueuePlace(priority=-3, group="gpu"),
                 max_failures=3,
                 include=("i",),
                 copy_paths=("p",),
@@ -168,6 +179,18 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.pause(), Pause()),
         (requests.resume(), Resume()),
         (requests.set_jobs(3), SetJobs(jobs=3)),
+        (requests.set_jobs(None, -1, "gpu"), SetJobs(change=-1, group="gpu")),
+        (requests.pause("gpu"), Pause(group="gpu")),
+        (requests.resume("gpu"), Resume(group="gpu")),
+        (requests.add_group("gpu", 2), AddGroup(name="gpu", jobs=2)),
+        (requests.remove_group("gpu"), RemoveGroup(name="gpu")),
+        (requests.hold("/w", ["1"]), Hold(cwd="/w", entries=("1",))),
+        (requests.run_now("/w", ["1"]), RunNow(cwd="/w", entries=("1",))),
+        (requests.move("/w", ["1"], "2"), Move(cwd="/w", entries=("1",), before="2")),
+        (
+            requests.edit("/w", ["1"], priority=3, group=None, not_before=1.5),
+            EditEntries(cwd="/w", entries=("1",), priority=3, not_before=1.5),
+        ),
         (requests.ask_daemon(), AskDaemon()),
         (requests.stop("now"), Stop(ending=Ending.NOW)),
     ],
@@ -234,3 +257,9 @@ def test_what_is_not_said_of_retries_is_said_as_the_protocol_has_it() -> None:
     """The client's own copy of the defaults is that of the message, and `none` is no cause at all."""
     assert from_map(RetryPolicy, retry_policy(thorough("submit", []))) == NO_RETRIES
     assert retry_policy(thorough("submit", ["--retry-on", "none"]))["causes"] == []
+
+
+def test_the_place_of_what_names_none_is_that_of_the_protocol() -> None:
+    """The client's own copy of the defaults is that of the message."""
+    assert from_map(QueuePlace, queue_place(thorough("submit", []))) == ANYWHERE
+    assert from_map(QueuePlace, PLACE_ANYWHERE) == ANYWHERE

@@ -162,10 +162,18 @@ def test_pool_as_json(sock: Path, expctl: Expctl) -> None:
     with serving(sock, [POOL]):
         ran = expctl("jobs", "--json")
 
-    assert ran.document == {"schema": 1, "jobs": 2, "running": 1, "queued": 3, "paused": True, "trouble": None}
+    assert ran.document == {
+        "schema": 1,
+        "jobs": 2,
+        "running": 1,
+        "queued": 3,
+        "paused": True,
+        "trouble": None,
+        "group": None,
+    }
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+@pytest.mark.parametrize("jobs", ["0", "+0", "many"])
 def test_jobs_takes_a_positive_number(sock: Path, expctl: Expctl, jobs: str) -> None:
     """Nought at once is what pause is for."""
     assert expctl("jobs", jobs).code == 2

@@ -6,6 +6,7 @@ from expd.queueing.database import Database
 from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.queueing.store import Store
 from expd.queueing.transitions import Claim
+from expproto.place import DEFAULT_GROUP
 from expproto.vocabulary import (
     Outcome,
     Rev,
@@ -75,9 +76,9 @@ def a_new_entry(name: str) -> NewEntry:
     return NewEntry(name=name, stash_rev=Rev(f"{sum(name.encode()):040x}"), params={"lr": 0.1, "layers": [1, 2]})
 
 
-def a_claim(token: str) -> Claim:
+def a_claim(token: str, group: str = DEFAULT_GROUP) -> Claim:
     """Make the claim of a worker."""
-    return Claim(worker="w1", pid=100, start_ticks=200, boot_id="boot", token=token, at=5.0)
+    return Claim(worker="w1", pid=100, start_ticks=200, boot_id="boot", token=token, at=5.0, group=group)
 
 
 def run_of(entry: Entry) -> RunId:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from expd.queueing.database import Cursor, IntegrityError, open_connection
 from expd.queueing.entry import LEGAL_CHANGES, may_change, outcome_from_json, outcome_to_json
+from expd.queueing.groups import ensure_pool
 from expproto.vocabulary import (
     OUTCOMES,
     Cancelled,
@@ -48,6 +49,7 @@ OUTCOME_VALUES: st.SearchStrategy[Outcome] = st.one_of(
 def cursor(tmp_path: Path) -> Iterator[Cursor]:
     """Give a store file with one submission in it."""
     connection = open_connection(tmp_path / "queue.db")
+    ensure_pool(connection, 1)
     _insert_submission(connection)
     yield connection
     connection.close()
@@ -87,6 +89,9 @@ def _insert_entry(cursor: Cursor, state: EntryState = EntryState.QUEUED, **chang
         "name": "x",
         "stash_rev": REV,
         "params": "{}",
+        "grp": "default",
+        "place": 1.0,
+        "at_once": 0,
         "state": state,
         "outcome_kind": "lost" if done else None,
         "outcome": LOST if done else None,
@@ -270,7 +275,7 @@ def test_a_worktree_is_free_again_once_its_run_has_ended(cursor: Cursor) -> None
 def test_impossible_pools_are_refused(cursor: Cursor, jobs: int | None, paused: int) -> None:
     """The pool's settings make sense wherever they come from."""
     with pytest.raises(IntegrityError):
-        _insert(cursor, "pool", {"id": 1, "jobs": jobs, "paused": paused})
+        _insert(cursor, "groups", {"name": "gpu", "jobs": jobs, "paused": paused})
 
 
 @given(OUTCOME_VALUES)

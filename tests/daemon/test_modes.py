@@ -17,7 +17,7 @@ async def test_what_runs_at_once_takes_no_slot_and_goes_first(queue: Queue) -> N
 
     assert await queue.pool() == PoolState(jobs=2, paused=False, running=0, queued=1, immediate=1, active=0)
     assert (await queue.take()).id == now.id
-    assert await queue.claim(replace(a_claim("token-x"), immediate_only=True)) is None
+    assert await queue.claim(replace(a_claim("token-x"), group=None)) is None
     assert await queue.pool() == PoolState(jobs=2, paused=False, running=0, queued=1, immediate=0, active=1)
 
 

@@ -330,7 +330,7 @@ async def test_lists_hold_what_they_say(queue: Queue) -> None:
     assert await queue.unfinished_ids() == [2, 3]
     assert await queue.living_names("/r/.git") == {"active", "queued", "held"}
     assert await queue.living_names("/other/.git") == set()
-    assert await queue.ahead_of(EntryId(9)) == 1
+    assert await queue.ahead_of(EntryId(3)) == 0
     assert ids(await queue.page(1, 2)) == [2, 3]
     assert await queue.entry(EntryId(99)) is None
     assert await queue.entry_of_run(RunId(99)) is None
@@ -390,7 +390,7 @@ def _seen_from_outside(directory: Path) -> str:
     """Read what is committed, by a connection that has no part in it."""
     reader = sqlite3.connect(f"{(directory / 'queue.db').as_uri()}?mode=ro", uri=True)
     try:
-        tables = ("submissions", "entries", "runs", "pool")
+        tables = ("submissions", "entries", "runs", "pool", "groups")
         return json.dumps([reader.execute(f"SELECT * FROM {table}").fetchall() for table in tables])
     finally:
         reader.close()

@@ -7,7 +7,7 @@ from expctl.output import Output
 from expctl.transport import ask
 
 
-def run(_: Arguments, output: Output) -> int:
+def run(arguments: Arguments, output: Output) -> int:
     """Pause, and show the pool."""
-    show_pool(ask(requests.pause())[1], output)
+    show_pool(ask(requests.pause(arguments.group))[1], output, arguments.group)
     return 0

@@ -15,6 +15,8 @@ from expproto.errors import USAGE
 
 def run(arguments: Arguments, output: Output) -> int:
     """Go on with the entries named, and show them as they are now; with the queue if none is named."""
+    if arguments.entries and arguments.group is not None:
+        raise Trouble(USAGE, {"what": "go on with entries, or with a group of the queue"})
     if arguments.entries:
         cwd = os.getcwd()  # noqa: PTH109 - pathlib costs 10 ms
         environment = requests.submitted_environment(os.environb)
@@ -23,5 +25,5 @@ def run(arguments: Arguments, output: Output) -> int:
     elif arguments.force:
         raise Trouble(USAGE, {"what": "--force is for entries: expctl resume --force ID"})
     else:
-        show_pool(ask(requests.resume())[1], output)
+        show_pool(ask(requests.resume(arguments.group))[1], output, arguments.group)
     return 0

@@ -40,6 +40,7 @@ def _run_all(arguments: Arguments, output: Output) -> int:
     if any(given):
         raise Trouble(USAGE, {"what": "--run-all runs what is queued already; it takes -j and nothing else"})
     if arguments.jobs is not None:
+        assert not isinstance(arguments.jobs, str)
         ask(requests.set_jobs(arguments.jobs))
     cwd = os.path.realpath(os.getcwd())  # noqa: PTH109 - as everywhere in the client
     here = [entry for entry in entries_of(ask(requests.status(cwd, ()))[0]) if _is_below(cwd, entry.repository)]

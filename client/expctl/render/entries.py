@@ -99,6 +99,8 @@ def entry_document(entry: Entry) -> dict[str, object]:
         "stage": entry.stage,
         "progress": progress_document(entry.progress),
         "mode": entry.mode,
+        "priority": entry.priority,
+        "group": entry.group,
         "attempt": entry.attempt,
         "retries_left": entry.retries_left,
         "earlier_outcome": None if entry.earlier_outcome is None else entry.earlier_outcome.kind,

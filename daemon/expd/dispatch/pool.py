@@ -29,6 +29,7 @@ from expd.queueing.transitions import Claim
 from expd.queueing.writing import WrongState
 from expd.settings import Settings
 from expd.wire import Wire
+from expproto.place import DEFAULT_GROUP
 from expproto.vocabulary import EntryId, EntryState, RunId
 from expproto.work import CancelRun, Collecting, Execute, Obstacle, Progress, Register, RunEnded, StageStarted
 
@@ -184,7 +185,7 @@ class Pool:
         for engine in others:
             wanted = await insist(partial(self._store.queued_on, engine.name), self._notifier.beat)
             for seat in engine.seats(wanted):
-                await self._give_entry(engine, seat, immediate_only=False)
+                await self._give_entry(engine, seat, DEFAULT_GROUP)
 
     async def _schedule_here(self) -> None:
         """Give queued entries to the free seats of this host."""
@@ -192,11 +193,10 @@ class Pool:
         self._notifier.beat(status_words(pool, draining=self._draining))
         self._next_at = pool.next_at
         starts = starts_now(pool, draining=self._draining)
-        wanted = starts.immediate + starts.queued
-        if not await self._troubles.allow(wanted):
+        if not await self._troubles.allow(starts.total):
             return
-        for number, seat in enumerate(self._local.seats(wanted)):
-            await self._give_entry(self._local, seat, immediate_only=number < starts.immediate)
+        for seat, group in zip(self._local.seats(starts.total), starts.turns(), strict=False):
+            await self._give_entry(self._local, seat, group)
 
     def _seconds_to_next(self) -> float:
         """Give how long to wait for the entry whose time comes first; for ever if none has one."""
@@ -204,7 +204,7 @@ class Pool:
             return math.inf
         return min(max(0.0, self._next_at - self._host.now()), _CLOCK_SECONDS_MAX)
 
-    async def _give_entry(self, engine: Engine, seat: Seat, *, immediate_only: bool) -> None:
+    async def _give_entry(self, engine: Engine, seat: Seat, group: str | None) -> None:
         """Claim the next entry for a seat and have it run there, if there is one."""
         claim = Claim(
             worker=seat.worker,
@@ -213,7 +213,7 @@ class Pool:
             boot_id=seat.boot_id,
             token=self._host.new_token(),
             at=self._host.now(),
-            immediate_only=immediate_only,
+            group=group,
             engine=engine.name,
         )
         claim = await self._troubles.with_room(claim)

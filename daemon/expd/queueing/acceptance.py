@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from expd.queueing.database import Cursor
 from expd.queueing.entry import Entry, NewEntry, Submission
+from expd.queueing.groups import check_group
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row
 from expd.queueing.transitions import ACTIVE, cancel_entry
 from expd.queueing.writing import NameTaken, WorkspaceBusy, insert, living_holder, note_transition, read_back
@@ -27,6 +28,7 @@ def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) 
         return Accepted(entries=before, replaced=[])
     submission_id = _insert_submission(cursor, submission)
     accepted = Accepted(entries=[], replaced=[])
+    check_group(cursor, submission.place.group)
     if submission.mode is Mode.WORKSPACE:
         check_workspace(cursor, submission.workspace)
     for entry in entries:
@@ -89,10 +91,21 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
         "stash_rev": entry.stash_rev,
         "params": json.dumps(entry.params),
         "state": state,
+        "priority": submission.place.priority,
+        "grp": submission.place.group,
+        "not_before": submission.place.not_before,
+        "at_once": int(submission.mode is not Mode.QUEUE),
+        "place": next_place(cursor),
     }
     entry_id = EntryId(insert(cursor, "entries", columns))
     note_transition(cursor, entry_id, 1, (None, state), submission.submitted_at)
     return read_back(cursor, entry_id)
+
+
+def next_place(cursor: Cursor) -> float:
+    """Give the place behind all others: ids grow, and so do these."""
+    row = cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    return 1.0 if row is None else float(row["seq"]) + 1.0
 
 
 def _make_room(cursor: Cursor, submission: Submission, name: str) -> list[EntryId]:

@@ -18,7 +18,7 @@ from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, RunId, Succe
 _FRESH: Mapping[str, object] = {"retries_used": 0, "losses": 0, "not_before": None, "hold_reason": None}
 """What an entry has behind it that somebody has just asked to be run."""
 _NOT_ENDED: Mapping[str, object] = {
-    "mode": Mode.QUEUE, "workspace": None, "outcome_kind": None, "outcome": None, "ended_at": None,
+    "mode": Mode.QUEUE, "at_once": 0, "workspace": None, "outcome_kind": None, "outcome": None, "ended_at": None,
 }  # fmt: skip
 """What an entry that was done is then, wherever it ran before: its turn comes in the queue, in a worktree."""
 

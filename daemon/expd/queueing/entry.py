@@ -16,6 +16,7 @@ from expd.queueing.retrying import NOT_TRIED, Tries
 from expproto.context import Context
 from expproto.fields import from_map, to_map
 from expproto.limits import NO_LIMITS, RunLimits
+from expproto.place import ANYWHERE, QueuePlace
 from expproto.progress import RunProgress
 from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, StageOptions
@@ -80,6 +81,8 @@ class Submission:
     retries: RetryPolicy = NO_RETRIES
     verifies: Rev | None = None
     """The experiment that is repeated; what comes of it is compared, and is no experiment."""
+    place: QueuePlace = ANYWHERE
+    """Where its entries stand at first; where they are now is theirs."""
     max_failures: int | None = None
     """So many points that fail end those that still wait."""
     engine: str = LOCAL
@@ -178,6 +181,10 @@ class Entry:
     """Why it is held, where nobody asked for that."""
     resumes: RunId | None = None
     """The run in whose kept worktree the present attempt goes on."""
+    place: QueuePlace = ANYWHERE
+    """Where it stands in the queue, but for its time, which is `not_before`."""
+    is_at_once: bool = False
+    """Whether it waits for no slot, and takes none."""
     earlier_outcome: Outcome | None = None
     """How the attempt before this one ended, if it ran."""
 

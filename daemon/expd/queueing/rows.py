@@ -9,6 +9,7 @@ from expd.queueing.entry import Attempt, Entry, Run, Submission, Unfinished, Unn
 from expd.queueing.retrying import Tries
 from expproto.fields import from_map
 from expproto.limits import RunLimits
+from expproto.place import QueuePlace
 from expproto.progress import RunProgress
 from expproto.retries import RetryPolicy
 from expproto.stage_options import StageOptions
@@ -29,7 +30,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.copies, submissions.as_stage, submissions.engine, submissions.engine_queue, submissions.pushes_data, entries.mode, submissions.captured_tree, submissions.verifies,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at,
-       runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes,
+       runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes, entries.priority, entries.grp, entries.at_once,
        earlier.outcome AS earlier_outcome
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
@@ -161,6 +162,8 @@ def entry_from_row(row: Row) -> Entry:
         run=None if row["run_id"] is None else _run_from_row(row),
         tries=Tries(retries_used=row["retries_used"], losses=row["losses"]),
         not_before=row["not_before"],
+        place=QueuePlace(priority=row["priority"], group=row["grp"]),
+        is_at_once=bool(row["at_once"]),
         hold_reason=row["hold_reason"],
         resumes=None if row["resumes"] is None else RunId(row["resumes"]),
         earlier_outcome=None if row["earlier_outcome"] is None else outcome_from_json(row["earlier_outcome"]),

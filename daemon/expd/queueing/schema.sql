@@ -57,6 +57,14 @@ CREATE TABLE entries (
     not_before    REAL CHECK (not_before IS NULL OR state IN ('held', 'queued')), -- NULL: may be claimed
     hold_reason   TEXT CHECK (hold_reason IS NULL OR state = 'held'), -- why we hold it; NULL where the user does
     resumes       INTEGER,                                -- the run in whose kept worktree the present attempt goes on
+    grp           TEXT NOT NULL REFERENCES groups (name), -- whose slots it takes
+    priority      INTEGER NOT NULL DEFAULT 0,
+    place         REAL NOT NULL,                          -- among equal priorities the lower one goes first
+    at_once       INTEGER NOT NULL CHECK (at_once IN (0, 1)), -- waits for no slot, and takes none
+    standing      TEXT NOT NULL GENERATED ALWAYS AS (     -- what the pool counts it as
+        CASE WHEN state IN ('preparing', 'running', 'collecting') THEN 'active'
+             WHEN state = 'queued' AND not_before IS NULL THEN 'ready'
+             WHEN state = 'queued' THEN 'waiting' ELSE state END) STORED,
     outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'out_of_memory', 'not_started', 'cancelled', 'timed_out', 'refused', 'lost')),
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
     ended_at      REAL,
@@ -69,7 +77,8 @@ CREATE TABLE entries (
 CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name) WHERE state <> 'done';
 -- A workspace is given to one run at once.
 CREATE UNIQUE INDEX one_living_entry_a_workspace ON entries (workspace) WHERE workspace IS NOT NULL AND state <> 'done';
-CREATE INDEX entries_by_state ON entries (state, engine, mode, not_before, id) WHERE state <> 'done';
+CREATE INDEX entries_by_state ON entries (state, id) WHERE state <> 'done';
+CREATE INDEX entries_by_turn ON entries (engine, at_once, grp, priority DESC, place) WHERE standing = 'ready';
 CREATE INDEX entries_by_time ON entries (not_before) WHERE state = 'queued' AND not_before IS NOT NULL;
 CREATE INDEX entries_by_submission ON entries (submission);
 CREATE INDEX entries_by_name ON entries (name);
@@ -125,9 +134,43 @@ INSERT INTO store (id, name) VALUES (1, lower(hex(randomblob(4))));
 
 CREATE TABLE pool (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
+    paused INTEGER NOT NULL CHECK (paused IN (0, 1))
+) STRICT;
+
+-- Slots by the name of who shares them; what names no group is in the one called default.
+CREATE TABLE groups (
+    name   TEXT PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
     jobs   INTEGER NOT NULL CHECK (jobs >= 0),
     paused INTEGER NOT NULL CHECK (paused IN (0, 1))
 ) STRICT;
+
+-- How many entries stand where: kept by triggers, so that nothing the pool asks depends on how many there are.
+CREATE TABLE tallies (
+    engine   TEXT NOT NULL,
+    grp      TEXT NOT NULL,
+    at_once  INTEGER NOT NULL,
+    standing TEXT NOT NULL,
+    n        INTEGER NOT NULL,
+    PRIMARY KEY (engine, grp, at_once, standing)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER tally_new AFTER INSERT ON entries
+BEGIN
+    INSERT INTO tallies VALUES (NEW.engine, NEW.grp, NEW.at_once, NEW.standing, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER tally_gone AFTER DELETE ON entries
+BEGIN
+    UPDATE tallies SET n = n - 1
+        WHERE engine = OLD.engine AND grp = OLD.grp AND at_once = OLD.at_once AND standing = OLD.standing;
+END;
+CREATE TRIGGER tally_changed AFTER UPDATE OF state, not_before, grp, at_once, engine ON entries
+BEGIN
+    UPDATE tallies SET n = n - 1
+        WHERE engine = OLD.engine AND grp = OLD.grp AND at_once = OLD.at_once AND standing = OLD.standing;
+    INSERT INTO tallies VALUES (NEW.engine, NEW.grp, NEW.at_once, NEW.standing, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
 
 CREATE TRIGGER legal_changes_only BEFORE UPDATE OF state ON entries
 WHEN NOT (

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from expd.queueing.acceptance import accept, check_workspace, entries_of_request
-from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database, backup_of
 from expd.queueing.ends import RunEnd, finish_run, resume_entry, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
+from expd.queueing.poolstore import PoolStore
 from expd.queueing.removal import Removed, remove_entry
 from expd.queueing.retention import (
     EndedRun,
@@ -38,18 +38,15 @@ from expd.queueing.rows import (
     read_unfinished,
     read_unnoted,
 )
-from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import (
     Claim,
     cancel_entry,
     claim_next,
     move_run,
     next_for,
-    read_pool,
     release_entry,
     rename_entry,
     start_run,
-    wake_due,
 )
 from expproto.context import Context
 from expproto.progress import RunProgress
@@ -58,13 +55,12 @@ from expproto.vocabulary import EntryId, EntryState, Outcome, Rev, RunId
 T = TypeVar("T")
 
 
-class Store:
+class Store(PoolStore):
     """The queue; `runs_directory` is where the logs and outcome records of runs are."""
 
     def __init__(self, database: Database, runs_directory: Path) -> None:
-        self._database = database
+        super().__init__(database)
         self.runs_directory = runs_directory
-        self.changes = Changes()
         self._name: str | None = None
         database.troubled = self.changes.announce
 
@@ -77,8 +73,8 @@ class Store:
         """Write something that changes nothing; raises StoreFailed. What is the same SQLite does not write, so it is two steps."""
 
         def there_and_back(cursor: Cursor) -> None:
-            cursor.execute("UPDATE pool SET jobs = jobs + 1")
-            cursor.execute("UPDATE pool SET jobs = jobs - 1")
+            cursor.execute("UPDATE groups SET jobs = jobs + 1")
+            cursor.execute("UPDATE groups SET jobs = jobs - 1")
 
         await self._database.run(there_and_back)
 
@@ -214,6 +210,10 @@ class Store:
         """Read the entries of one submission."""
         return await self._read_all("WHERE entries.submission = ? ORDER BY entries.id", (submission_id,))
 
+    async def of_group(self, group: str) -> list[Entry]:
+        """Read what is not done of a group."""
+        return await self._read_all("WHERE entries.state <> 'done' AND entries.grp = ? ORDER BY entries.id", (group,))
+
     async def of_sweep(self, name: str, git_directory: str) -> list[Entry]:
         """Read the entries of the newest submission that was given this name, in one repository."""
         where = """WHERE entries.submission = (SELECT max(id) FROM submissions AS asked
@@ -270,17 +270,6 @@ class Store:
     async def unfinished(self, git_directory: str, baseline_rev: Rev) -> list[Unfinished]:
         """List what has run, or runs, under a baseline and has no result, by entry."""
         return await self._database.run(lambda cursor: read_unfinished(cursor, git_directory, baseline_rev))
-
-    async def ahead_of(self, entry: EntryId) -> int:
-        """Count the queued entries that may start now and come before this one."""
-        sql = """SELECT count(*) AS n FROM entries WHERE state = 'queued' AND not_before IS NULL AND id < ?
-            AND engine = coalesce((SELECT engine FROM entries WHERE id = ?), 'local')"""
-        return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry, entry)).fetchone()["n"]))
-
-    async def queued_on(self, engine: str) -> int:
-        """Count the queued entries of an engine that may start now."""
-        sql = "SELECT count(*) AS n FROM entries WHERE state = 'queued' AND not_before IS NULL AND engine = ?"
-        return await self._database.run(lambda cursor: int(cursor.execute(sql, (engine,)).fetchone()["n"]))
 
     async def name(self) -> str:
         """Give the store's own name: eight hexadecimal digits."""
@@ -385,41 +374,6 @@ class Store:
     async def set_noted(self, run: RunId) -> None:
         """Record that the context of a run's result is a note now."""
         await self._database.run(lambda cursor: cursor.execute("UPDATE runs SET noted = 1 WHERE id = ?", (run,)))
-
-    async def pool(self) -> PoolState:
-        """Read the pool's settings and counts."""
-        return await self._database.run(read_pool)
-
-    async def wake(self, at: float) -> PoolState:
-        """Let what waited for its time be claimed, if that has come; gives the pool as it is then."""
-
-        def wake(cursor: Cursor) -> PoolState:
-            wake_due(cursor, at)
-            return read_pool(cursor)
-
-        return await self._database.run(wake)
-
-    async def set_jobs(self, jobs: int) -> PoolState:
-        """Let so many runs be active at once."""
-        return await self._change_pool("UPDATE pool SET jobs = ?", jobs)
-
-    async def set_paused(self, *, paused: bool) -> PoolState:
-        """Stop or go on claiming entries."""
-        return await self._change_pool("UPDATE pool SET paused = ?", int(paused))
-
-    async def ensure_pool(self, jobs: int) -> None:
-        """Make the pool's row on a new store."""
-        sql = "INSERT OR IGNORE INTO pool (id, jobs, paused) VALUES (1, ?, 0)"
-        await self._database.run(lambda cursor: cursor.execute(sql, (jobs,)))
-
-    async def _change_pool(self, sql: str, value: int) -> PoolState:
-        def change(cursor: Cursor) -> PoolState:
-            cursor.execute(sql, (value,))
-            return read_pool(cursor)
-
-        pool = await self._database.run(change)
-        self.changes.announce()
-        return pool
 
     async def _read_all(self, where: str, values: Sequence[object]) -> list[Entry]:
         return await self._database.run(

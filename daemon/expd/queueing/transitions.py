@@ -5,7 +5,6 @@ from pathlib import Path
 
 from expd.queueing.database import Cursor, IntegrityError
 from expd.queueing.entry import LOCAL, Entry, Submission
-from expd.queueing.schedule import PoolState
 from expd.queueing.writing import (
     NameTaken,
     WrongState,
@@ -16,10 +15,14 @@ from expd.queueing.writing import (
     living_holder,
     read_back,
 )
+from expproto.place import DEFAULT_GROUP
 from expproto.vocabulary import Cancelled, EntryId, EntryState, Mode, RunId
 
 ACTIVE = ("preparing", "running", "collecting")
-_NEXT = "SELECT id FROM entries WHERE state = 'queued' AND not_before IS NULL AND engine = ?"
+AT_ONCE = "SELECT id FROM entries WHERE standing = 'ready' AND engine = ? AND at_once = 1 {avoid} ORDER BY grp, priority DESC, place LIMIT 1"
+ELSEWHERE = "SELECT id FROM entries WHERE standing = 'ready' AND engine = ? {avoid} ORDER BY at_once DESC, priority DESC, place LIMIT 1"
+IN_TURN = """SELECT id FROM entries WHERE standing = 'ready' AND engine = ? AND at_once = 0 AND grp = ? {avoid}
+    ORDER BY priority DESC, place LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +35,8 @@ class Claim:
     boot_id: str
     token: str
     at: float
-    immediate_only: bool = False
-    """Take none of the queue's."""
+    group: str | None = DEFAULT_GROUP
+    """Whose turn it is, where nothing waits for no slot; None takes only such."""
     avoid: tuple[str, ...] = ()
     """Git directories of which none is taken."""
     engine: str = LOCAL
@@ -44,10 +47,12 @@ def next_for(cursor: Cursor, claim: Claim) -> Entry | None:
     """Find the entry that a claim would take."""
     wake_due(cursor, claim.at)
     avoid = f"AND git_directory NOT IN ({', '.join('?' * len(claim.avoid))})" if claim.avoid else ""
-    values = (claim.engine, *claim.avoid)
-    row = cursor.execute(f"{_NEXT} AND mode <> 'queue' {avoid} ORDER BY id LIMIT 1", values).fetchone()
-    if row is None and not claim.immediate_only:
-        row = cursor.execute(f"{_NEXT} AND mode = 'queue' {avoid} ORDER BY id LIMIT 1", values).fetchone()
+    if claim.engine != LOCAL:  # whose slots are not ours to give
+        row = cursor.execute(ELSEWHERE.format(avoid=avoid), (claim.engine, *claim.avoid)).fetchone()
+        return None if row is None else read_back(cursor, EntryId(row["id"]))
+    row = cursor.execute(AT_ONCE.format(avoid=avoid), (claim.engine, *claim.avoid)).fetchone()
+    if row is None and claim.group is not None:
+        row = cursor.execute(IN_TURN.format(avoid=avoid), (claim.engine, claim.group, *claim.avoid)).fetchone()
     return None if row is None else read_back(cursor, EntryId(row["id"]))
 
 
@@ -145,24 +150,3 @@ def rename_entry(cursor: Cursor, entry_id: EntryId, name: str) -> None:
     except IntegrityError as error:
         holder = living_holder(cursor, read_back(cursor, entry_id).submission, name)
         raise NameTaken(name, entry_id if holder is None else holder.id) from error
-
-
-def read_pool(cursor: Cursor) -> PoolState:
-    """Read the pool's settings, count what it works on, and find when the next entry's time comes."""
-    settings = cursor.execute("SELECT jobs, paused FROM pool").fetchone()
-    sql = """SELECT state, mode = 'queue' AS waits, not_before IS NULL AS ready, count(*) AS n
-        FROM entries WHERE state <> 'done' AND engine = ? GROUP BY state, waits, ready"""
-    counts = {
-        (row["state"], bool(row["waits"]), bool(row["ready"])): int(row["n"]) for row in cursor.execute(sql, (LOCAL,))
-    }
-    next_at = "SELECT min(not_before) AS at FROM entries WHERE state = 'queued' AND not_before IS NOT NULL"
-    return PoolState(
-        jobs=settings["jobs"],
-        paused=bool(settings["paused"]),
-        running=sum(counts.get((state, True, True), 0) for state in ACTIVE),
-        queued=counts.get(("queued", True, True), 0),
-        immediate=counts.get(("queued", False, True), 0),
-        active=sum(counts.get((state, waits, True), 0) for state in ACTIVE for waits in (True, False)),
-        deferred=sum(counts.get(("queued", waits, False), 0) for waits in (True, False)),
-        next_at=cursor.execute(next_at).fetchone()["at"],
-    )

@@ -1,7 +1,7 @@
 """Entries as clients name them and see them: selector → entries, entry → record."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trio
@@ -16,9 +16,10 @@ from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY
 from expproto.progress import RunProgress
 from expproto.records import EntryRecord
 from expproto.replies import PAGE_ENTRIES, EntryPage
-from expproto.vocabulary import ACTIVE_STATES, EntryId, EntryState, Mode, exit_code_of
+from expproto.vocabulary import ACTIVE_STATES, EntryId, EntryState, exit_code_of
 
 _REV = re.compile(r"[0-9a-f]{4,40}")
+_GROUP = re.compile(r"group:(.+)")
 _SUBMISSION = re.compile(r"s([0-9]{1,18})")
 _ID = re.compile(r"[0-9]{1,19}")
 _ID_MAX = 2**63 - 1
@@ -34,11 +35,13 @@ async def find_entries(services: Services, selectors: Sequence[str], cwd: str) -
 
 
 async def _find(services: Services, selector: str, repository: str | None) -> list[Entry]:
-    """An id, a name (of this repository before others; the newest), a sweep by its name or as `s3`, a rev."""
+    """An id, a group, a name (of this repository before others; the newest), a sweep by its name or as `s3`, a rev."""
     if _ID.fullmatch(selector) and int(selector) <= _ID_MAX:
         entry = await services.store.entry(EntryId(int(selector)))
         if entry is not None:
             return [entry]
+    if group := _GROUP.fullmatch(selector):
+        return await services.store.of_group(group[1])
     found = await services.store.named(selector, repository) if repository else []
     if not found and (sweep := await _find_sweep(services, selector, repository)):
         return sweep
@@ -94,6 +97,8 @@ def record_of(services: Services, entry: Entry, pool: PoolState, ahead: int = 0)
         retries_left=entry.retries_left,
         not_before=entry.not_before,
         earlier_outcome=entry.earlier_outcome,
+        priority=entry.place.priority,
+        group=entry.place.group,
         stage=None if run is None or entry.state is EntryState.DONE else services.pool.stage_of(run.id),
         progress=progress_of(services, entry),
     )
@@ -116,9 +121,9 @@ def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: in
         return None
     if entry.not_before is not None:
         return "its next attempt" if entry.earlier_outcome is not None else "its time"
-    if entry.submission.mode is not Mode.QUEUE:
+    if entry.is_at_once:
         return trouble or "its worker"
-    return trouble or waits_for(pool, ahead=ahead)
+    return trouble or waits_for(pool, ahead=ahead, group_name=entry.place.group)
 
 
 def _reason_to_wait_elsewhere(services: Services, entry: Entry, pool: PoolState) -> str | None:
@@ -129,17 +134,17 @@ def _reason_to_wait_elsewhere(services: Services, entry: Entry, pool: PoolState)
     return None if entry.run is None else services.pool.obstacle(entry.run.id)
 
 
-async def send_entries(services: Services, entries: Sequence[Entry], answer: Answer) -> None:
-    """Send entries as pages of records."""
+async def send_entries(
+    services: Services, entries: Sequence[Entry], answer: Answer, turns: Mapping[EntryId, int] | None = None
+) -> None:
+    """Send entries as pages of records; `turns` says how many are ahead of each that may start, if that was asked before."""
     pool = await services.store.pool()
-    ahead = None
+    waiting = [entry for entry in entries if entry.state is EntryState.QUEUED and entry.not_before is None]
+    if turns is None and len(waiting) == 1:
+        turns = {waiting[0].id: await services.store.ahead_of(waiting[0].id)}
+    elif turns is None:
+        turns = await services.store.turns() if waiting else {}
     for start in range(0, len(entries), PAGE_ENTRIES):
-        records = []
-        for entry in entries[start : start + PAGE_ENTRIES]:
-            may_start = entry.state is EntryState.QUEUED and entry.not_before is None
-            if may_start and ahead is None:
-                ahead = await services.store.ahead_of(entry.id)
-            records.append(record_of(services, entry, pool, ahead or 0))
-            if may_start and ahead is not None:
-                ahead += 1
+        page = entries[start : start + PAGE_ENTRIES]
+        records = [record_of(services, entry, pool, turns.get(entry.id, 0)) for entry in page]
         await answer(EntryPage(entries=tuple(records)))

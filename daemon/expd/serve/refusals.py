@@ -20,6 +20,7 @@ from expd.prepare.restore import CannotRestore, NewerEdits
 from expd.prepare.source import UnusableSource
 from expd.prepare.submission import ExperimentExists, SweepOutsideQueue
 from expd.queueing.database import StoreFailed
+from expd.queueing.groups import GroupInUse, NoSuchGroup
 from expd.queueing.writing import NameTaken, WorkspaceBusy, WrongState
 from expproto import errors
 from expproto.replies import RESTORED_MAX, Refusal
@@ -113,6 +114,10 @@ def _of_the_queue(error: Exception) -> Refusal | None:
         case WorkspaceBusy():
             holder = {"workspace": error.workspace, "entry": error.entry, "name": error.name}
             return Refusal(code=errors.WORKSPACE_BUSY, data=holder)
+        case NoSuchGroup():
+            return Refusal(code=errors.NO_GROUP, data={"group": error.name, "known": error.known})
+        case GroupInUse():
+            return Refusal(code=errors.GROUP_IN_USE, data={"group": error.name, "count": error.count})
         case WrongState():
             return Refusal(code=errors.WRONG_STATE, data={"entry": error.entry, "state": error.state})
         case NoSuchResult():

@@ -33,6 +33,7 @@ from expd.serve.handlers import (
     retry,
     show,
     status,
+    steering,
     submit,
     verify,
     wait,
@@ -46,26 +47,32 @@ from expproto.connection import Turn
 from expproto.errors import EXHAUSTED, INTERNAL, OUT_OF_TURN, ProtocolError, RemoteProtocolError
 from expproto.replies import Refusal, Reply
 from expproto.requests import (
+    AddGroup,
     AskDaemon,
     Cancel,
     Doctor,
+    EditEntries,
     Engines,
     Explain,
     Export,
     Follow,
     Gc,
     Get,
+    Hold,
     Import,
     Inspect,
+    Move,
     Pause,
     Release,
     Remove,
+    RemoveGroup,
     Rename,
     Request,
     Restore,
     Resume,
     ResumeRuns,
     Retry,
+    RunNow,
     SetJobs,
     Show,
     Status,
@@ -264,6 +271,18 @@ async def _handle(request: Request, services: Services, answer: Answer) -> Reply
             return await doctor.handle(request, services, answer)
         case Gc():
             return await gc.handle(request, services, answer)
+        case Hold():
+            return await steering.handle_hold(request, services, answer)
+        case RunNow():
+            return await steering.handle_run_now(request, services, answer)
+        case EditEntries():
+            return await steering.handle_edit(request, services, answer)
+        case Move():
+            return await steering.handle_move(request, services, answer)
+        case AddGroup():
+            return await pool.handle_add_group(request, services, answer)
+        case RemoveGroup():
+            return await pool.handle_remove_group(request, services, answer)
         case Pause():
             return await pool.handle_pause(request, services, answer)
         case Resume():

@@ -19,7 +19,7 @@ async def handle_ask(_request: AskDaemon, services: Services, _answer: Answer) -
         state_directory=str(services.state_directory),
         started_at=services.started_at,
         running=pool.active,
-        queued=pool.queued + pool.immediate + pool.deferred,
+        queued=pool.all_queued,
         jobs=pool.jobs,
         paused=pool.paused,
         trouble=services.pool.trouble,

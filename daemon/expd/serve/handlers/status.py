@@ -19,7 +19,8 @@ async def handle(request: Status, services: Services, answer: Answer) -> Listed:
 
 async def _send_all(services: Services, answer: Answer) -> int:
     count, after = 0, 0
+    turns = await services.store.turns()
     while page := await services.store.page(after, PAGE_ENTRIES):
-        await send_entries(services, page, answer)
+        await send_entries(services, page, answer, turns)
         count, after = count + len(page), page[-1].id
     return count

@@ -28,6 +28,7 @@ from expd.serve.services import Answer, Services
 from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
 from expproto.limits import senseless_limit
+from expproto.place import ANYWHERE, senseless_place
 from expproto.records import LeftOutFile, PointRecord
 from expproto.replies import (
     LEFT_OUT_MAX,
@@ -105,6 +106,8 @@ def _check(request: Submit) -> None:
         raise Refused(USAGE, what="there is no command after --")
     if request.declared is not None and request.command is None:
         raise Refused(USAGE, what="what is declared is declared of a command")
+    if request.place != ANYWHERE and request.mode is not Mode.QUEUE:
+        raise Refused(USAGE, what="what runs at once has no place in the queue")
     if request.on_hold and request.mode is not Mode.QUEUE:
         raise Refused(USAGE, what="what runs at once can't be held")
     if any(number is not None and number < 1 for number in (request.sample, request.max_failures)):
@@ -115,7 +118,8 @@ def _check(request: Submit) -> None:
 def _check_stage_options(request: Submit) -> None:
     alone = request.command if request.declared is None else None  # what is declared makes it a stage
     problem = contradiction(request.stage_options, request.targets, alone) or senseless_limit(request.limits)
-    if problem := problem or senseless_retries(request.retries):
+    problem = problem or senseless_retries(request.retries) or senseless_place(request.place)
+    if problem:
         raise Refused(USAGE, what=problem)
     if request.retries.retries and request.mode is Mode.WORKSPACE:
         what = "a run in the workspace is not run again by itself: what it found there may be there no more"
@@ -198,7 +202,7 @@ async def _accept_once(
         prepared = await _prepare(request, project, source, services, held.name)
         submission = replace(_submission(request, project, prepared, held.name), verifies=origin.verifies)
         if origin.variant_of is not None:
-            submission = _as_before(submission, origin.variant_of.submission)
+            submission = _as_before(submission, origin.variant_of)
         destination = destination_of(request, services.settings)
         if destination.engine != LOCAL:
             check = partial(check_travel, project, prepared.points[0].stash_rev, push_data=request.push_data)
@@ -259,20 +263,22 @@ def _submission(request: Submit, project: Project, prepared: Prepared, held_as: 
         stage_options=request.stage_options,
         limits=request.limits,
         retries=request.retries,
+        place=request.place,
         max_failures=request.max_failures,
     )
 
 
-def _as_before(new: Submission, before: Submission) -> Submission:
+def _as_before(new: Submission, variant: Entry) -> Submission:
     """Give a variant: what was captured and when, and who asked, are new; all the rest is as it was submitted before."""
     return replace(
-        before,
+        variant.submission,
         request_id=new.request_id,
         held_as=new.held_as,
         baseline_rev=new.baseline_rev,
         captured_tree=new.captured_tree,
         submitted_at=new.submitted_at,
         environment=new.environment,
+        place=variant.place,
         name=new.name,
         mode=new.mode,
         on_hold=new.on_hold,

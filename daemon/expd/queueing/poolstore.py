@@ -1,0 +1,85 @@
+"""The part of the store that the pool is scheduled and steered by: settings, tallies, turns."""
+
+from collections.abc import Callable, Sequence
+
+from expd.queueing.changes import Changes
+from expd.queueing.database import Cursor, Database
+from expd.queueing.entry import Entry
+from expd.queueing.groups import add_group, ensure_pool, read_pool, remove_group, set_jobs, set_paused
+from expd.queueing.schedule import PoolState
+from expd.queueing.transitions import wake_due
+from expproto.place import DEFAULT_GROUP
+from expproto.vocabulary import EntryId
+
+
+class PoolStore:
+    """What the store knows of the pool."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.changes = Changes()
+
+    async def ahead_of(self, entry: EntryId) -> int:
+        """Count the queued entries that may start now and come before this one."""
+        sql = """SELECT count(*) AS n FROM entries AS it JOIN entries AS ahead ON ahead.standing = 'ready'
+            AND ahead.engine = it.engine AND ahead.at_once = 0 AND ahead.grp = it.grp
+            AND (ahead.priority > it.priority OR (ahead.priority = it.priority AND ahead.place < it.place))
+            WHERE it.id = ?"""
+        return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry,)).fetchone()["n"]))
+
+    async def turns(self) -> dict[EntryId, int]:
+        """Map what may start now and waits for a slot to how many of its group come before it."""
+        sql = """SELECT id, row_number() OVER (PARTITION BY engine, grp ORDER BY priority DESC, place) - 1 AS ahead
+            FROM entries WHERE standing = 'ready' AND at_once = 0"""
+        return await self._database.run(
+            lambda cursor: {EntryId(row["id"]): int(row["ahead"]) for row in cursor.execute(sql)}
+        )
+
+    async def queued_on(self, engine: str) -> int:
+        """Count the queued entries of an engine that may start now."""
+        sql = "SELECT coalesce(sum(n), 0) AS n FROM tallies WHERE standing = 'ready' AND engine = ?"
+        return await self._database.run(lambda cursor: int(cursor.execute(sql, (engine,)).fetchone()["n"]))
+
+    async def pool(self) -> PoolState:
+        """Read the pool's settings and counts."""
+        return await self._database.run(read_pool)
+
+    async def wake(self, at: float) -> PoolState:
+        """Let what waited for its time be claimed, if that has come; gives the pool as it is then."""
+
+        def wake(cursor: Cursor) -> PoolState:
+            wake_due(cursor, at)
+            return read_pool(cursor)
+
+        return await self._database.run(wake)
+
+    async def set_jobs(self, jobs: int, group: str = DEFAULT_GROUP) -> PoolState:
+        """Let so many runs of a group be active at once; raises NoSuchGroup."""
+        return await self._change_pool(lambda cursor: set_jobs(cursor, group, jobs))
+
+    async def set_paused(self, *, paused: bool, group: str | None = None) -> PoolState:
+        """Stop or go on claiming entries, of one group or of all; raises NoSuchGroup."""
+        return await self._change_pool(lambda cursor: set_paused(cursor, group, paused=paused))
+
+    async def add_group(self, name: str, jobs: int) -> PoolState:
+        """Make a group, or give one that is there other slots."""
+        return await self._change_pool(lambda cursor: add_group(cursor, name, jobs))
+
+    async def remove_group(self, name: str) -> PoolState:
+        """Take a group away; raises NoSuchGroup and GroupInUse."""
+        return await self._change_pool(lambda cursor: remove_group(cursor, name))
+
+    async def ensure_pool(self, jobs: int) -> None:
+        """Make the pool and its first group on a new store."""
+        await self._database.run(lambda cursor: ensure_pool(cursor, jobs))
+
+    async def steer(self, entries: Sequence[EntryId], change: Callable[[Cursor, EntryId], Entry]) -> list[Entry]:
+        """Change entries that wait by one of `queueing.steering`, all of them or none; raises WrongState."""
+        steered = await self._database.run(lambda cursor: [change(cursor, entry) for entry in entries])
+        self.changes.announce(*entries)
+        return steered
+
+    async def _change_pool(self, change: Callable[[Cursor], PoolState]) -> PoolState:
+        pool = await self._database.run(change)
+        self.changes.announce()
+        return pool
