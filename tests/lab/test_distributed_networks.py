@@ -17,7 +17,12 @@ from helpers.repositories import a_repository, git
 from helpers.waiting import eventually
 
 NO_NETWORKS = why_no_networks()
-pytestmark = [pytest.mark.lab, pytest.mark.faults, needs_broker, pytest.mark.skipif(NO_NETWORKS is not None, reason=NO_NETWORKS or "")]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.faults,
+    needs_broker,
+    pytest.mark.skipif(NO_NETWORKS is not None, reason=NO_NETWORKS or ""),
+]
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "digits"
 
