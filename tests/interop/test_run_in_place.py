@@ -3,14 +3,15 @@
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon, a_daemon
-from helpers.repositories import GIT_ENVIRONMENT, a_repository, git, write_files
+from helpers.daemons import RunningDaemon, a_daemon
+from helpers.repositories import a_repository, git, write_files
+from interop.test_pipeline_repro import ask_dvc
 
 pytestmark = pytest.mark.interop
 
@@ -39,36 +40,92 @@ stages:
     "params.yaml": "lr: 0.1\nseed: 7\n",
     "raw.txt": "b\na\n",
     "sub/keep.txt": "kept\n",
+    "names.txt": "sub/other.txt apart/alone.txt odd!.txt fresh.txt\n",
+    "apart/.gitignore": "",
 }
 
+NEW_OUTPUTS = {
+    "dvc.yaml": PROJECT["dvc.yaml"]
+    .replace("sub/new.txt", "sub/other.txt, apart/alone.txt, 'odd!.txt', fresh.txt")
+    .replace("outs: [model.bin]", "outs: [model.bin, early.txt, never.txt]"),
+    "prepare.sh": PROJECT["prepare.sh"] + "mkdir -p apart\nfor out in $(cat names.txt); do echo made > $out; done\n",
+    "train.sh": PROJECT["train.sh"] + "echo early > early.txt\n",
+    ".gitignore": "/prepared\r\n/model.bin\n/report.txt\n/raw.txt\n\n/fresh.txt\n!fresh.txt",
+}
+"""The first stage makes outputs that Git does not ignore yet, in every kind of .gitignore; the second lacks its last one."""
+FAILING = {"report.sh": "exit 3\n"}
 
-@pytest.fixture
+
+@dataclass(frozen=True)
+class Case:
+    """Edits of the project, and the arguments of `dvc exp run` and `expctl run` after them."""
+
+    name: str
+    edits: dict[str, str]
+    arguments: tuple[str, ...] = ()
+
+
+CASES = (
+    Case("param", {}, ("-S", "lr=0.5")),
+    Case("code", {"train.sh": PROJECT["train.sh"] + "# edited\n"}, ("-S", "lr=0.5")),
+    Case("data", {"raw.txt": "d\nc\n"}),
+    Case("output-spoiled", {"model.bin": "spoiled\n"}),
+    Case("last-fails", {"report.sh": "echo half > report.txt; exit 3\n"}, ("-S", "lr=0.5")),
+    Case("second-fails", {"train.sh": "echo half > model.bin; exit 3\n"}, ("-S", "lr=0.5")),
+    Case("output-never-made", {"dvc.yaml": PROJECT["dvc.yaml"].replace("sub/new.txt", "sub/other.txt")}),
+    Case("fails-forced", {"prepare.sh": PROJECT["prepare.sh"] + "exit 4\n"}, ("--force",)),
+    Case("new-outputs", NEW_OUTPUTS),
+    Case("new-outputs-then-failure", NEW_OUTPUTS | FAILING),
+    Case("new-outputs-then-failure-kept-going", NEW_OUTPUTS | FAILING, ("--keep-going",)),
+    Case("new-outputs-then-failure-ignored", NEW_OUTPUTS | FAILING, ("--ignore-errors",)),
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """For each case a project in which DVC has run it, one as it was before, and how DVC ended."""
+
+    theirs: dict[str, Path]
+    ours: dict[str, Path]
+    codes: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Sides:
+    """Give both sides of each case; one process of DVC runs all of them."""
+    base = tmp_path_factory.mktemp("in-place")
+    start = _a_project(base / "start", base)
+    sides = [{case.name: base / side / case.name for case in CASES} for side in ("theirs", "ours")]
+    for projects in sides:
+        for case in CASES:
+            shutil.copytree(start, projects[case.name], symlinks=True)
+            write_files(projects[case.name], case.edits)
+    theirs, ours = sides
+    words = {case.name: ["exp", "run", "-n", "tried", *case.arguments] for case in CASES}
+    steps: list[dict[str, object]] = [
+        {"directory": str(theirs[name]), "write": {}, "argv": argv} for name, argv in words.items()
+    ]
+    answers = ask_dvc(steps, base)
+    return Sides(theirs, ours, {name: code for name, (code, _said) in zip(words, answers, strict=True)})
+
+
+@pytest.fixture(scope="module")
 def daemon() -> Iterator[RunningDaemon]:
-    """Give a daemon of its own to each test."""
+    """Give one daemon for all cases: each is a repository of its own."""
     with a_daemon() as running:
         yield running
 
 
-def _a_project(path: Path, environ: dict[str, str]) -> Path:
+def _a_project(path: Path, base: Path) -> Path:
     """Make a DVC project in which everything has been run once, with a data source that DVC tracks."""
     project = a_repository(path, PROJECT)
     git(project, "rm", "--quiet", "--cached", "raw.txt")
-    for arguments in (["init", "--quiet"], ["add", "--quiet", "raw.txt"], ["repro", "--quiet"]):
-        _dvc(project, environ, *arguments)
+    words = (["init", "--quiet"], ["add", "--quiet", "raw.txt"], ["repro", "--quiet"])
+    answers = ask_dvc([{"directory": str(project), "write": {}, "argv": argv} for argv in words], base)
+    assert [code for code, _said in answers] == [0, 0, 0], answers
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message", "run once")
     return project
-
-
-def _dvc(project: Path, environ: dict[str, str], *arguments: str) -> int:
-    return subprocess.run(
-        [BIN / "dvc", *arguments],
-        cwd=project,
-        env=environ,
-        capture_output=True,
-        timeout=2 * DEADLINE_SECONDS,
-        check=False,
-    ).returncode
 
 
 def _contents(project: Path) -> dict[str, tuple[int, bytes]]:
@@ -85,31 +142,12 @@ def _contents(project: Path) -> dict[str, tuple[int, bytes]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("edits", "arguments"),
-    [
-        ({}, ["-S", "lr=0.5"]),
-        ({"train.sh": PROJECT["train.sh"] + "# edited\n"}, ["-S", "lr=0.5"]),
-        ({"raw.txt": "d\nc\n"}, []),
-        ({"model.bin": "spoiled\n"}, []),
-        ({"report.sh": "echo half > report.txt; exit 3\n"}, ["-S", "lr=0.5"]),
-        ({"train.sh": "echo half > model.bin; exit 3\n"}, ["-S", "lr=0.5"]),
-        ({"dvc.yaml": PROJECT["dvc.yaml"].replace("sub/new.txt", "sub/other.txt")}, []),
-        ({"prepare.sh": PROJECT["prepare.sh"] + "exit 4\n"}, ["--force"]),
-    ],
-)
-def test_the_workspace_afterwards_is_as_dvc_leaves_it(
-    daemon: RunningDaemon, tmp_path: Path, edits: dict[str, str], arguments: list[str]
-) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_workspace_afterwards_is_as_dvc_leaves_it(sides: Sides, daemon: RunningDaemon, case: Case) -> None:
     """From the same start, both leave the same files, modes, dvc.lock, .gitignore and cache, whether it succeeds or not."""
-    environ = {**daemon.environ, **GIT_ENVIRONMENT, "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
-    theirs = _a_project(tmp_path / "theirs", environ)
-    ours = Path(shutil.copytree(theirs, tmp_path / "ours", symlinks=True))
-    for project in (theirs, ours):
-        write_files(project, edits)
+    theirs, ours, code = sides.theirs[case.name], sides.ours[case.name], sides.codes[case.name]
 
-    code = _dvc(theirs, environ, "exp", "run", "-n", "tried", *arguments)
-    ran = daemon.run_expctl(ours, "run", "-n", "tried", *arguments)
+    ran = daemon.run_expctl(ours, "run", "-n", "tried", *case.arguments)
 
     assert (ran.returncode == 0) == (code == 0), ran.stderr.decode()
     assert _contents(ours) == _contents(theirs)

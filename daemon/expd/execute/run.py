@@ -224,6 +224,7 @@ class Run:
             options=order.stage_options,
             patience=self._patience,
             stages=self._stages,
+            takes_back_ignores=order.captured_tree is not None,
         )
         self._watch.begin(log)
         done = await run_stages(project, order.targets, surroundings)

@@ -20,7 +20,7 @@ from expd.execute.timings import StageTimes, command_hash
 from expd.execute.turns import Turns
 from expd.pipeline.changes import Changed, Frozen, Restorable, Unchanged, Verdict
 from expd.pipeline.commands import shell_commands
-from expd.pipeline.model import MissingDependencyError, PipelineError, Stage
+from expd.pipeline.model import MissingDependencyError, MissingOutputError, PipelineError, Stage
 from expd.pipeline.project import Project, StageRecord
 from expd.pipeline.targets import Scope
 from expd.pipeline.waiting import waits
@@ -51,6 +51,8 @@ class Surroundings:
     options: StageOptions = DEFAULT_STAGE_OPTIONS
     stages: BegunStages = field(default_factory=lambda: BegunStages(None))
     """What earlier runs in this worktree have begun and finished."""
+    takes_back_ignores: bool = False
+    """Take back what was added to .gitignore unless all went well, as DVC does; not where a later run may go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,22 +101,40 @@ class _Walk:
         self._under_way: dict[str, None] = {}
         self._unwritten = dict.fromkeys(self._stages, False)  # in the order of the plan; True for what has ended
         self._kept = set[str]()
+        self._half_made = set[str]()
         self._visited: dict[str, StageRecord] = {}
         self._ran = set[str]()
         self._first_failure: CommandEnded | PipelineError | OSError | None = None
 
     async def go(self) -> StagesDone:
         """Go through all that can be gone through."""
+        is_cancelled = True
         try:
             async with trio.open_nursery() as nursery:
                 self._start_all(nursery)
+            is_cancelled = False
         finally:
             with trio.CancelScope(shield=True):  # of a run that is cancelled, what it has made is still known
                 await self._close_anyway(*self._unwritten)
-        if self._first_failure is not None and self._surroundings.options.on_failure is not OnFailure.IGNORE:
-            raise self._first_failure
+                if is_cancelled or self._failure is not None:
+                    await self._take_back_ignores()
+        if self._failure is not None:
+            raise self._failure
         visited = tuple(self._visited[address] for address in self._stages if address in self._visited)
         return StagesDone(visited=visited, ran=tuple(record for record in visited if record.address in self._ran))
+
+    @property
+    def _failure(self) -> CommandEnded | PipelineError | OSError | None:
+        """The failure that is the run's."""
+        return None if self._surroundings.options.on_failure is OnFailure.IGNORE else self._first_failure
+
+    async def _take_back_ignores(self) -> None:
+        if not self._surroundings.takes_back_ignores:
+            return
+        try:
+            await self._turns.take(self._project.take_back_ignores)
+        except (PipelineError, OSError) as error:
+            self._surroundings.log.note(f"expd: {error}")
 
     def _start_all(self, nursery: trio.Nursery) -> None:
         while (address := self._schedule.start_next()) is not None:
@@ -164,6 +184,8 @@ class _Walk:
         while (address := next(iter(self._unwritten), None)) is not None and self._unwritten[address]:
             if address in self._kept:
                 self._project.write_down(self._stages[address])
+            elif address in self._half_made:
+                self._project.ignore_made(self._stages[address])
             del self._unwritten[address]
 
     async def _take_failure(self, stage: Stage, error: CommandEnded | PipelineError | OSError) -> list[str]:
@@ -182,6 +204,8 @@ class _Walk:
                     log.note(f"Stage '{dependent}' is skipped, because '{name}' failed")
             case OnFailure.IGNORE:
                 log.note(f"Stage '{name}' failed, which is ignored: {error}")
+                if isinstance(error, MissingOutputError):
+                    self._half_made.add(stage.address)
                 if isinstance(error, MissingDependencyError):  # else its metrics of the baseline would be the result
                     await self._turns.take(self._project.clear_outputs, stage)
             case OnFailure.STOP if self._under_way:

@@ -8,10 +8,10 @@ again before it is trusted, as DVC does, and removed if it is not what its name 
 import os
 import secrets
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from expd.pipeline.durability import sync_file_system, sync_paths
 from expd.pipeline.hashing import (
@@ -30,6 +30,9 @@ OBJECT_MODE = 0o444
 _SYNCED_SINGLY = 16  # beyond that one sync of the file system is quicker than 2 ms a file
 _BATCH_FILES = 16_384  # temporary files that may be waiting for a sync, and be left by a crash
 _SHARED_DIRECTORY_MODE = 0o2775  # cache.shared=group: the group may add objects, and they stay the group's
+
+_Object: TypeAlias = tuple[str, bool]
+"""What names an object: the md5, and whether it lies in the DVC 2 part."""
 
 
 class _Taken(NamedTuple):
@@ -130,7 +133,9 @@ class Cache:
 
         ChangedWhileReadError if one was written to since; objects that were complete by then stay.
         """
-        by_object = {(fingerprint.md5, fingerprint.legacy): (fingerprint, source) for source, fingerprint in files}
+        self._store_objects(_by_object(files))
+
+    def _store_objects(self, by_object: Mapping[_Object, tuple[Fingerprint, StrPath]]) -> None:
         waiting = [item for item in by_object.values() if not self._is_intact(item[0])]
         changed: set[str] = set()
         for start in range(0, len(waiting), _BATCH_FILES):
@@ -143,13 +148,11 @@ class Cache:
 
     def store_contents(self, found: Sequence[tuple[Content, Path]]) -> None:
         """Store what was found at some locations, files and directories, their manifests last."""
-        files: list[tuple[StrPath, Fingerprint]] = []
+        by_object: dict[_Object, tuple[Fingerprint, StrPath]] = {}
         for content, location in found:
-            if content.manifest is None:
-                files.append((location, content.fingerprint))
-            else:
-                files += [(f"{location}/{entry.relpath}", entry.fingerprint) for entry in content.manifest.entries]
-        self.store_files(files)
+            for key, file in _by_object(_files_of(content, location)).items():
+                by_object.setdefault(key, file)  # what an earlier output holds as well comes from there, as with DVC
+        self._store_objects(by_object)
         for content, _ in found:
             if content.manifest is not None:
                 self.store_manifest(content.manifest, content.fingerprint)
@@ -303,6 +306,17 @@ class Cache:
             if file.is_symlink() or file.stat().st_nlink > 1:
                 place(file.resolve(), file, DEFAULT_LINK_TYPES, self.checkpoint)
             file.chmod(self._file_mode())
+
+
+def _files_of(content: Content, location: Path) -> Iterable[tuple[StrPath, Fingerprint]]:
+    if content.manifest is None:
+        return [(location, content.fingerprint)]
+    return ((f"{location}/{entry.relpath}", entry.fingerprint) for entry in content.manifest.entries)
+
+
+def _by_object(files: Iterable[tuple[StrPath, Fingerprint]]) -> dict[_Object, tuple[Fingerprint, StrPath]]:
+    """One file for each object that they need: the last."""
+    return {(fingerprint.md5, fingerprint.legacy): (fingerprint, source) for source, fingerprint in files}
 
 
 def _as_legacy(manifest: Manifest) -> Manifest:

@@ -1,9 +1,11 @@
 """`.gitignore`: which outputs Git already ignores, and the entries that DVC adds for the others (scmrepo).
 
-Promise: an existing file is only ever appended to, a new line before if its last line has no end.
+Promise: an existing file is only ever appended to, a new line before if its last line has no end, and also where the
+same line is there and a later one contradicts it; what was added can be taken back, as DVC takes it back (dvc/repo/scm_context.py).
 """
 
 import posixpath
+from io import StringIO
 from pathlib import Path
 
 from expd.pipeline.locations import ancestors, is_within, relative
@@ -27,6 +29,7 @@ class GitIgnore:
     def __init__(self, git_root: str | None) -> None:
         self._root = git_root
         self._rules: dict[str, tuple[str, list[Rule]]] = {}
+        self._added: list[str] = []
 
     def ignores(self, location: str, *, is_directory: bool) -> bool:
         """Whether Git ignores the path, index aside."""
@@ -53,11 +56,29 @@ class GitIgnore:
         """Make Git ignore an output; the ignore file that was written, or None if nothing had to be."""
         if self._root is None or not is_within(location, self._root) or self.ignores(location, is_directory=False):
             return None
+        self._added.append(location)
         directory, name = posixpath.split(location)
         file = Path(directory, ".gitignore")
         text = read_exactly(file)
         entry = "/" + "".join(f"\\{character}" if character in _SPECIAL else character for character in name)
-        if entry in text.splitlines():
-            return None
         replace_text(file, text + ("\n" if text and not text.endswith("\n") else "") + f"{entry}\n")
         return str(file)
+
+    def take_back(self) -> None:
+        """Remove the entries that were added since this object was made.
+
+        DVC's quirks are kept: a line that was there before and says the same goes too, an entry with an escape stays,
+        CRLF becomes LF, and a file that would be empty is removed.
+        """
+        for location in self._added:
+            directory, name = posixpath.split(location)
+            file = Path(directory, ".gitignore")
+            if not file.is_file():
+                continue
+            lines = StringIO(read_text(file)).readlines()
+            kept = [line for line in lines if line.strip() != f"/{name}".strip()]
+            if kept:
+                replace_text(file, "".join(kept))
+            else:
+                file.unlink()
+        self._added.clear()

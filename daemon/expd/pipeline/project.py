@@ -371,6 +371,18 @@ class Project:
                 self._gitignore.add(out.location)
         self._lock(stage).write(stage.name)
 
+    def ignore_made(self, stage: Stage) -> None:
+        """Let Git ignore what a stage made before the first output that it did not make, as DVC has done by then."""
+        for out in stage.outs:
+            if not Path(out.location).exists():
+                return
+            if out.cache:
+                self._gitignore.add(out.location)
+
+    def take_back_ignores(self) -> None:
+        """Take back what was added to .gitignore, as DVC does where the stages end in a failure; dvc.lock stays."""
+        self._gitignore.take_back()
+
     def record_of(self, stage: Stage, entry: LockEntry) -> StageRecord:
         """What there is to say of a stage whose entry is already written."""
         return StageRecord(name=stage.name, address=stage.address, entry=entry, tracked_paths=self.tracked_paths(stage))

@@ -85,3 +85,17 @@ def test_without_git_nothing_is_ignored_or_written(tmp_path: Path) -> None:
 def test_the_git_root_is_the_nearest_one_above(repository: Path) -> None:
     """A project below the root of its repository finds that root."""
     assert find_git_root(f"{repository}/some/where") == str(repository)
+
+
+def test_what_was_added_can_be_taken_back(repository: Path) -> None:
+    """Entries that were added go again, with a file that held nothing else; those of before stay."""
+    (repository / ".gitignore").write_text("/before\n")
+    (repository / "sub").mkdir()
+    ignore = GitIgnore(str(repository))
+    ignore.add(f"{repository}/made")
+    ignore.add(f"{repository}/sub/made")
+
+    ignore.take_back()
+
+    assert (repository / ".gitignore").read_text() == "/before\n"
+    assert not (repository / "sub" / ".gitignore").exists()
