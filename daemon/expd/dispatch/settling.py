@@ -195,11 +195,15 @@ class Settling:
             _journal.warning("entry %s keeps its name: %s is entry %s", entry.id, name, taken.entry)
 
     async def collect(self, entry: Entry) -> None:
-        """Record that the commands of an entry's run are through, if that is news."""
+        """Record that the commands of an entry's run are through, if that is news: `entry` may have been read before it was."""
         assert entry.run is not None
         run = entry.run.id
-        if entry.state in {EntryState.PREPARING, EntryState.RUNNING}:
+        if entry.state not in {EntryState.PREPARING, EntryState.RUNNING}:
+            return
+        try:
             await insist(lambda: self._store.collect(run, self._host.now()))
+        except WrongState as error:  # the worker said so over one connection, and its end came over the next
+            _journal.debug("run %s was being collected before: %s", run, error)
 
     async def finish(
         self, entry: Entry, outcome: Outcome, told: RunEnded | None = None, *, is_noted: bool = False
