@@ -57,7 +57,7 @@ class Disk:
         for row in connection.execute("SELECT id, outcome FROM runs WHERE outcome IS NOT NULL"):
             assert self.ends.setdefault(row["id"], row["outcome"]) == row["outcome"], f"run {row['id']} ended twice"
         self.jobs_max = max(
-            self.jobs_max, int(connection.execute("SELECT max(jobs) AS n FROM pool").fetchone()["n"] or 0)
+            self.jobs_max, int(connection.execute("SELECT max(jobs) AS n FROM groups").fetchone()["n"] or 0)
         )
         active = (
             "SELECT count(*) AS n FROM entries WHERE mode = 'queue' AND state IN ('preparing', 'running', 'collecting')"
