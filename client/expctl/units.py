@@ -27,7 +27,7 @@ Environment=EXPD_DELEGATED=yes
 WatchdogSec=60
 Restart=on-failure
 RestartSec=1
-RestartPreventExitStatus=75 78
+RestartPreventExitStatus=73 75 78
 TimeoutStartSec=5min
 TimeoutStopSec=30
 RuntimeDirectory=expd

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import trio
 
@@ -16,12 +17,13 @@ from expd.journal import open_journal
 from expd.linux.durable import NotPrivate
 from expd.linux.filesystems import NotLocal
 from expd.queueing.database import StoreUnusable
-from expd.serve.listener import AlreadyRunning, UnusableAddress
+from expd.serve.listener import AlreadyRunning, StateTaken, UnusableAddress
 from expd.settings import BadSettings, Settings, explain_settings, read_settings
 from expproto import VERSION, address
 
 EXIT_CANNOT_START = 1
 EXIT_ALREADY_RUNNING = 75  # EX_TEMPFAIL of sysexits.h
+EXIT_STATE_TAKEN = 73  # EX_CANTCREAT
 EXIT_BAD_SETTINGS = 78  # EX_CONFIG
 
 _SLOTS_MAX = 256
@@ -66,6 +68,15 @@ def _run(settings: Settings, ready_descriptor: int | None) -> int:
     except AlreadyRunning as error:
         _journal.error("another expd already serves %s: use it, or stop it with `expctl daemon stop`", error.path)
         return EXIT_ALREADY_RUNNING
+    except StateTaken as error:
+        _journal.error(
+            "another expd, which listens at %s, works with %s: this shell has another XDG_RUNTIME_DIR or EXPD_RUNTIME_DIR "
+            "(`export EXPD_RUNTIME_DIR=%s` reaches it)",
+            error.socket,
+            error.path,
+            Path(error.socket).parent,
+        )
+        return EXIT_STATE_TAKEN
     except (NotPrivate, NotLocal, StoreUnusable, UnusableAddress, OSError) as error:
         _journal.error("%s", error)
         return EXIT_CANNOT_START

@@ -27,7 +27,7 @@ from expd.linux.systemd import Notifier
 from expd.queueing.database import Database, set_backup_aside
 from expd.queueing.schedule import status_words
 from expd.queueing.store import Store
-from expd.serve.listener import Address, Door, serve
+from expd.serve.listener import Address, Door, serve, take_state
 from expd.serve.services import Chosen, Services
 from expd.serve.session import serve_connection
 from expd.settings import BadSettings, Settings, read_settings
@@ -56,11 +56,16 @@ class Daemon:
         self._endings, self._wanted_endings = trio.open_memory_channel[Ending](math.inf)
 
     async def run(self) -> None:
-        """Run until drained; raises AlreadyRunning, NotPrivate, UnusableAddress or StoreUnusable before it is ready."""
+        """Run until drained; raises AlreadyRunning, StateTaken, NotPrivate, UnusableAddress or StoreUnusable before it is ready."""
         private_directory(self._state_directory)
         private_directory(self._runs_directory)
         check_local(self._state_directory, "EXPD_STATE_DIR")
         self._address.take()
+        try:
+            state_lock = take_state(self._state_directory, self._address.socket_path)
+        except BaseException:
+            self._address.give_back()
+            raise
         self._started_at = time.time()  # under the lock: what is older was left by somebody before us
         try:
             set_backup_aside(self._state_directory / "queue.db")
@@ -72,6 +77,7 @@ class Daemon:
                 database.close()
         finally:
             self._address.give_back()
+            os.close(state_lock)
 
     def stop(self, ending: Ending) -> None:
         """Begin the end; asked again in another way, it goes on in that way."""

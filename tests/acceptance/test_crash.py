@@ -176,6 +176,16 @@ def test_a_second_daemon_is_refused(daemon: RunningDaemon) -> None:
     assert daemon.expctl_json(daemon.directory, "daemon", "status")["pid"] == daemon.process.pid
 
 
+def test_a_second_daemon_with_the_same_state_is_refused(daemon: RunningDaemon) -> None:
+    """Where only the runtime directory differs, as in a shell without XDG_RUNTIME_DIR, the queue still has one daemon."""
+    elsewhere = {**daemon.environ, "EXPD_RUNTIME_DIR": str(daemon.directory / "other")}
+    second = subprocess.run([BIN / "expd"], env=elsewhere, capture_output=True, check=False, timeout=60)
+
+    assert second.returncode == 73
+    assert f"another expd, which listens at {daemon.socket}, works with {daemon.state}" in second.stderr.decode()
+    assert f"export EXPD_RUNTIME_DIR={daemon.socket.parent}" in second.stderr.decode()
+
+
 def test_a_socket_left_behind_is_no_obstacle(daemon: RunningDaemon) -> None:
     """After a kill the socket file is still there, and the next daemon takes its place."""
     daemon.kill()

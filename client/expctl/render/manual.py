@@ -150,7 +150,7 @@ The settings; none are needed.
 .I ~/.local/state/expd
 The queue, the logs of runs, the daemon's own log where it is no service.
 .SH EXIT STATUS
-0: it was told to end. 1: it could not start. 75: another daemon serves the socket. 78: the settings can't be used.
+0: it was told to end. 1: it could not start. 73: another daemon works with the same state. 75: another daemon serves the socket. 78: the settings can't be used.
 .SH SEE ALSO
 .BR expctl (1)
 """

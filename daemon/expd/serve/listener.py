@@ -40,6 +40,15 @@ class AlreadyRunning(Exception):
         self.path = path
 
 
+class StateTaken(Exception):
+    """Another daemon, which listens at `socket`, works with the state directory `path`."""
+
+    def __init__(self, path: Path, socket_path: str) -> None:
+        super().__init__(str(path))
+        self.path = path
+        self.socket = socket_path
+
+
 class UnusableAddress(Exception):
     """The socket can't be where it should be; the message says why and what to do."""
 
@@ -137,6 +146,20 @@ class Door:
 
 Greeted = Callable[[], None]
 """Said by a handler when a connection has greeted, and needs no place of those that have not."""
+
+
+def take_state(directory: Path, socket_path: Path) -> int:
+    """Take the state directory for the daemon that listens at a socket, and give the lock; raises StateTaken.
+
+    The socket's lock is not enough: in a shell without XDG_RUNTIME_DIR the socket is elsewhere, and the state the same.
+    """
+    path = directory / "expd.lock"
+    lock = try_lock(path)
+    if lock is None:
+        raise StateTaken(directory, path.read_text(encoding="utf-8", errors="replace").strip())
+    os.ftruncate(lock, 0)
+    os.write(lock, os.fsencode(f"{socket_path}\n"))
+    return lock
 
 
 async def serve(
