@@ -95,6 +95,7 @@ def test_a_sweep_over_two_hosts_survives_what_hosts_do(tmp_path: Path) -> None:
     repository = tmp_path / "digits"
     shutil.copytree(EXAMPLE, repository, ignore=shutil.ignore_patterns("__pycache__"))
     git(tmp_path, "init", "--quiet", "--initial-branch=main", str(repository))
+    subprocess.run([BIN / "dvc", "init", "--quiet"], cwd=repository, check=True)
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "--message", "digits")
     with a_lab(tmp_path / "lab", 2) as lab:

@@ -7,8 +7,8 @@ The broker keeps nothing that is needed: whenever it was away, the hub is asked 
 
 import logging
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -16,10 +16,11 @@ import trio
 from expd.bell import Bell
 from expd.dispatch.engine import Ledger, Seat
 from expd.dispatch.host import Host
+from expd.dispatch.remote_attempt import RemoteAttempt, cancelled, inputs_of, refused, revocation, write_piece
 from expd.distributed.arrival import Expected, UnusableResult, collect_result, forget_result
 from expd.distributed.hub import Hub, HubFailed, attempt_ref, claim_ref
+from expd.distributed.inputs import DataStuck, push_inputs
 from expd.distributed.link import Link
-from expd.distributed.logpieces import put
 from expd.distributed.messages import (
     BrokerAway,
     Claimed,
@@ -28,21 +29,18 @@ from expd.distributed.messages import (
     ResultPushed,
     Told,
     Written,
-    from_text,
     queue_of,
     report_from,
     task_of,
     told_from,
 )
-from expd.execute.marks import marks_of
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.refs import ENTRIES
-from expd.gitio.repository import EMPTY_TREE, Repository
 from expd.queueing.entry import Entry, Run
 from expd.settings import CelerySettings
 from expproto.errors import RemoteProtocolError
 from expproto.fields import to_map
-from expproto.vocabulary import Cancelled, Refused, Rev, RunId
+from expproto.vocabulary import Rev, RunId
 from expproto.work import CancelRun, Execute, RunEnded
 
 _journal = logging.getLogger("expd.dispatch")
@@ -52,29 +50,6 @@ _UNDER_WAY_MAX = 1000
 _BACKOFF_SECONDS, _BACKOFF_MAX_SECONDS = 1.0, 60.0
 _NAG_SECONDS = 5.0
 """Between two words to a worker that its attempt is not wanted any more."""
-
-
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """An attempt that is out: what is known of it, and what is to be done about it."""
-
-    entry: Entry
-    run: Run
-    order: Execute | None
-    """None: an earlier daemon sent it."""
-    bell: Bell = field(default_factory=Bell)
-    host: str | None = None
-    """Who has claimed it."""
-    heard_at: float = -math.inf
-    sent_at: float = -math.inf
-    told_at: float = -math.inf
-    """When a worker was last told to end it."""
-    is_claimed: bool = False
-    is_known: bool = True
-    """Whether the hub was asked about it, or need not be."""
-    has_result: bool = False
-    gone: str | None = None
-    obstacle: str | None = None
 
 
 class CeleryEngine:
@@ -88,11 +63,11 @@ class CeleryEngine:
         self._ledger = ledger
         self._host = host
         self._link = Link(settings, store, host.worker_log)
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts: dict[str, RemoteAttempt] = {}
         self._strangers: dict[str, float] = {}
         self._pushed: dict[str, trio.Lock] = {}
         self._on_hub: set[str] = set()
-        self._to_mind, self._minded = trio.open_memory_channel[_Attempt](math.inf)
+        self._to_mind, self._minded = trio.open_memory_channel[RemoteAttempt](math.inf)
         self._look = Bell()
 
     @property
@@ -159,7 +134,7 @@ class CeleryEngine:
 
     def _take_in(self, entry: Entry, order: Execute | None) -> None:
         assert entry.run is not None
-        attempt = _Attempt(entry=entry, run=entry.run, order=order, is_known=order is not None)
+        attempt = RemoteAttempt(entry=entry, run=entry.run, order=order, is_known=order is not None)
         self._attempts[entry.run.token] = attempt
         self._to_mind.send_nowait(attempt)
 
@@ -193,7 +168,7 @@ class CeleryEngine:
                 await self._ledger.hear(report_from(word))
                 return
             case Written():
-                await trio.to_thread.run_sync(_write, Path(attempt.run.log), word)
+                await trio.to_thread.run_sync(write_piece, Path(attempt.run.log), word)
                 return
             case Gone(how=how):
                 attempt.gone = how
@@ -248,7 +223,7 @@ class CeleryEngine:
             return True
         return False
 
-    def _note_refs(self, attempt: _Attempt, token: str, refs: Mapping[str, Rev]) -> None:
+    def _note_refs(self, attempt: RemoteAttempt, token: str, refs: Mapping[str, Rev]) -> None:
         attempt.has_result = attempt.has_result or attempt_ref(self._store, token) in refs
         if claim_ref(self._store, token) in refs:
             attempt.is_claimed = True
@@ -259,7 +234,7 @@ class CeleryEngine:
 
     # --- one attempt
 
-    async def _mind(self, attempt: _Attempt) -> None:
+    async def _mind(self, attempt: RemoteAttempt) -> None:
         """Stay with an attempt to its end."""
         try:
             ended = await self._see_to_end(attempt)
@@ -273,7 +248,7 @@ class CeleryEngine:
             self._ledger.ring()
         await self._clean(attempt)
 
-    async def _see_to_end(self, attempt: _Attempt) -> RunEnded | str:
+    async def _see_to_end(self, attempt: RemoteAttempt) -> RunEnded | str:
         """Do what is to be done next, until there is an outcome, or a reason why there will be none."""
         while True:
             rung = attempt.bell.next_ring
@@ -282,7 +257,7 @@ class CeleryEngine:
             if attempt.gone is not None:
                 return attempt.gone
             if (wish := self._ledger.wish(attempt.run.id)) is not None and await self._end(attempt, wish):
-                return _ended(attempt, wish, self._host.now())
+                return cancelled(attempt, wish, self._host.now())
             if attempt.order is not None and not attempt.is_claimed and attempt.sent_at == -math.inf:
                 await self._send(attempt)
                 continue
@@ -295,10 +270,10 @@ class CeleryEngine:
             if attempt.order is None and attempt.is_known and not attempt.is_claimed:
                 attempt.order = await self._ledger.order_again(attempt.run.id)
 
-    def _hub(self, attempt: _Attempt) -> Hub:
+    def _hub(self, attempt: RemoteAttempt) -> Hub:
         return Hub(url=self._settings.hub, git_directory=Path(attempt.entry.submission.git_directory))
 
-    async def _send(self, attempt: _Attempt) -> None:
+    async def _send(self, attempt: RemoteAttempt) -> None:
         """Bring an entry to the hub and its task to the broker; what is in the way is told, and tried again."""
         entry, order = attempt.entry, attempt.order
         assert order is not None
@@ -314,6 +289,8 @@ class CeleryEngine:
             await self._push_once(attempt, ref)
             queue = queue_of(entry.submission.engine_queue)
             await self._link.request(do="send", task=to_map(task), queue=queue)
+        except DataStuck as stuck:
+            attempt.obstacle = str(stuck)
         except HubFailed as failed:
             attempt.obstacle = f"the hub: {failed.what}"
         except BrokerAway as away:
@@ -326,14 +303,16 @@ class CeleryEngine:
         with trio.move_on_after(_NAG_SECONDS):
             await rung.wait()
 
-    async def _push_once(self, attempt: _Attempt, ref: str) -> None:
+    async def _push_once(self, attempt: RemoteAttempt, ref: str) -> None:
         """Bring a submission to the hub, once however many entries it has; raises HubFailed."""
         async with self._pushed.setdefault(ref, trio.Lock()):
             if ref not in self._on_hub:
+                with tempfile.TemporaryDirectory(prefix="expd-inputs-") as directory:
+                    await push_inputs(inputs_of(attempt.entry), Path(directory))
                 await self._hub(attempt).push(ref, ref)
                 self._on_hub.add(ref)
 
-    async def _collect(self, attempt: _Attempt) -> RunEnded | None:
+    async def _collect(self, attempt: RemoteAttempt) -> RunEnded | None:
         """Bring the result here, however long that takes; None if there is none."""
         expected = Expected(
             store=self._store,
@@ -353,13 +332,13 @@ class CeleryEngine:
                 backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
             except UnusableResult as error:
                 reason = f"what came back from {attempt.host or 'a worker'} is no result of this run: {error}"
-                return _refused(attempt, reason, self._host.now())
+                return refused(attempt, reason, self._host.now())
             else:
                 attempt.has_result = ended is not None
                 attempt.obstacle = None
                 return ended
 
-    async def _end(self, attempt: _Attempt, wish: CancelRun) -> bool:
+    async def _end(self, attempt: RemoteAttempt, wish: CancelRun) -> bool:
         """End an attempt: claim it ourselves if nobody has, else tell who has; True if there is nobody to be told."""
         now = trio.current_time()
         if now - attempt.told_at < _NAG_SECONDS:
@@ -368,7 +347,7 @@ class CeleryEngine:
         try:
             if not attempt.is_claimed:
                 revoked = await trio.to_thread.run_sync(
-                    _revocation, self._hub(attempt).git_directory, attempt.run.token, wish
+                    revocation, self._hub(attempt).git_directory, attempt.run.token, wish
                 )
                 if await self._hub(attempt).push_new(revoked, claim_ref(self._store, attempt.run.token)):
                     return True
@@ -378,7 +357,7 @@ class CeleryEngine:
             attempt.obstacle = f"its end is wanted, and nobody can be told: {error.what}"
         return False
 
-    async def _look_for_task(self, attempt: _Attempt) -> None:
+    async def _look_for_task(self, attempt: RemoteAttempt) -> None:
         """Send a task again that neither a worker has claimed nor the broker still has.
 
         A broker may hand a message to a host that has just been cut off, and never know. Twice is harmless.
@@ -395,7 +374,7 @@ class CeleryEngine:
             return
         attempt.sent_at = now if waiting else -math.inf
 
-    def _lease_is_out(self, attempt: _Attempt) -> str | None:
+    def _lease_is_out(self, attempt: RemoteAttempt) -> str | None:
         """Say that nothing was heard for too long; the time in which the broker was away does not count."""
         if not attempt.is_claimed or self._link.trouble is not None:
             return None
@@ -404,7 +383,7 @@ class CeleryEngine:
             return None
         return f"nothing was heard of {attempt.host or 'its worker'} for {silent:.0f} s"
 
-    def _patience(self, attempt: _Attempt) -> float:
+    def _patience(self, attempt: RemoteAttempt) -> float:
         """Give how long to wait for news at most."""
         if self._ledger.wish(attempt.run.id) is not None:
             return _NAG_SECONDS
@@ -415,7 +394,7 @@ class CeleryEngine:
         due = max(attempt.heard_at, self._link.up_since) + self._settings.lease_seconds
         return max(0.0, due - trio.current_time()) + 0.05  # never a moment too early
 
-    async def _clean(self, attempt: _Attempt) -> None:
+    async def _clean(self, attempt: RemoteAttempt) -> None:
         """Remove what held the result on its way; the claim stays, so that a task that comes late runs nothing."""
         ref = attempt_ref(self._store, attempt.run.token)
         hub = self._hub(attempt)
@@ -424,23 +403,3 @@ class CeleryEngine:
             await hub.delete([ref])
         except (HubFailed, GitFailed, RefLocked, RefMoved) as error:
             _journal.warning("%s is left behind: %s", ref, error)
-
-
-def _write(log: Path, word: Written) -> None:
-    """Add what was streamed: the marks first, as a reader expects them."""
-    put(marks_of(log), word.marks_offset, from_text(word.marks))
-    put(log, word.log_offset, from_text(word.log))
-
-
-def _revocation(git_directory: Path, token: str, wish: CancelRun) -> Rev:
-    repository = Repository(git_directory)
-    return repository.write_commit(EMPTY_TREE, [], f"expd: {token}: {wish.reason}", repository.identity(wish.at or 0.0))
-
-
-def _ended(attempt: _Attempt, wish: CancelRun, at: float) -> RunEnded:
-    outcome = Cancelled(reason=wish.reason, at=wish.at)
-    return RunEnded(run=attempt.run.id, run_token=attempt.run.token, outcome=outcome, ended_at=at)
-
-
-def _refused(attempt: _Attempt, reason: str, at: float) -> RunEnded:
-    return RunEnded(run=attempt.run.id, run_token=attempt.run.token, outcome=Refused(reason=reason), ended_at=at)

@@ -104,6 +104,8 @@ class Desk:
     def __init__(self, url: str, ca_file: str | None = None) -> None:
         self._url = url
         self._app = open_app(url, ca_file)
+        if url.startswith("redis"):  # what listens waits in the socket on purpose; what asks must not
+            self._app.conf.broker_transport_options["socket_timeout"] = _SOCKET_SECONDS
         self._lock = threading.Lock()
         self._connection: Connection | None = None
 

@@ -46,6 +46,11 @@ class RunDirectory:
         return self.path / "outcome"
 
     @property
+    def inputs(self) -> Path:
+        """Give the DVC project in which data is fetched."""
+        return self.path / "inputs"
+
+    @property
     def origin(self) -> Path:
         """Give what stands for the submitter's workspace: DVC's configuration, and nothing else."""
         return self.path / "origin"

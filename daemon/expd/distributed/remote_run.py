@@ -15,10 +15,12 @@ import trio
 from expd.distributed.broker import Desk, TryLater
 from expd.distributed.dvcdata import DataNotPushed, push_outputs
 from expd.distributed.hub import Hub, HubFailed, HubLacks, attempt_ref, claim_ref
+from expd.distributed.inputs import DataStuck, Inputs, fetch_inputs
 from expd.distributed.messages import Gone, ResultPushed, Task, order_of
 from expd.distributed.premises import Premises, RunDirectory
 from expd.distributed.telling import Teller
 from expd.distributed.workers import Worker, WorkerGone, Workers
+from expd.execute.environment import run_environment
 from expd.gitio.errors import GitFailed
 from expd.gitio.refs import ENTRIES
 from expd.linux.inotify import Watcher
@@ -126,9 +128,12 @@ class RemoteRun:
         try:
             make = self._around.premises.order
             order = await trio.to_thread.run_sync(make, self.task, directory, worktree)
+            await fetch_inputs(_inputs_of(order), directory.inputs, run_environment(order))
             return await self._push_data(await self._execute(order, directory, teller), order, directory)
         except WorkerGone as gone:
             return Gone(run=self.order.run, token=self.task.token, how=str(gone))
+        except DataStuck as error:
+            return self._refused(str(error))
         except (GitFailed, OSError) as error:
             return self._refused(f"the run could not be prepared on {self._around.host}: {error}")
 
@@ -218,6 +223,16 @@ class RemoteRun:
     def state(self) -> dict[str, object]:
         """Say what runs, for who asks the host."""
         return {"store": self.task.store, "token": self.task.token, "entry": self.order.entry, "name": self.order.name}
+
+
+def _inputs_of(order: Execute) -> Inputs:
+    return Inputs(
+        git_directory=Path(order.git_directory),
+        stash_rev=order.stash_rev,
+        root=order.root,
+        project=Path(order.origin_root),
+        cache=Path(order.cache),
+    )
 
 
 def _words_of(group: BaseExceptionGroup[WorkerGone]) -> str:
