@@ -14,6 +14,7 @@ class Arguments:
     at: float | None
     attempt: int | None
     before: str | None
+    after: list[str]
     all: bool
     all_pipelines: bool
     allow_missing: bool

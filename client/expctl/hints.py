@@ -16,6 +16,7 @@ from expproto.vocabulary import (
     Outcome,
     OutOfMemory,
     Refused,
+    Skipped,
     Succeeded,
     TimedOut,
 )
@@ -116,7 +117,7 @@ def _of_outcome(found: Diagnosed, outcome: Outcome) -> list[str]:
             return _of_exit_code(found, code)
         case Lost():
             return ["its worker or the machine ended; expctl daemon status names the journal's place"]
-        case Cancelled() | Refused() | Succeeded():
+        case Cancelled() | Refused() | Skipped() | Succeeded():
             return []
 
 

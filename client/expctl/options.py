@@ -177,6 +177,10 @@ VERBS: Mapping[str, Verb] = {
             "--max-failures", metavar="N", read=number_of_jobs, help="cancel the points that still wait once so many have failed"
         ),
         *PLACE,
+        Option(
+            "--after", metavar="ID[:ok|any|failed]", is_list=True,
+            help="run when this entry or sweep has ended, well if nothing else is said; skipped if it ended otherwise (can be repeated)",
+        ),
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),

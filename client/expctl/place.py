@@ -13,8 +13,15 @@ def queue_place(arguments: Arguments) -> dict[str, object]:
         "priority": arguments.priority or 0,
         "group": arguments.group or DEFAULT_GROUP,
         "not_before": arguments.at,
+        "after": list(arguments.after),
     }
 
 
-ANYWHERE: dict[str, object] = {"kind": "queue_place", "priority": 0, "group": DEFAULT_GROUP, "not_before": None}
+ANYWHERE: dict[str, object] = {
+    "kind": "queue_place",
+    "priority": 0,
+    "group": DEFAULT_GROUP,
+    "not_before": None,
+    "after": [],
+}
 """Where everything stands that says nothing."""

@@ -16,13 +16,15 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 class QueuePlace:
     """A higher `priority` goes first, among equals the one that was there first; `group` is whose slots it takes.
 
-    It is not run before `not_before`, in seconds since the epoch.
+    It is not run before `not_before`, in seconds since the epoch, and after the entries in `after`: `ID`, a sweep or a name, with
+    `:ok` (the default), `:any` or `:failed` for how each is to end. If one ends otherwise, it is skipped.
     """
 
     kind = "queue_place"
     priority: int = 0
     group: str = DEFAULT_GROUP
     not_before: float | None = None
+    after: tuple[str, ...] = ()
 
 
 ANYWHERE = QueuePlace()

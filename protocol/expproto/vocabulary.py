@@ -167,12 +167,20 @@ class Lost:
     reason: str
 
 
-Outcome = Succeeded | Failed | Killed | OutOfMemory | NotStarted | Cancelled | TimedOut | Refused | Lost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """It never ran, since an entry that it waits for ended otherwise than it was to; `reason` says which."""
+
+    kind = "skipped"
+    reason: str
+
+
+Outcome = Succeeded | Failed | Killed | OutOfMemory | NotStarted | Cancelled | TimedOut | Refused | Lost | Skipped
 OUTCOMES: tuple[type[Outcome], ...] = (
-    Succeeded, Failed, Killed, OutOfMemory, NotStarted, Cancelled, TimedOut, Refused, Lost,
+    Succeeded, Failed, Killed, OutOfMemory, NotStarted, Cancelled, TimedOut, Refused, Lost, Skipped,
 )  # fmt: skip
 
-EXIT_SUCCEEDED, EXIT_REFUSED, EXIT_LOST, EXIT_TIMED_OUT, EXIT_CANCELLED = 0, 120, 121, 124, 125
+EXIT_SUCCEEDED, EXIT_REFUSED, EXIT_LOST, EXIT_SKIPPED, EXIT_TIMED_OUT, EXIT_CANCELLED = 0, 120, 121, 122, 124, 125
 EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_BY_SIGNAL, EXIT_OUT_OF_MEMORY = 126, 127, 128, 137
 
 
@@ -199,5 +207,7 @@ def exit_code_of(outcome: Outcome) -> int:
             return EXIT_TIMED_OUT
         case Refused():
             return EXIT_REFUSED
+        case Skipped():
+            return EXIT_SKIPPED
     _: Lost = outcome  # a new outcome without a code of its own is a type error here
     return EXIT_LOST

@@ -23,6 +23,7 @@ from expproto.vocabulary import (
     OutOfMemory,
     Refused,
     Rev,
+    Skipped,
     Succeeded,
     TimedOut,
 )
@@ -42,6 +43,7 @@ OUTCOME_VALUES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(TimedOut, stage=TEXTS, limit_seconds=st.floats(0, 1e9), seconds=st.floats(0, 1e9)),
     st.builds(Refused, reason=TEXTS),
     st.builds(Lost, reason=TEXTS),
+    st.builds(Skipped, reason=TEXTS),
 )
 
 

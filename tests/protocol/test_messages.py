@@ -24,6 +24,7 @@ from expproto.vocabulary import (
     OutOfMemory,
     Refused,
     Rev,
+    Skipped,
     Succeeded,
     TimedOut,
     exit_code_of,
@@ -64,6 +65,7 @@ ENDS: list[tuple[Outcome, int]] = [
     (TimedOut(limit=Limit.TIME, limit_seconds=1, stage="s", seconds=1.1), 124),
     (Refused(reason="r"), 120),
     (Lost(reason="r"), 121),
+    (Skipped(reason="r"), 122),
 ]
 assert tuple(type(outcome) for outcome, _ in ENDS) == OUTCOMES
 STARTS = [(errno.EACCES, False, 126), (errno.E2BIG, False, 126), (errno.ENOENT, True, 126), (errno.ENOENT, False, 127)]

@@ -18,7 +18,7 @@ def outcome_words(outcome: Fields | None) -> str:
             return f"not started: {outcome.text('stage')}: {start_words(outcome)}"
         case "timed_out":
             return f"timed out: {outcome.text('stage')} {limit_words(outcome)}"
-        case "cancelled" | "refused" | "lost":
+        case "cancelled" | "refused" | "lost" | "skipped":
             reason = outcome.text("reason")
             return reason if reason.startswith(outcome.kind) else f"{outcome.kind}: {reason}"
         case kind:

@@ -5,11 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expd.queueing.database import Cursor
+from expd.queueing.dependents import add_dependencies
 from expd.queueing.entry import Entry, NewEntry, Submission
 from expd.queueing.groups import check_group
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row
 from expd.queueing.transitions import ACTIVE, cancel_entry
-from expd.queueing.writing import NameTaken, WorkspaceBusy, insert, living_holder, note_transition, read_back
+from expd.queueing.writing import (
+    NameTaken,
+    WorkspaceBusy,
+    insert,
+    living_holder,
+    look_at_needs,
+    note_transition,
+    read_back,
+)
 from expproto.fields import to_map
 from expproto.vocabulary import EntryId, EntryState, Mode
 
@@ -99,6 +108,8 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
     }
     entry_id = EntryId(insert(cursor, "entries", columns))
     note_transition(cursor, entry_id, 1, (None, state), submission.submitted_at)
+    add_dependencies(cursor, entry_id, submission.after)
+    look_at_needs(cursor, entry_id, submission.submitted_at)
     return read_back(cursor, entry_id)
 
 

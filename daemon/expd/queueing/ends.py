@@ -5,11 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expd.queueing.database import Cursor
+from expd.queueing.dependents import count_blocked, skipped_for
 from expd.queueing.entry import Entry, context_to_json, outcome_to_json
 from expd.queueing.failures import reason_to_stop
 from expd.queueing.retrying import Again, End, Hold, Tries, what_follows
 from expd.queueing.transitions import cancel_entry
-from expd.queueing.writing import NameTaken, WrongState, change_state, end_entry, entry_of_run, living_holder, read_back
+from expd.queueing.writing import (
+    NameTaken,
+    WrongState,
+    change_state,
+    end_entry,
+    entry_of_run,
+    living_holder,
+    look_at_needs,
+    read_back,
+)
 from expproto.context import Context
 from expproto.fields import to_map
 from expproto.progress import RunProgress
@@ -18,7 +28,7 @@ from expproto.vocabulary import EntryId, EntryState, Mode, Outcome, RunId, Succe
 _FRESH: Mapping[str, object] = {"retries_used": 0, "losses": 0, "not_before": None, "hold_reason": None}
 """What an entry has behind it that somebody has just asked to be run."""
 _NOT_ENDED: Mapping[str, object] = {
-    "mode": Mode.QUEUE, "at_once": 0, "workspace": None, "outcome_kind": None, "outcome": None, "ended_at": None,
+    "mode": Mode.QUEUE, "at_once": 0, "blocked": 0, "workspace": None, "outcome_kind": None, "outcome": None, "ended_at": None,
 }  # fmt: skip
 """What an entry that was done is then, wherever it ran before: its turn comes in the queue, in a worktree."""
 
@@ -111,6 +121,7 @@ def resume_entry(cursor: Cursor, entry_id: EntryId, run: RunId, environment: byt
     if entry.state is EntryState.DONE:
         _check_name(cursor, entry)
         _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH, "resumes": run})
+        _revive(cursor, entry.id, at)
     elif entry.state in {EntryState.HELD, EntryState.QUEUED} and entry.attempt > 1:
         if entry.state is EntryState.HELD:
             change_state(cursor, entry, EntryState.QUEUED, at, _FRESH)
@@ -137,6 +148,7 @@ def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at
         raise WrongState(entry.id, entry.state)
     _check_name(cursor, entry)
     _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH})
+    _revive(cursor, entry.id, at)
     _give_environment(cursor, entry, environment)
     return read_back(cursor, entry_id)
 
@@ -153,3 +165,14 @@ def _give_environment(cursor: Cursor, entry: Entry, environment: bytes | None) -
     if environment is not None:
         sql = "INSERT OR IGNORE INTO environments (submission, variables) VALUES (?, ?)"
         cursor.execute(sql, (entry.submission_id, environment))
+
+
+def _revive(cursor: Cursor, needs: EntryId, at: float) -> None:
+    """Let what was skipped because of an entry wait for it again, and what was skipped because of that in turn."""
+    for dependent in skipped_for(cursor, needs):
+        entry = read_back(cursor, dependent)
+        if living_holder(cursor, entry.submission, entry.name) is None:
+            _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH})
+            count_blocked(cursor, dependent)
+            look_at_needs(cursor, dependent, at)
+            _revive(cursor, dependent, at)

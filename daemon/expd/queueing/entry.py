@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expd.queueing.dependents import Dependency
 from expd.queueing.retrying import NOT_TRIED, Tries
 from expproto.context import Context
 from expproto.fields import from_map, to_map
@@ -83,6 +84,8 @@ class Submission:
     """The experiment that is repeated; what comes of it is compared, and is no experiment."""
     place: QueuePlace = ANYWHERE
     """Where its entries stand at first; where they are now is theirs."""
+    after: tuple[Dependency, ...] = ()
+    """What has to end first."""
     max_failures: int | None = None
     """So many points that fail end those that still wait."""
     engine: str = LOCAL
@@ -183,6 +186,8 @@ class Entry:
     """The run in whose kept worktree the present attempt goes on."""
     place: QueuePlace = ANYWHERE
     """Where it stands in the queue, but for its time, which is `not_before`."""
+    waits_for: tuple[EntryId, ...] = ()
+    """The entries that have to end first, and have not."""
     is_at_once: bool = False
     """Whether it waits for no slot, and takes none."""
     earlier_outcome: Outcome | None = None

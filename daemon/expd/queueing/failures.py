@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-NOT_THEIR_OWN = frozenset({"succeeded", "cancelled", "lost"})
+NOT_THEIR_OWN = frozenset({"succeeded", "cancelled", "lost", "skipped"})
 """Outcomes that say nothing against the points that wait: a lost run vanished with its worker or its machine."""
 
 

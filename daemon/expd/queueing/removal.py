@@ -34,6 +34,7 @@ def remove_entry(cursor: Cursor, entry_id: EntryId) -> Removed | None:
     runs = cursor.execute("SELECT id FROM runs WHERE entry = ? ORDER BY id", (entry_id,)).fetchall()
     for table in ("runs", "transitions"):
         cursor.execute(f"DELETE FROM {table} WHERE entry = ?", (entry_id,))  # noqa: S608 - the names above
+    cursor.execute("DELETE FROM dependencies WHERE entry = ? OR needs = ?", (entry_id, entry_id))
     cursor.execute("DELETE FROM entries WHERE id = ?", (entry_id,))
     rest = cursor.execute("SELECT 1 FROM entries WHERE submission = ? LIMIT 1", (entry.submission_id,)).fetchone()
     if rest is None:

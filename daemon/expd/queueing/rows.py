@@ -31,6 +31,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.started_at, runs.ended_at AS run_ended_at,
        runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes, entries.priority, entries.grp, entries.at_once,
+       (SELECT json_group_array(needs) FROM dependencies WHERE entry = entries.id AND met = 0) AS needs,
        earlier.outcome AS earlier_outcome
 FROM entries
 JOIN submissions ON submissions.id = entries.submission
@@ -163,6 +164,7 @@ def entry_from_row(row: Row) -> Entry:
         tries=Tries(retries_used=row["retries_used"], losses=row["losses"]),
         not_before=row["not_before"],
         place=QueuePlace(priority=row["priority"], group=row["grp"]),
+        waits_for=tuple(EntryId(needs) for needs in json.loads(row["needs"])),
         is_at_once=bool(row["at_once"]),
         hold_reason=row["hold_reason"],
         resumes=None if row["resumes"] is None else RunId(row["resumes"]),

@@ -60,12 +60,13 @@ CREATE TABLE entries (
     grp           TEXT NOT NULL REFERENCES groups (name), -- whose slots it takes
     priority      INTEGER NOT NULL DEFAULT 0,
     place         REAL NOT NULL,                          -- among equal priorities the lower one goes first
+    blocked       INTEGER NOT NULL DEFAULT 0 CHECK (blocked >= 0), -- entries that have to end first
     at_once       INTEGER NOT NULL CHECK (at_once IN (0, 1)), -- waits for no slot, and takes none
     standing      TEXT NOT NULL GENERATED ALWAYS AS (     -- what the pool counts it as
         CASE WHEN state IN ('preparing', 'running', 'collecting') THEN 'active'
-             WHEN state = 'queued' AND not_before IS NULL THEN 'ready'
+             WHEN state = 'queued' AND not_before IS NULL AND blocked = 0 THEN 'ready'
              WHEN state = 'queued' THEN 'waiting' ELSE state END) STORED,
-    outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'out_of_memory', 'not_started', 'cancelled', 'timed_out', 'refused', 'lost')),
+    outcome_kind  TEXT CHECK (outcome_kind IN ('succeeded', 'failed', 'killed', 'out_of_memory', 'not_started', 'cancelled', 'timed_out', 'refused', 'lost', 'skipped')),
     outcome       TEXT CHECK (outcome IS NULL OR json_valid(outcome)),
     ended_at      REAL,
     CHECK ((state = 'done') = (outcome_kind IS NOT NULL)),
@@ -113,6 +114,17 @@ CREATE TABLE runs (
 CREATE INDEX runs_without_note ON runs (id) WHERE noted = 0 AND context IS NOT NULL;
 CREATE UNIQUE INDEX one_living_run_an_entry ON runs (entry) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX one_run_a_worktree ON runs (worktree) WHERE ended_at IS NULL;
+
+-- What waits for what (--after). A dependency is met once, and stays so.
+CREATE TABLE dependencies (
+    entry     INTEGER NOT NULL REFERENCES entries (id),
+    needs     INTEGER NOT NULL REFERENCES entries (id),
+    condition TEXT NOT NULL CHECK (condition IN ('ok', 'any', 'failed')),
+    met       INTEGER NOT NULL DEFAULT 0 CHECK (met IN (0, 1)),
+    PRIMARY KEY (entry, needs),
+    CHECK (entry <> needs)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dependencies_by_need ON dependencies (needs);
 
 -- What happened, in order; the state above is the newest line of it.
 CREATE TABLE transitions (
@@ -164,7 +176,7 @@ BEGIN
     UPDATE tallies SET n = n - 1
         WHERE engine = OLD.engine AND grp = OLD.grp AND at_once = OLD.at_once AND standing = OLD.standing;
 END;
-CREATE TRIGGER tally_changed AFTER UPDATE OF state, not_before, grp, at_once, engine ON entries
+CREATE TRIGGER tally_changed AFTER UPDATE OF state, not_before, blocked, grp, at_once, engine ON entries
 BEGIN
     UPDATE tallies SET n = n - 1
         WHERE engine = OLD.engine AND grp = OLD.grp AND at_once = OLD.at_once AND standing = OLD.standing;

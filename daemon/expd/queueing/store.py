@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from expd.queueing.acceptance import accept, check_workspace, entries_of_request
 from expd.queueing.database import Cursor, Database, backup_of
+from expd.queueing.dependents import dependents_of
 from expd.queueing.ends import RunEnd, finish_run, resume_entry, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
@@ -123,7 +124,7 @@ class Store(PoolStore):
         """
         end = RunEnd(outcome=outcome, at=at, context=context, progress=progress, is_noted=is_noted)
         finished = await self._database.run(lambda cursor: finish_run(cursor, run, end))
-        self.changes.announce(finished.entry.id, *finished.stopped)
+        await self._announce_all([finished.entry.id, *finished.stopped])
         return finished.entry
 
     async def rename(self, entry: EntryId, name: str) -> None:
@@ -142,7 +143,7 @@ class Store(PoolStore):
         retried = await self._database.run(
             lambda cursor: [retry_entry(cursor, entry, environment, at) for entry in entries]
         )
-        self.changes.announce(*entries)
+        await self._announce_all(entries)
         return retried
 
     async def resume(self, runs: Mapping[EntryId, RunId], environment: bytes | None, at: float) -> list[Entry]:
@@ -153,7 +154,7 @@ class Store(PoolStore):
         resumed = await self._database.run(
             lambda cursor: [resume_entry(cursor, entry, run, environment, at) for entry, run in runs.items()]
         )
-        self.changes.announce(*runs)
+        await self._announce_all(list(runs))
         return resumed
 
     async def runs_of(self, entry: EntryId) -> list[RunId]:
@@ -177,7 +178,7 @@ class Store(PoolStore):
         cancelled = await self._database.run(
             lambda cursor: [cancel_entry(cursor, entry, reason, at) for entry in entries]
         )
-        self.changes.announce(*entries)
+        await self._announce_all(entries)
         return cancelled
 
     async def entry(self, entry: EntryId) -> Entry | None:
@@ -383,7 +384,7 @@ class Store(PoolStore):
     async def _told(self, entry: EntryId, work: Callable[[Cursor], bool]) -> bool:
         changed = await self._database.run(work)
         if changed:
-            self.changes.announce(entry)
+            await self._announce_all([entry])
         return changed
 
     async def _announced(self, work: Callable[[Cursor], T]) -> T:
@@ -391,3 +392,10 @@ class Store(PoolStore):
         if isinstance(result, Entry):
             self.changes.announce(result.id)
         return result
+
+    async def _announce_all(self, entries: Sequence[EntryId]) -> None:
+        """Ring for entries, and for what waits for them: that may have been let go or skipped with them."""
+        self.changes.announce(*entries)
+        behind = await self._database.run(lambda cursor: dependents_of(cursor, entries))
+        if behind:
+            self.changes.announce(*behind)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from expd.queueing.database import Cursor, IntegrityError
-from expd.queueing.entry import Entry, Submission, outcome_to_json
+from expd.queueing.dependents import Dependency, is_met, needs_of, reason_to_skip, set_met, waiting_for
+from expd.queueing.entry import Entry, Submission, outcome_from_json, outcome_to_json
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row, read_entry, read_run_entry
-from expproto.vocabulary import EntryId, EntryState, Outcome, RunId
+from expproto.vocabulary import EntryId, EntryState, Outcome, RunId, Skipped
 
 
 class NameTaken(Exception):
@@ -73,6 +74,24 @@ def end_entry(cursor: Cursor, entry: Entry, outcome: Outcome, at: float) -> None
     }
     change_state(cursor, entry, EntryState.DONE, at, columns)
     _wipe_environment(cursor, entry.submission_id)
+    for dependent, condition in waiting_for(cursor, entry.id):
+        _let_go_or_skip(cursor, dependent, Dependency(needs=entry.id, condition=condition), outcome, at)
+
+
+def look_at_needs(cursor: Cursor, entry: EntryId, at: float) -> None:
+    """Let an entry wait no more for what has ended already; skip it if that ended otherwise than it was to."""
+    for dependency, state, outcome in needs_of(cursor, entry):
+        if state is EntryState.DONE and outcome is not None:
+            _let_go_or_skip(cursor, entry, dependency, outcome_from_json(outcome), at)
+
+
+def _let_go_or_skip(cursor: Cursor, entry_id: EntryId, dependency: Dependency, outcome: Outcome, at: float) -> None:
+    if is_met(dependency.condition, outcome):
+        set_met(cursor, entry_id, dependency.needs)
+        return
+    entry = read_back(cursor, entry_id)
+    if entry.state is not EntryState.DONE:
+        end_entry(cursor, entry, Skipped(reason=reason_to_skip(dependency.needs, dependency.condition)), at)
 
 
 def _wipe_environment(cursor: Cursor, submission_id: int) -> None:

@@ -121,6 +121,10 @@ def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: in
         return None
     if entry.not_before is not None:
         return "its next attempt" if entry.earlier_outcome is not None else "its time"
+    if entry.waits_for:
+        return (
+            f"the end of {'entry' if len(entry.waits_for) == 1 else 'entries'} {', '.join(map(str, entry.waits_for))}"
+        )
     if entry.is_at_once:
         return trouble or "its worker"
     return trouble or waits_for(pool, ahead=ahead, group_name=entry.place.group)
@@ -139,7 +143,11 @@ async def send_entries(
 ) -> None:
     """Send entries as pages of records; `turns` says how many are ahead of each that may start, if that was asked before."""
     pool = await services.store.pool()
-    waiting = [entry for entry in entries if entry.state is EntryState.QUEUED and entry.not_before is None]
+    waiting = [
+        entry
+        for entry in entries
+        if entry.state is EntryState.QUEUED and entry.not_before is None and not entry.waits_for
+    ]
     if turns is None and len(waiting) == 1:
         turns = {waiting[0].id: await services.store.ahead_of(waiting[0].id)}
     elif turns is None:

@@ -17,10 +17,11 @@ from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
 from expd.prepare.source import UnusableSource, find_project_in
 from expd.prepare.submission import Circumstances, Prepared, prepare
+from expd.queueing.dependents import Condition, Dependency
 from expd.queueing.entry import LOCAL, Entry, NewEntry, Submission
 from expd.queueing.writing import NameTaken
 from expd.serve.elsewhere import check_travel, destination_of, travelling
-from expd.serve.entries import send_entries
+from expd.serve.entries import find_entries, send_entries
 from expd.serve.experiments import find_experiment
 from expd.serve.holding import holding
 from expd.serve.refusals import Refused, shown_path
@@ -46,6 +47,7 @@ _journal = logging.getLogger("expd.serve")
 
 _NAMINGS_MAX = 5
 """Tries to name an unnamed entry when another submission takes the random name first."""
+_CONDITIONS: Mapping[str, Condition] = {"ok": "ok", "any": "any", "failed": "failed"}
 _REQUEST_ID_CHARS = range(8, 65)
 
 
@@ -200,7 +202,8 @@ async def _accept_once(
     """Capture and queue; whatever prevents the second, nothing is held of the first."""
     async with holding(request.request_id, project.location.git_directory, services) as held:
         prepared = await _prepare(request, project, source, services, held.name)
-        submission = replace(_submission(request, project, prepared, held.name), verifies=origin.verifies)
+        after = await _dependencies(request, services)
+        submission = replace(_submission(request, project, prepared, held.name), verifies=origin.verifies, after=after)
         if origin.variant_of is not None:
             submission = _as_before(submission, origin.variant_of)
         destination = destination_of(request, services.settings)
@@ -213,6 +216,16 @@ async def _accept_once(
         accepted = await services.store.accept(submission, _entries(prepared, origin.variant_of))
         held.is_accepted = True
     return accepted, prepared.left_out
+
+
+async def _dependencies(request: Submit, services: Services) -> tuple[Dependency, ...]:
+    """Find the entries that are to end first, and how."""
+    found: list[Dependency] = []
+    for text in request.place.after:
+        selector, _, condition = text.rpartition(":") if text.endswith((":ok", ":any", ":failed")) else (text, "", "ok")
+        entries = await find_entries(services, [selector], request.cwd)
+        found.extend(Dependency(needs=entry.id, condition=_CONDITIONS[condition]) for entry in entries)
+    return tuple({each.needs: each for each in found}.values())
 
 
 async def _prepare(request: Submit, project: Project, source: Rev | None, services: Services, held_as: str) -> Prepared:
