@@ -193,7 +193,11 @@ VERBS: Mapping[str, Verb] = {
         Option("--attempt", metavar="N", read=number_of_jobs, help="only this attempt at the entry named"),
         Option("--raw", help="only what the commands wrote, control characters and all"),
     ),
-    "status": Verb("Show the queue", _entries("all if none is named")),
+    "status": Verb(
+        "Show the queue",
+        _entries("all if none is named"),
+        Option("--all", help="however many there are; without it a person is shown the nearest: what runs, what is next, what has just ended"),
+    ),
     "show": Verb(
         "Show the experiments of HEAD, or all of one",
         Positional("experiment", count="?", metavar="ID", help=f"{ENTRIES_HELP}; all of HEAD if not given"),

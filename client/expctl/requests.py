@@ -103,9 +103,9 @@ def submit(
     }
 
 
-def status(cwd: str, entries: Sequence[str]) -> dict[str, object]:
-    """Ask for the queue, or for these entries."""
-    return {"kind": "status", "cwd": cwd, "entries": list(entries)}
+def status(cwd: str, entries: Sequence[str], most: int | None = None) -> dict[str, object]:
+    """Ask for the queue, for these entries, or for so many of the queue at most."""
+    return {"kind": "status", "cwd": cwd, "entries": list(entries), "most": most}
 
 
 def wait(cwd: str, entries: Sequence[str]) -> dict[str, object]:

@@ -245,12 +245,16 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """The pages before were all: answers Status. `trouble` says why nothing is started, where that is nobody's wish."""
+    """The pages before were all: answers Status. `trouble` says why nothing is started, where that is nobody's wish.
+
+    `left_out` counts the entries beyond those asked for with `most`.
+    """
 
     kind = "listed"
     count: int
     paused: bool
     trouble: str | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

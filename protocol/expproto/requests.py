@@ -93,11 +93,15 @@ class Explain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """List entries: those named (id, name or rev; a name means one of the repository at `cwd`), or all."""
+    """List entries: those named (id, name or rev; a name means one of the repository at `cwd`), or all.
+
+    With `most` so many of all: what runs, what is next, what has just ended.
+    """
 
     kind = "status"
     cwd: str
     entries: tuple[str, ...] = ()
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

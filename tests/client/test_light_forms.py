@@ -127,6 +127,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
             ),
         ),
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),
+        (requests.status("/w", [], 50), Status(cwd="/w", most=50)),
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),

@@ -56,6 +56,15 @@ def test_status_is_a_table_for_people(sock: Path) -> None:
     assert lines[-1] == "the queue is paused, nothing more is started: expctl resume"
 
 
+def test_what_a_long_queue_has_beyond_the_table_is_counted(sock: Path) -> None:
+    """A person is shown what is nearest, and told how to see the rest."""
+    page: list[Step] = [a_page(an_entry(1)), Listed(count=1, paused=False, left_out=9_949)]
+    with serving(sock, [page]):
+        ran = at_terminal("status", environ=PLAIN, columns=200)
+
+    assert ran.out.splitlines()[-1] == "9949 more entries: expctl status --all"
+
+
 def test_narrow_table_is_folded_and_never_cut(sock: Path) -> None:
     """Where a cell doesn't fit it goes on below; no letter of it is lost, and no line is wider than the terminal."""
     with serving(sock, [QUEUE]):

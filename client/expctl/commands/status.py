@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SHOWN_MAX = 50
+"""Entries that are shown unasked: about a screen, and what takes no longer the longer the queue is."""
+
+
 def run(arguments: Arguments, output: Output) -> int:
     """Show the entries named, or all."""
-    pages, reply = ask(requests.status(os.getcwd(), arguments.entries))  # noqa: PTH109 - pathlib costs 10 ms
+    is_for_programs = output.as_json or output.quiet
+    most = None if arguments.entries or arguments.all or is_for_programs else SHOWN_MAX
+    pages, reply = ask(requests.status(os.getcwd(), arguments.entries, most))  # noqa: PTH109 - pathlib costs 10 ms
     entries = entries_of(pages)
+    left_out = Fields(reply).integer("left_out")
     is_paused, trouble = Fields(reply).flag("paused"), Fields(reply).text_or_none("trouble")
     show_entries(entries, output, more={"paused": is_paused, "trouble": trouble})
+    if left_out:
+        output.words(f"{left_out} more entries: expctl status --all")
     if not entries:
         output.words("the queue is empty: expctl submit")
     if is_paused:

@@ -6,6 +6,7 @@ from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Entry
 from expd.queueing.groups import add_group, ensure_pool, read_pool, remove_group, set_jobs, set_paused
+from expd.queueing.listing import Nearest, read_nearest
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import wake_due
 from expproto.place import DEFAULT_GROUP
@@ -34,6 +35,10 @@ class PoolStore:
         return await self._database.run(
             lambda cursor: {EntryId(row["id"]): int(row["ahead"]) for row in cursor.execute(sql)}
         )
+
+    async def nearest(self, most: int) -> Nearest:
+        """Read so many entries at most: what runs, what is next, what has just ended."""
+        return await self._database.run(lambda cursor: read_nearest(cursor, most))
 
     async def queued_on(self, engine: str) -> int:
         """Count the queued entries of an engine that may start now."""

@@ -7,14 +7,20 @@ from expproto.requests import Status
 
 
 async def handle(request: Status, services: Services, answer: Answer) -> Listed:
-    """List the entries named, or all."""
+    """List the entries named, or all, or of all those that are nearest."""
+    left_out = 0
     if request.entries:
         entries = await find_entries(services, request.entries, request.cwd)
         await send_entries(services, entries, answer)
         count = len(entries)
+    elif request.most is not None:
+        nearest = await services.store.nearest(max(0, request.most))
+        await send_entries(services, nearest.entries, answer, nearest.turns)
+        count, left_out = len(nearest.entries), nearest.left_out
     else:
         count = await _send_all(services, answer)
-    return Listed(count=count, paused=(await services.store.pool()).paused, trouble=services.pool.trouble)
+    paused = (await services.store.pool()).paused
+    return Listed(count=count, paused=paused, trouble=services.pool.trouble, left_out=left_out)
 
 
 async def _send_all(services: Services, answer: Answer) -> int:

@@ -1,0 +1,69 @@
+"""What of a long queue is shown unasked, and that finding it costs no more the longer the queue is."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from daemon.queues import Queue
+from expd.queueing import listing
+from expd.queueing.listing import Nearest, choose
+from expproto.vocabulary import EntryId, Failed
+
+ACTIVE = range(100, 103)
+WAITING = range(200, 300)
+ENDED = range(99, 0, -1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "chosen"),
+    [
+        ((3, 100, 99), 20, [*ACTIVE, *WAITING[:7], *ENDED[:10]]),
+        ((3, 2, 99), 20, [*ACTIVE, *WAITING[:2], *ENDED[:15]]),
+        ((3, 100, 4), 20, [*ACTIVE, *WAITING[:13], *ENDED[:4]]),
+        ((3, 0, 0), 20, [*ACTIVE]),
+        ((3, 100, 99), 2, [*ACTIVE[:2]]),
+        ((3, 100, 99), 0, []),
+    ],
+)
+def test_what_runs_goes_before_what_waits_and_both_leave_room_for_the_newest_ends(
+    counts: Sequence[int], most: int, chosen: Sequence[int]
+) -> None:
+    """Ten places are for what has just ended, more where less waits; never more than were asked for."""
+    active, waiting, ended = (
+        [EntryId(entry) for entry in kind[:count]] for kind, count in zip((ACTIVE, WAITING, ENDED), counts, strict=True)
+    )
+
+    assert choose(active, waiting, ended, most) == chosen
+
+
+async def test_the_nearest_entries_are_read_with_their_turns(queue: Queue) -> None:
+    """One that runs, the next ones, one that waits for its release, the newest end; the rest is counted."""
+    await queue.submit("a", "b", "c", "d", "e", "f")
+    await queue.run(Failed(stage="train", exit_code=3))
+    await queue.run(Failed(stage="train", exit_code=3))
+    await queue.take()
+    await queue.submit("held", on_hold=True)
+
+    nearest = await queue.nearest(4)
+    everything = await queue.nearest(100)
+
+    assert ([entry.id for entry in nearest.entries], nearest.left_out) == ([1, 2, 3, 4], 3)
+    assert _facts(everything) == ([1, 2, 3, 4, 5, 6, 7], {4: 0, 5: 1, 6: 2}, 0)
+
+
+def _facts(nearest: Nearest) -> tuple[list[EntryId], dict[EntryId, int], int]:
+    return [entry.id for entry in nearest.entries], dict(nearest.turns), nearest.left_out
+
+
+LISTS = {"ready": listing.READY, "its time": listing.WAITING[0], "held": listing.WAITING[1], "ended": listing.ENDED}
+
+
+@pytest.mark.parametrize("kind", list(LISTS))
+async def test_no_question_goes_through_the_queue(queue: Queue, kind: str) -> None:
+    """Each kind is read from an index that has it in order, so the answer takes no longer with a hundred thousand."""
+    explained = f"EXPLAIN QUERY PLAN {LISTS[kind]}"
+
+    plan = await queue.database.run(lambda cursor: [str(row["detail"]) for row in cursor.execute(explained, (50,))])
+
+    assert len(plan) == 1, plan
+    assert " INDEX entries_by_" in plan[0]
