@@ -126,10 +126,10 @@ def a_hub(path: Path) -> Path:
 
 @contextmanager
 def other_hosts(directory: Path) -> Iterator[tuple[RunningDaemon, Redis, Path]]:
-    """Give a daemon with a broker and a hub, and no workers yet."""
+    """Give a daemon with a broker and a hub, and no workers yet; EXPD_TEST_BROKER names another broker than our Redis."""
     redis = Redis(directory / "redis")
     hub = a_hub(directory / "hub.git")
-    daemon = RunningDaemon(f"jobs = 1\n{celery_config(redis.url, hub)}")
+    daemon = RunningDaemon(f"jobs = 1\n{celery_config(os.environ.get('EXPD_TEST_BROKER', redis.url), hub)}")
     try:
         yield daemon, redis, hub
     finally:
