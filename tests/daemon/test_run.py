@@ -188,7 +188,7 @@ def test_failed_worktrees_are_kept_up_to_their_number(
         conversation.hear_end()
 
     kept = repository / ".git" / "expd" / "kept"
-    assert sorted(path.name for path in kept.iterdir()) == ["10", "12"]
+    assert sorted(path.name for path in kept.iterdir()) == ["10", "10.manifest", "12", "12.manifest"]
     assert (kept / "12" / "partial.txt").read_text() == "partial\n"
 
 

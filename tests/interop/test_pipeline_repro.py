@@ -7,9 +7,11 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -68,8 +70,12 @@ class Twins:
     said: dict[str, list[str]]
 
 
-def ask_dvc(steps: Sequence[dict[str, object]], home: Path) -> list[tuple[int, str]]:
-    """Run steps in one process with DVC in it, which sees no configuration but the projects' own."""
+Step: TypeAlias = dict[str, object]
+
+
+@contextmanager
+def dvc_process(home: Path) -> Iterator[Callable[[Sequence[Step]], list[tuple[int, str]]]]:
+    """Give what takes steps to one process with DVC in it, which sees no configuration but the projects' own."""
     environ = {
         **os.environ,
         "DVC_NO_ANALYTICS": "1",
@@ -77,15 +83,23 @@ def ask_dvc(steps: Sequence[dict[str, object]], home: Path) -> list[tuple[int, s
         "DVC_GLOBAL_CONFIG_DIR": str(home / "global"),
         "DVC_SYSTEM_CONFIG_DIR": str(home / "system"),
     }
-    done = subprocess.run(
-        [sys.executable, oracle.__file__],
-        input=json.dumps(steps),
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [(int(answer["code"]), str(answer["output"])) for answer in json.loads(done.stdout)]
+    argv = [sys.executable, oracle.__file__]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def ask(steps: Sequence[Step]) -> list[tuple[int, str]]:
+            print(json.dumps(steps), file=stdin, flush=True)
+            return [(int(answer["code"]), str(answer["output"])) for answer in json.loads(stdout.readline())]
+
+        yield ask
+
+
+def ask_dvc(steps: Sequence[Step], home: Path) -> list[tuple[int, str]]:
+    """Run some steps in one process with DVC in it."""
+    with dvc_process(home) as ask:
+        return ask(steps)
 
 
 def start(case: Case, base: Path) -> Path:
@@ -160,33 +174,39 @@ def seen_of(done: Reproduction, project: Path) -> Seen:
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    """All projects, reproduced by both. One process of DVC does each round for every project."""
+    """All projects, reproduced by both. One process of DVC does every round for every project."""
     base = tmp_path_factory.mktemp("twins")
     theirs = {case.name: start(case, base / "dvc") for case in CASES}
-    setup: list[dict[str, object]] = [
+    setup: list[Step] = [
         {"directory": str(theirs[case.name]), "write": {}, "argv": [*words]} for case in CASES for words in case.setup
     ]
-    ask_dvc(setup, base)
-    shutil.copytree(base / "dvc", base / "ours", symlinks=True)
-    ours = {case.name: base / "ours" / case.name / "project" for case in CASES}
-    found = Twins({}, {}, {}, {})
-    for number in range(max(len(case.rounds) for case in CASES)):
-        _do_round(found, number, theirs, ours, base)
-    checked = [case.name for case in CASES]
-    answers = ask_dvc([{"directory": str(ours[name]), "write": {}, "argv": ["status"]} for name in checked], base)
-    found.status = {name: output for name, (_, output) in zip(checked, answers, strict=True)}
+    with dvc_process(base) as ask:
+        ask(setup)
+        shutil.copytree(base / "dvc", base / "ours", symlinks=True)
+        ours = {case.name: base / "ours" / case.name / "project" for case in CASES}
+        found = Twins({}, {}, {}, {})
+        for number in range(max(len(case.rounds) for case in CASES)):
+            _do_round(found, number, theirs, ours, ask)
+        answers = ask([{"directory": str(ours[case.name]), "write": {}, "argv": ["status"]} for case in CASES])
+    found.status = {case.name: output for case, (_, output) in zip(CASES, answers, strict=True)}
     return found
 
 
-def _do_round(found: Twins, number: int, theirs: dict[str, Path], ours: dict[str, Path], base: Path) -> None:
+def _do_round(
+    found: Twins,
+    number: int,
+    theirs: dict[str, Path],
+    ours: dict[str, Path],
+    ask: Callable[[Sequence[Step]], list[tuple[int, str]]],
+) -> None:
     cases = [case for case in CASES if number < len(case.rounds)]
-    steps: list[dict[str, object]] = []
+    steps: list[Step] = []
     for case in cases:
         what = case.rounds[number]
         change(theirs[case.name], what)
         directory = theirs[case.name] / what.directory
         steps.append({"directory": str(directory), "write": {}, "argv": ["repro", *what.arguments]})
-    for case, (code, output) in zip(cases, ask_dvc(steps, base), strict=True):
+    for case, (code, output) in zip(cases, ask(steps), strict=True):
         seen = Seen(steps_said(output), code != 0, look(theirs[case.name]))
         found.by_dvc.setdefault(case.name, []).append(seen)
         found.said.setdefault(case.name, []).append(output)

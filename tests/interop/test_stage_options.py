@@ -10,7 +10,7 @@ import pytest
 
 from helpers.daemons import RunningDaemon, a_daemon
 from helpers.repositories import a_repository, git
-from interop.test_pipeline_repro import ask_dvc
+from interop.test_pipeline_repro import Step, ask_dvc
 
 pytestmark = pytest.mark.interop
 
@@ -74,7 +74,7 @@ EVERYTHING = "the whole cache"
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of `dvc exp run` and `expctl submit`; `lost` are what the cache and the workspace lack at that moment."""
+    """Arguments of `dvc exp run` and `expctl run --temp`; `lost` are what the cache and the workspace lack at that moment."""
 
     name: str
     arguments: tuple[str, ...]
@@ -216,23 +216,22 @@ def a_project(base: Path, store: Path) -> Path:
 
 def by_dvc(side: Side, home: Path) -> dict[str, str]:
     """Let DVC run all cases, as far as it can in worktrees of their own; gives what it said."""
-    said = {}
+    steps: list[Step] = []
     for case in CASES:
         if case.in_workspace:
-            _answer, (_code, said[case.name]) = ask_dvc([a_checkout(side), a_step(side, case)], home)
-            git(side.project, "reset", "--quiet", "--hard")
-    others = [case for case in CASES if not case.in_workspace]
-    answers = ask_dvc([a_step(side, case, "--temp") for case in others], home)
-    said.update({case.name: output for case, (_code, output) in zip(others, answers, strict=True)})
-    return said
+            clean: Step = {"directory": str(side.project), "write": {}, "argv": ["git", "reset", "--quiet", "--hard"]}
+            steps += [a_checkout(side), a_step(side, case), clean]
+    steps += [a_step(side, case, "--temp") for case in CASES if not case.in_workspace]
+    outputs = [(step["argv"], said) for step, (_code, said) in zip(steps, ask_dvc(steps, home), strict=True)]
+    return {argv[argv.index("-n") + 1]: said for argv, said in outputs if isinstance(argv, list) and "-n" in argv}
 
 
-def a_checkout(side: Side) -> dict[str, object]:
+def a_checkout(side: Side) -> Step:
     """Give a step of DVC that puts the outputs of HEAD in place."""
     return {"directory": str(side.project), "write": {}, "argv": ["checkout", "--force"]}
 
 
-def a_step(side: Side, case: Case, *options: str) -> dict[str, object]:
+def a_step(side: Side, case: Case, *options: str) -> Step:
     """Give a case as a step of DVC."""
     return {
         "directory": str(side.project),
@@ -242,13 +241,10 @@ def a_step(side: Side, case: Case, *options: str) -> dict[str, object]:
 
 
 def by_expd(side: Side, case: Case, daemon: RunningDaemon) -> str:
-    """Submit a case and wait for its end; gives what was said."""
+    """Run a case in a worktree of its own; gives what was said."""
     for path in side.lost(case.lost):
         path.unlink(missing_ok=True)
-    result = daemon.run_expctl(side.project, "submit", "-n", case.name, *case.arguments)
-    if result.returncode == 0:
-        daemon.run_expctl(side.project, "wait", case.name)
-        result = daemon.run_expctl(side.project, "follow", case.name)
+    result = daemon.run_expctl(side.project, "run", "--temp", "-n", case.name, *case.arguments)
     return (result.stdout + result.stderr).decode()
 
 

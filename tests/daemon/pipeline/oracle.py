@@ -1,12 +1,14 @@
 """Runs the real command line of DVC, many commands in one process of its own: importing DVC takes longer than most of them.
 
-Reads from stdin, as JSON, a list of steps `{"directory", "write", "argv"}`; prints a list of `{"code", "output"}`.
-Started as a script, never imported: DVC's state must not live in the process of the tests.
+Reads from stdin, a line of JSON at a time, lists of steps `{"directory", "write", "argv"}`; prints for each a line with a
+list of `{"code", "output"}`. A step may also be a command of git. Started as a script, never imported: DVC's state must not live in the process of the tests.
 """
 
+import gc
 import importlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,11 +16,17 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Go through the steps. What DVC and its children print goes to a file, not among the answers."""
+    """Go through the steps, until there are no more."""
     dvc: Callable[[list[str]], int] = importlib.import_module("dvc.cli").main
-    steps = json.load(sys.stdin)
-    answers = os.dup(1)
-    results = []
+    gc.freeze()  # what DVC consists of is not looked through again and again
+    with os.fdopen(os.dup(1), "w") as answers:
+        for line in sys.stdin:
+            print(json.dumps(take_all(json.loads(line), dvc)), file=answers, flush=True)
+
+
+def take_all(steps: list[dict[str, object]], dvc: Callable[[list[str]], int]) -> list[dict[str, object]]:
+    """Take some steps. What DVC and its children print goes to a file, not among the answers."""
+    results: list[dict[str, object]] = []
     for step in steps:
         with tempfile.TemporaryFile() as said:
             os.dup2(said.fileno(), 1)
@@ -28,9 +36,7 @@ def main() -> None:
             sys.stderr.flush()
             said.seek(0)
             results.append({"code": code, "output": said.read().decode("utf-8", "replace")})
-    os.write(answers, b"\n")
-    with os.fdopen(answers, "w") as stream:
-        json.dump(results, stream)
+    return results
 
 
 def take(step: dict[str, object], dvc: Callable[[list[str]], int]) -> int:
@@ -39,7 +45,9 @@ def take(step: dict[str, object], dvc: Callable[[list[str]], int]) -> int:
     files, argv = step["write"], step["argv"]
     if isinstance(files, dict):
         write_files(Path(), files)
-    return dvc([str(word) for word in argv]) if isinstance(argv, list) and argv else 0
+    if not isinstance(argv, list) or not argv:
+        return 0
+    return subprocess.run(argv, check=False).returncode if argv[0] == "git" else dvc([str(word) for word in argv])
 
 
 def write_files(directory: Path, files: dict[str, str | None]) -> None:
