@@ -161,10 +161,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """The run vanished with its worker; `reason` says how that was noticed."""
+    """The run vanished with its worker; `reason` says how that was noticed. Explained is what was none of its doing."""
 
     kind = "lost"
     reason: str
+    is_explained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

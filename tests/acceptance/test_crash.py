@@ -3,11 +3,12 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -109,6 +110,31 @@ def test_a_run_killed_with_its_daemon_is_lost(daemon: RunningDaemon, repository:
     assert psutil.wait_procs(children, timeout=10)[1] == []
     _run(daemon, repository, "next", "true")
     assert daemon.run_expctl(repository, "wait", "next").returncode == 0
+
+
+def test_a_restart_of_the_machine_speaks_against_no_run(daemon: RunningDaemon, repository: Path) -> None:
+    """What ran when it went down runs again, and says why; also the fourth time, where other losses hold an entry."""
+    gate = _gate(repository)
+    count = gate.with_suffix(".count")
+    _run(
+        daemon,
+        repository,
+        "victim",
+        f"echo >> '{count}'; [ $(wc -l < '{count}') = 5 ] || {{ echo > '{gate}'; sleep 300; }}",
+    )
+    for _ in range(4):
+        gate.read_text()
+        (worker,) = _workers(daemon)
+        daemon.kill()
+        worker.kill()
+        with closing(sqlite3.connect(daemon.state / "queue.db")) as store, store:
+            store.execute("UPDATE runs SET boot_id = 'the one before' WHERE ended_at IS NULL")
+        daemon.restart()
+
+    assert daemon.run_expctl(repository, "wait", "victim").returncode == 0
+    (entry,) = daemon.entries(repository, "victim")
+    assert (entry["outcome"], entry["attempt"]) == ("succeeded", 5)
+    assert "the machine was started again" in daemon.expctl(repository, "why", "victim", "--attempt", "4")
 
 
 def test_what_was_acknowledged_is_never_lost(repository: Path) -> None:

@@ -128,6 +128,15 @@ def test_nothing_runs_twice_in_a_workspace(outcome: Outcome) -> None:
     assert _follows(outcome, mode=Mode.WORKSPACE) == End()
 
 
+def test_a_loss_that_is_explained_is_none_of_the_three() -> None:
+    """A machine that goes down again and again takes its runs with it, and none of them is to blame."""
+    follows = what_follows(
+        Lost(reason="the machine was started again", is_explained=True), RetryPolicy(), Tries(losses=2), Mode.QUEUE, AT
+    )
+
+    assert follows == Again(at=None, tries=Tries(losses=2))
+
+
 def test_a_run_that_ended_by_itself_ends_a_row_of_losses() -> None:
     """Only losses that follow each other speak against the entry."""
     follows = what_follows(CAUSED["exit"], RetryPolicy(retries=1), Tries(losses=2), Mode.QUEUE, AT)

@@ -15,7 +15,7 @@ from typing import Protocol
 import trio
 
 from expd.linux.cgroups import GROUP_VARIABLE, kill_run_group
-from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, kill_token
+from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, boot_id, kill_token
 from expd.linux.space import Place, first_shortage
 from expd.linux.systemd import forget
 from expd.linux.threads import in_thread, no_thread
@@ -40,6 +40,9 @@ class Host(Protocol):
 
     def new_token(self) -> str:
         """Make a token that nobody can guess: 32 hexadecimal digits."""
+
+    def boot_id(self) -> str:
+        """Name this run of the machine: another one has no process of it."""
 
     def is_alive(self, worker: ProcessIdentity) -> bool:
         """Tell whether this very process exists."""
@@ -73,6 +76,10 @@ class LocalHost:
     def new_token(self) -> str:
         """Make a token of 128 random bits."""
         return secrets.token_hex(16)
+
+    def boot_id(self) -> str:
+        """Ask the kernel."""
+        return boot_id()
 
     def is_alive(self, worker: ProcessIdentity) -> bool:
         """Ask the kernel."""

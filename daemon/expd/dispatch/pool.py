@@ -35,6 +35,8 @@ from expproto.work import CancelRun, Collecting, Execute, Obstacle, Progress, Re
 
 _journal = logging.getLogger("expd.dispatch")
 
+_START_SECONDS = 3.0
+"""How long a start waits for the store to take what has vanished; a store without room takes it later."""
 _CLOCK_SECONDS_MAX = 60.0
 """While something waits for its time: our timer stands still while the machine sleeps, and its clock may be set."""
 
@@ -60,6 +62,7 @@ class Pool:
         self._draining = self._hurrying = self._leaving = False
         self._troubles = Troubles(store, settings, host)
         self._next_at: float | None = None
+        self._vanished: list[Entry] = []
 
     def employ(self, engine: Engine) -> None:
         """Have another engine beside that of this host; before `recover`."""
@@ -129,13 +132,29 @@ class Pool:
             elif record is not None:
                 self._settling.settle(record)
             else:
+                self._vanished.append(entry)
+        with trio.move_on_after(
+            _START_SECONDS
+        ):  # a store that can't be written must not keep the daemon from saying so
+            await self._lose_vanished()
+
+    async def _lose_vanished(self) -> None:
+        """Record that runs have vanished while no daemon was there."""
+        while self._vanished:
+            entry = self._vanished[0]
+            assert entry.run is not None
+            if entry.submission.engine == LOCAL and entry.run.boot_id != self._host.boot_id():
+                await self._settling.lose(entry, "the machine was started again while it ran", is_explained=True)
+            else:
                 await self._settling.lose(entry, "neither its worker nor an outcome was there when the daemon started")
+            self._vanished.pop(0)
 
     async def run(self) -> None:
         """Schedule until drained. Each round is a beat for the watchdog: one that hangs in a round is ended by it."""
         beat_seconds = self._notifier.beat_seconds or math.inf
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._settling.run)
+            nursery.start_soon(self._lose_vanished)
             for engine in self._engines.values():
                 nursery.start_soon(engine.run)
             while not await self._is_drained():

@@ -223,7 +223,9 @@ class Settling:
             return
         _journal.info("run %s of entry %s (%s): %s", run, entry.id, entry.name, outcome, extra=ids(entry))
 
-    async def lose(self, entry: Entry, reason: str, progress: RunProgress | None = None) -> None:
+    async def lose(
+        self, entry: Entry, reason: str, progress: RunProgress | None = None, *, is_explained: bool = False
+    ) -> None:
         """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard.
 
         What it left is kept aside, so that its slot starts empty.
@@ -232,7 +234,7 @@ class Settling:
         if entry.submission.engine == LOCAL:
             await self._host.kill_run(entry.run.token)
             await trio.to_thread.run_sync(self._keep_aside, entry, entry.run)
-        outcome = Lost(reason=reason)
+        outcome = Lost(reason=reason, is_explained=is_explained)
         told = RunEnded(
             run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=self._host.now(), progress=progress
         )

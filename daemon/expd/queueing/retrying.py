@@ -64,6 +64,8 @@ def what_follows(outcome: Outcome, policy: RetryPolicy, tries: Tries, mode: Mode
 
 
 def _after_loss(outcome: Lost, tries: Tries) -> Next:
+    if outcome.is_explained:
+        return Again(at=None, tries=tries)
     losses = Tries(retries_used=tries.retries_used, losses=tries.losses + 1)
     if losses.losses < LOSSES_MAX:
         return Again(at=None, tries=losses)

@@ -68,6 +68,10 @@ class SimulatedHost:
         """Make a token."""
         return f"{self._chance.getrandbits(128):032x}"
 
+    def boot_id(self) -> str:
+        """Name this run of the machine."""
+        return self._world.boot_id
+
     def is_alive(self, worker: ProcessIdentity) -> bool:
         """Tell whether this very process exists."""
         found = self._world.workers.get(worker.pid)

@@ -116,10 +116,15 @@ class World:
 
     # --- processes
 
+    @property
+    def boot_id(self) -> str:
+        """Name this run of the machine."""
+        return f"boot {self.boot}"
+
     def identity(self, pid: int) -> ProcessIdentity:
         """Give the identity of a process that starts now."""
         ticks = int(100 * (trio.current_time() - self.started))
-        return ProcessIdentity(boot_id=f"boot {self.boot}", pid=pid, start_ticks=ticks)
+        return ProcessIdentity(boot_id=self.boot_id, pid=pid, start_ticks=ticks)
 
     def free_pid(self) -> int:
         """Choose a pid: one that was used before, if it is free, is as good as any."""
