@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from daemon.pictures import picture_of
 from expd.execute.kept import keep_aside
-from expd.execute.worktree import Manifest, check_out, load_manifest, make_slot, remove_tree
+from expd.execute.worktree import Manifest, check_out, directories_of, load_manifest, make_slot, remove_tree
 from expd.execute.worktree import tracked_changes as changes_of
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, TreeFile
 from expproto.vocabulary import Rev, RunId
@@ -309,3 +309,8 @@ def test_a_kept_worktree_leaves_an_empty_slot(tmp_path: Path) -> None:
 
     assert sorted(path.name for path in (tmp_path / "kept" / "1").iterdir()) == ["file", "made", "~last"]
     assert [path.name for path in slot.iterdir()] == ["file"]
+
+
+def test_every_directory_of_the_wanted_files_is_known() -> None:
+    """Deep and shallow ones, whichever is named first: one that is missed is removed, and its files are written again."""
+    assert directories_of(["a/b/c/deep", "a/beside", "top", "z/y/x", "a/b/other"]) == {"a", "a/b", "a/b/c", "z", "z/y"}

@@ -13,9 +13,9 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgpack
 
@@ -185,7 +185,7 @@ class _Sweep:
         self.kept: set[str] = set()
         self._manifest = manifest
         self._wanted = wanted
-        self._directories = {parent.as_posix() for path in wanted for parent in PurePosixPath(path).parents}
+        self._directories = directories_of(wanted)
 
     def run(self, worktree: Path) -> None:
         descriptor = os.open(worktree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -240,6 +240,17 @@ class _Sweep:
             and self._manifest.is_untouched(path, status)
             and stat.S_IMODE(status.st_mode) == _mode_of(checked_out[0], status)
         )
+
+
+def directories_of(paths: Iterable[str]) -> set[str]:
+    """Give every directory that a path lies in, once each: a path whose directory is known tells nothing new."""
+    found: set[str] = set()
+    for path in paths:
+        directory = path.rpartition("/")[0]
+        while directory and directory not in found:
+            found.add(directory)
+            directory = directory.rpartition("/")[0]
+    return found
 
 
 def _make_usable(name: str, descriptor: int) -> None:
