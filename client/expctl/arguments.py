@@ -85,6 +85,7 @@ class Arguments:
     set_param: list[str]
     shell: str
     since: str | None
+    signal: int | None
     single_item: bool
     stage_jobs: int | None
     stall_limit: float | None
@@ -196,6 +197,19 @@ def change_of_jobs(text: str) -> int | str:
     return text if text[:1] in {"+", "-"} and int(text) else number_of_jobs(text)
 
 
+def signal_number(text: str) -> int:
+    """Read a signal: `TERM`, `SIGTERM` or `15`."""
+    import signal  # noqa: PLC0415 - for the few that name one
+
+    if text.isdigit():
+        return int(signal.Signals(int(text)))
+    name = text.upper().removeprefix("SIG")
+    found = getattr(signal.Signals, f"SIG{name}", None)
+    if found is None:
+        raise ValueError
+    return int(found)
+
+
 def moment(text: str) -> float:
     """Read a time: `now`, `2h` from now, `22:30` the next time it is, `2026-12-24 18:00` here; in seconds since the epoch."""
     import time  # noqa: PLC0415 - for the few that are to wait
@@ -229,6 +243,7 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
 whole_number.__name__, change_of_jobs.__name__ = "number", "number of jobs"
+signal_number.__name__ = "signal"
 moment.__name__ = "time, as in 2h, 22:30, 2026-12-24 18:00 or now"
 duration.__name__ = duration_or_none.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
 """As argparse names them in its sentences."""

@@ -13,6 +13,7 @@ from expctl.arguments import (
     moment,
     number_of_jobs,
     number_of_seconds,
+    signal_number,
     whole_number,
 )
 
@@ -225,7 +226,14 @@ VERBS: Mapping[str, Verb] = {
         Option("--all", help="wait until nothing is queued and nothing runs"),
         Option("--timeout", metavar="SECONDS", read=number_of_seconds, help="give up after so long, with exit code 124"),
     ),
-    "cancel": Verb("End entries, running or not", Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP)),
+    "cancel": Verb(
+        "End entries, running or not",
+        Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP),
+        Option(
+            "--signal", metavar="SIGNAL", read=signal_number,
+            help="send this one, as in USR1, TERM or KILL, instead of INT and TERM; after the grace KILL follows in any case",
+        ),
+    ),
     "release": Verb(
         "Let entries run that were submitted with --hold",
         Positional("entries", count="+", metavar="ID", help=ENTRIES_HELP),

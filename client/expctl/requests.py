@@ -113,9 +113,10 @@ def wait(cwd: str, entries: Sequence[str]) -> dict[str, object]:
     return {"kind": "wait", "cwd": cwd, "entries": list(entries)}
 
 
-def cancel(cwd: str, entries: Sequence[str]) -> dict[str, object]:
+def cancel(cwd: str, entries: Sequence[str], number: int | None = None) -> dict[str, object]:
     """Ask for the end of these."""
-    return {"kind": "cancel", "cwd": cwd, "entries": list(entries), "reason": "cancelled by the user"}
+    reason = "cancelled by the user"
+    return {"kind": "cancel", "cwd": cwd, "entries": list(entries), "reason": reason, "signal": number}
 
 
 def release(cwd: str, entries: Sequence[str]) -> dict[str, object]:

@@ -181,12 +181,16 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """End these entries, in whatever state they are."""
+    """End these entries, in whatever state they are.
+
+    What runs gets `signal` (signal(7)) instead of SIGINT and SIGTERM, and after a grace SIGKILL; of runs on this host.
+    """
 
     kind = "cancel"
     cwd: str
     entries: tuple[str, ...]
     reason: str = "cancelled by the user"
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

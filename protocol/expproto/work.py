@@ -77,12 +77,13 @@ class Execute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRun:
-    """End the run and everything it started; it was asked for `at` that time."""
+    """End the run and everything it started; it was asked for `at` that time, and with this `signal` first if one is named."""
 
     kind = "cancel_run"
     run: RunId
     reason: str
     at: float | None = None
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

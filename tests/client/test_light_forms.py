@@ -130,6 +130,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.status("/w", [], 50), Status(cwd="/w", most=50)),
         (requests.wait("/w", []), Wait(cwd="/w")),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
+        (requests.cancel("/w", ["1"], 15), Cancel(cwd="/w", entries=("1",), signal=15)),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),
         (
             requests.resume_runs("/w", ["1"], force=True, environment=[(b"A", b"1")]),

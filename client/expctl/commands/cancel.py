@@ -12,6 +12,6 @@ from expctl.transport import ask
 
 def run(arguments: Arguments, output: Output) -> int:
     """Cancel, and show the entries as they are now; what runs may need its grace time to end."""
-    pages, _ = ask(requests.cancel(os.getcwd(), arguments.entries))  # noqa: PTH109 - pathlib costs 10 ms
+    pages, _ = ask(requests.cancel(os.getcwd(), arguments.entries, arguments.signal))  # noqa: PTH109 - pathlib costs 10 ms
     show_entries(entries_of(pages), output)
     return 0

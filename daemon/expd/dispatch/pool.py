@@ -185,9 +185,9 @@ class Pool:
         active = await self._active_here()
         await insist(lambda: self.cancel([entry.id for entry in active], reason))
 
-    async def cancel(self, entries: Sequence[EntryId], reason: str) -> list[Entry]:
+    async def cancel(self, entries: Sequence[EntryId], reason: str, number: int | None = None) -> list[Entry]:
         """End entries in whatever state they are; gives them as they are once the wish is on disk."""
-        cancelled = await self._store.cancel(entries, reason, self._host.now())
+        cancelled = await self._store.cancel(entries, reason, self._host.now(), number)
         for entry in cancelled:
             if entry.run is not None and entry.state is not EntryState.DONE:
                 self._note_wish(entry.run)
@@ -257,7 +257,9 @@ class Pool:
     def _note_wish(self, run: Run) -> None:
         """Take note that the end of a run is wanted, if it is: the first wish counts."""
         if run.cancel_reason is not None:
-            self._cancelled[run.id] = CancelRun(run=run.id, reason=run.cancel_reason, at=run.cancel_at)
+            self._cancelled[run.id] = CancelRun(
+                run=run.id, reason=run.cancel_reason, at=run.cancel_at, signal=run.cancel_signal
+            )
 
     async def _is_drained(self) -> bool:
         if not self._draining:

@@ -6,8 +6,9 @@ The log is opened before anything else, so that an error of preparing stands in 
 import logging
 import os
 import shlex
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,6 +90,7 @@ class Run:
         self._opening = trio.CancelScope()
         self._scope = trio.CancelScope()
         self._end: Outcome | None = None
+        self._signals: Sequence[signal.Signals] = INTERRUPTED
         self._watch = Watch(order.limits, self.timings, self._end_as)
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
@@ -98,8 +100,13 @@ class Run:
         self._beside: frozenset[str] = frozenset()
         self._data: frozenset[str] = frozenset()
 
-    def cancel(self, reason: str, at: float | None = None) -> None:
-        """End the run and all it started; its outcome will be Cancelled, unless it is being ended already."""
+    def cancel(self, reason: str, at: float | None = None, number: int | None = None) -> None:
+        """End the run and all it started; its outcome will be Cancelled, unless it is being ended already.
+
+        With a signal's `number` that one is sent instead of SIGINT and SIGTERM; after a grace SIGKILL follows in any case.
+        """
+        if number is not None and self._end is None:
+            self._signals = () if number == signal.SIGKILL else (signal.Signals(number),)
         self._end_as(Cancelled(reason=reason, at=at))
 
     def _end_as(self, outcome: Outcome) -> None:
@@ -149,7 +156,7 @@ class Run:
             with trio.CancelScope(shield=True):
                 if isinstance(outcome, TimedOut):
                     await ask_for_stacks()
-                signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else INTERRUPTED
+                signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else self._signals
                 left = await end_tree(signals, self.order.grace_seconds, self.timings.reaped)
                 if self._group is not None:
                     await trio.to_thread.run_sync(leave, self._group)

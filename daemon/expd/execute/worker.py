@@ -146,9 +146,9 @@ class Worker:
                 run = Run(order, self._tell, self._memo, self._patience(order), self._delegated)
                 self._current = _Current(run=run, order=order)
                 nursery.start_soon(self._execute, self._current)
-            case CancelRun(run=run_id, reason=reason, at=at):
+            case CancelRun(run=run_id, reason=reason, at=at, signal=number):
                 if self._current is not None and self._current.order.run == run_id:
-                    self._current.run.cancel(reason, at)
+                    self._current.run.cancel(reason, at, number)
             case Acknowledge(run=run_id):
                 self._unheard.pop(run_id, None)
                 self._idle.ring()

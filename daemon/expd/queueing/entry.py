@@ -125,6 +125,8 @@ class Run:
     ended_at: float | None
     progress: RunProgress | None = None
     """How far it was when it ended."""
+    cancel_signal: int | None = None
+    """With which signal its end is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,6 +99,7 @@ CREATE TABLE runs (
     worktree      TEXT NOT NULL,
     cancel_reason TEXT,
     cancel_at     REAL,
+    cancel_signal INTEGER CHECK (cancel_signal BETWEEN 1 AND 64),
     claimed_at    REAL NOT NULL,
     started_at    REAL,
     ended_at      REAL,

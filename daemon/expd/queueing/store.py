@@ -173,10 +173,12 @@ class Store(PoolStore):
         where = "WHERE entries.git_directory = ? AND entries.state = 'done' ORDER BY entries.id"
         return await self._read_all(where, (git_directory,))
 
-    async def cancel(self, entries: Sequence[EntryId], reason: str, at: float) -> list[Entry]:
+    async def cancel(
+        self, entries: Sequence[EntryId], reason: str, at: float, number: int | None = None
+    ) -> list[Entry]:
         """End what waits, and note for what is active that its end is wanted; what is done stays as it is."""
         cancelled = await self._database.run(
-            lambda cursor: [cancel_entry(cursor, entry, reason, at) for entry in entries]
+            lambda cursor: [cancel_entry(cursor, entry, reason, at, number) for entry in entries]
         )
         await self._announce_all(entries)
         return cancelled

@@ -118,14 +118,16 @@ def move_run(cursor: Cursor, run: RunId, state: EntryState, at: float) -> Entry:
     return read_back(cursor, entry.id)
 
 
-def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> Entry:
-    """End an entry that waits; for an active one note the wish, which its worker is told."""
+def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float, number: int | None = None) -> Entry:
+    """End an entry that waits; for an active one note the wish, and with which signal, which its worker is told."""
     entry = read_back(cursor, entry_id)
     if entry.state in {EntryState.HELD, EntryState.QUEUED}:
         end_entry(cursor, entry, Cancelled(reason=reason, at=at), at)
     elif entry.state is not EntryState.DONE and entry.run is not None:
-        sql = "UPDATE runs SET cancel_reason = ?, cancel_at = ? WHERE id = ? AND cancel_reason IS NULL"
-        cursor.execute(sql, (reason, at, entry.run.id))
+        sql = (
+            "UPDATE runs SET cancel_reason = ?, cancel_at = ?, cancel_signal = ? WHERE id = ? AND cancel_reason IS NULL"
+        )
+        cursor.execute(sql, (reason, at, number, entry.run.id))
     return read_back(cursor, entry_id)
 
 

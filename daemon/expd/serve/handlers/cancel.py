@@ -1,5 +1,7 @@
 """Cancel: the wish is on disk when it is acknowledged; what waits has ended then, what runs is being ended."""
 
+import signal
+
 from expd.serve.entries import find_entries, send_entries
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
@@ -12,7 +14,9 @@ async def handle(request: Cancel, services: Services, answer: Answer) -> CancelA
     """End the entries named; those that are done stay as they are."""
     if not request.entries:
         raise Refused(USAGE, what="name the entries to cancel")
+    if request.signal is not None and request.signal not in set(signal.Signals):
+        raise Refused(USAGE, what=f"there is no signal {request.signal}")
     entries = await find_entries(services, request.entries, request.cwd)
-    cancelled = await services.pool.cancel([entry.id for entry in entries], request.reason)
+    cancelled = await services.pool.cancel([entry.id for entry in entries], request.reason, request.signal)
     await send_entries(services, cancelled, answer)
     return CancelAccepted(count=len(cancelled))
