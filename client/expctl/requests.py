@@ -89,9 +89,7 @@ def submit(
         "include": list(include),
         "copy_paths": list(copy_paths),
         "no_hydra": no_hydra,
-        "declared": None
-        if declared is None
-        else {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}},
+        "declared": None if declared is None else _declared(declared),
         "mode": mode,
         "stage_options": dict(stages),
         "limits": dict(limits),
@@ -101,6 +99,10 @@ def submit(
         "source": source,
         **destination,
     }
+
+
+def _declared(declared: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    return {"kind": "declared", **{key: list(declared[key]) for key in DECLARED}}
 
 
 def status(cwd: str, entries: Sequence[str], most: int | None = None) -> dict[str, object]:

@@ -22,6 +22,8 @@ CATCHES_EVERYTHING = {
     "client/expctl/cli.py": "around a command: every end gets its words",
 }
 CLEANS_UP_AFTER_EVERYTHING = {
+    "daemon/expd/app.py",
+    "daemon/expd/distributed/workers.py",
     "daemon/expd/gitio/loose.py",
     "daemon/expd/gitio/packing.py",
     "daemon/expd/linux/durable.py",

@@ -12,76 +12,15 @@ import struct
 
 import trio
 
-from expd.serve.handlers import (
-    cancel,
-    daemon,
-    doctor,
-    engines,
-    explain,
-    export,
-    follow,
-    gc,
-    get,
-    importing,
-    inspect,
-    pool,
-    release,
-    remove,
-    rename,
-    restore,
-    resume,
-    retry,
-    show,
-    status,
-    steering,
-    submit,
-    verify,
-    wait,
-    why,
-)
 from expd.serve.listener import Door, Greeted, TooManyClients
 from expd.serve.refusals import refusal_for
 from expd.serve.services import Answer, Services
+from expd.serve.verbs import handle
 from expd.wire import Wire
 from expproto.connection import Turn
 from expproto.errors import EXHAUSTED, INTERNAL, OUT_OF_TURN, ProtocolError, RemoteProtocolError
 from expproto.replies import Refusal, Reply
-from expproto.requests import (
-    AddGroup,
-    AskDaemon,
-    Cancel,
-    Doctor,
-    EditEntries,
-    Engines,
-    Explain,
-    Export,
-    Follow,
-    Gc,
-    Get,
-    Hold,
-    Import,
-    Inspect,
-    Move,
-    Pause,
-    Release,
-    Remove,
-    RemoveGroup,
-    Rename,
-    Request,
-    Restore,
-    Resume,
-    ResumeRuns,
-    Retry,
-    RunNow,
-    SetJobs,
-    Show,
-    Status,
-    Stop,
-    Submit,
-    Verify,
-    Wait,
-    Why,
-)
+from expproto.requests import Request, Stop
 from expproto.work import Register
 
 _journal = logging.getLogger("expd.serve")
@@ -209,7 +148,7 @@ async def _answer_while_listening(wire: Wire, request: Request, services: Servic
 async def _reply_to(request: Request, services: Services, answer: Answer) -> Reply:
     """Give the handler's reply, or the refusal for what went wrong."""
     try:
-        return await _handle(request, services, answer)
+        return await handle(request, services, answer)
     except Exception as error:  # noqa: BLE001 - the boundary around a request
         failed = causes(error)
     for cause in failed:
@@ -225,73 +164,3 @@ def _refusal(request: Request, failed: Exception) -> Refusal:
         _journal.error("incident %s: %s met a bug", incident, request.kind, exc_info=failed)
         refusal = Refusal(code=INTERNAL, data={"what": repr(failed), "incident": incident})
     return refusal
-
-
-async def _handle(request: Request, services: Services, answer: Answer) -> Reply:  # noqa: C901, PLR0912 - one line a verb
-    match request:
-        case Submit():
-            return await submit.handle(request, services, answer)
-        case Explain():
-            return await explain.handle(request, services, answer)
-        case Status():
-            return await status.handle(request, services, answer)
-        case Show():
-            return await show.handle(request, services, answer)
-        case Inspect():
-            return await inspect.handle(request, services, answer)
-        case Why():
-            return await why.handle(request, services, answer)
-        case Get():
-            return await get.handle(request, services, answer)
-        case Follow():
-            return await follow.handle(request, services, answer)
-        case Wait():
-            return await wait.handle(request, services, answer)
-        case Cancel():
-            return await cancel.handle(request, services, answer)
-        case Release():
-            return await release.handle(request, services, answer)
-        case Export():
-            return await export.handle(request, services, answer)
-        case Import():
-            return await importing.handle(request, services, answer)
-        case Retry():
-            return await retry.handle(request, services, answer)
-        case ResumeRuns():
-            return await resume.handle(request, services, answer)
-        case Verify():
-            return await verify.handle(request, services, answer)
-        case Remove():
-            return await remove.handle(request, services, answer)
-        case Rename():
-            return await rename.handle(request, services, answer)
-        case Restore():
-            return await restore.handle(request, services, answer)
-        case Doctor():
-            return await doctor.handle(request, services, answer)
-        case Gc():
-            return await gc.handle(request, services, answer)
-        case Hold():
-            return await steering.handle_hold(request, services, answer)
-        case RunNow():
-            return await steering.handle_run_now(request, services, answer)
-        case EditEntries():
-            return await steering.handle_edit(request, services, answer)
-        case Move():
-            return await steering.handle_move(request, services, answer)
-        case AddGroup():
-            return await pool.handle_add_group(request, services, answer)
-        case RemoveGroup():
-            return await pool.handle_remove_group(request, services, answer)
-        case Pause():
-            return await pool.handle_pause(request, services, answer)
-        case Resume():
-            return await pool.handle_resume(request, services, answer)
-        case SetJobs():
-            return await pool.handle_jobs(request, services, answer)
-        case Engines():
-            return await engines.handle(request, services, answer)
-        case AskDaemon():
-            return await daemon.handle_ask(request, services, answer)
-        case Stop():
-            return await daemon.handle_stop(request, services, answer)
