@@ -330,6 +330,13 @@ async def test_lists_hold_what_they_say(queue: Queue) -> None:
     assert await queue.unfinished_ids() == [2, 3]
     assert await queue.living_names("/r/.git") == {"active", "queued", "held"}
     assert await queue.living_names("/other/.git") == set()
+    assert [await queue.is_living("/r/.git", name) for name in ("done", "active", "held", "d")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert not await queue.is_living("/other/.git", "held")
     assert await queue.ahead_of(EntryId(3)) == 0
     assert ids(await queue.page(1, 2)) == [2, 3]
     assert await queue.entry(EntryId(99)) is None

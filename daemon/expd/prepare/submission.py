@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -92,7 +92,7 @@ class Circumstances:
     rng: random.Random
     points_max: int
     new_files: NewFileLimits
-    living_names: Collection[str]
+    living_names: Container[str]
     held_as: str
     """The name under which the commits are held."""
     source: Rev | None = None
@@ -326,7 +326,8 @@ def _choose_names(
         return read_ref(repository, experiment_ref(baseline, name)) is not None
 
     if not request.name:
-        return _random_names(circumstances.rng, len(points), set(circumstances.living_names), is_experiment)
+        living = circumstances.living_names
+        return _random_names(circumstances.rng, len(points), lambda name: name in living or is_experiment(name))
     names = _asked_names(request.name, points)
     if len(set(names)) < len(names):
         raise UnusableName(
@@ -344,10 +345,11 @@ def _asked_names(name: str, points: list[Point]) -> list[str]:
     return [check_name(name)] if len(points) == 1 else sweep_names(name, len(points))
 
 
-def _random_names(rng: random.Random, count: int, taken: set[str], is_experiment: Callable[[str], bool]) -> list[str]:
-    names = []
+def _random_names(rng: random.Random, count: int, is_taken: Callable[[str], bool]) -> list[str]:
+    names = list[str]()
+    chosen = set[str]()
     for _point in range(count):
-        name = unique_name(rng, lambda candidate: candidate in taken or is_experiment(candidate))
-        taken.add(name)
+        name = unique_name(rng, lambda candidate: candidate in chosen or is_taken(candidate))
+        chosen.add(name)
         names.append(name)
     return names

@@ -260,6 +260,13 @@ class Store(PoolStore):
             lambda cursor: {str(row["name"]) for row in cursor.execute(sql, (git_directory,))}
         )
 
+    async def is_living(self, git_directory: str, name: str) -> bool:
+        """Tell whether an entry of a repository that is not done has this name."""
+        sql = "SELECT 1 FROM entries WHERE name = ? AND git_directory = ? AND state <> 'done'"
+        return await self._database.run(
+            lambda cursor: cursor.execute(sql, (name, git_directory)).fetchone() is not None
+        )
+
     async def results_of_baseline(self, git_directory: str, baseline_rev: Rev) -> dict[Rev, EntryId]:
         """Map the experiments that entries of a baseline made to those entries."""
         sql = """SELECT id, json_extract(outcome, '$.rev') AS rev FROM entries

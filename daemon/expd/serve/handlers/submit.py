@@ -24,6 +24,7 @@ from expd.serve.elsewhere import check_travel, destination_of, travelling
 from expd.serve.entries import find_entries, send_entries
 from expd.serve.experiments import find_experiment
 from expd.serve.holding import holding
+from expd.serve.living import LivingNames
 from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
@@ -234,7 +235,7 @@ async def _prepare(request: Submit, project: Project, source: Rev | None, servic
         rng=services.rng,
         points_max=services.settings.sweep_points_max,
         new_files=new_file_limits(services.settings),
-        living_names=await services.store.living_names(str(project.location.common_directory)),
+        living_names=LivingNames(services.store, str(project.location.common_directory)),
         source=source,
         held_as=held_as,
     )
