@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-SHOWN_MAX = 50
-"""Entries that are shown unasked: about a screen, and what takes no longer the longer the queue is."""
+SHOWN_MAX = 30
+"""Entries that are shown unasked: about a screen; a page of them is short enough to be read without msgpack (transport.py)."""
 
 
 def run(arguments: Arguments, output: Output) -> int:
