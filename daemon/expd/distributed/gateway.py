@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from types import TracebackType
 
 from expd.distributed.broker import Desk, listen
 from expd.distributed.messages import BrokerAway
@@ -23,8 +24,9 @@ _ANSWER_SECONDS = 1.0
 _writing = threading.Lock()
 
 
-def main() -> int:
+def main() -> None:
     """Serve one daemon."""
+    sys.excepthook = _die
     open_journal(os.environ, verbose=False)
     logging.getLogger("kombu").setLevel(logging.CRITICAL)
     config = json.loads(sys.stdin.readline())
@@ -38,7 +40,13 @@ def main() -> int:
             _say({"id": request["id"], "away": error.what})
         else:
             _say({"id": request["id"], "answer": answer})
-    return 0
+
+
+def _die(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say what happened and be gone at once: an orderly end would wait for what hangs, and the daemon for us."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _carry_out(desk: Desk, request: Mapping[str, object]) -> object:
@@ -81,4 +89,5 @@ def _say(line: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
+    os._exit(0)  # as in `_die`

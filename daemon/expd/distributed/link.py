@@ -73,16 +73,21 @@ class Link:
                 await self._send({"id": number, **fields})
                 answer = await receiving.receive()
         except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
+            self._kill()  # it does not read any more, whether it has ended or not
             answer = {"away": self._why or "the gateway to the broker has ended"}
         except trio.TooSlowError:
-            if self._process is not None:
-                self._process.kill()
+            self._kill()
             answer = {"away": f"the broker did not take it within {_ANSWER_SECONDS:g} s"}
         finally:
             self._answers.pop(number, None)
         if "away" in answer:
             raise BrokerAway(str(answer["away"]))
         return answer.get("answer")
+
+    def _kill(self) -> None:
+        """End the gateway; the next one comes by itself."""
+        if self._process is not None:
+            self._process.kill()
 
     async def _send(self, line: Mapping[str, object]) -> None:
         process = self._process

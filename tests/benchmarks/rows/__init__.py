@@ -4,6 +4,7 @@ from benchmarks.row import Row
 from benchmarks.rows import (
     checking,
     commands,
+    elsewhere,
     fifty,
     files,
     follow,
@@ -52,4 +53,5 @@ ROWS: tuple[Row, ...] = (
     storing.MANY,
     storing.LARGE,
     schedule.ROW,
+    elsewhere.ROW,
 )
