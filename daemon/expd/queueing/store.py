@@ -123,8 +123,9 @@ class Store(PoolStore):
         Any active state → done; or, where another attempt follows, queued or held.
         """
         end = RunEnd(outcome=outcome, at=at, context=context, progress=progress, is_noted=is_noted)
-        finished = await self._database.run(lambda cursor: finish_run(cursor, run, end))
-        await self._announce_all([finished.entry.id, *finished.stopped])
+        finished = await self._run_and_tell(
+            lambda cursor: finish_run(cursor, run, end), lambda finished: [finished.entry.id, *finished.stopped]
+        )
         return finished.entry
 
     async def rename(self, entry: EntryId, name: str) -> None:
@@ -140,22 +141,19 @@ class Store(PoolStore):
 
     async def retry(self, entries: Sequence[EntryId], environment: bytes | None, at: float) -> list[Entry]:
         """Let entries that are done run once more: done → queued, all of them or none; raises NameTaken, WrongState."""
-        retried = await self._database.run(
-            lambda cursor: [retry_entry(cursor, entry, environment, at) for entry in entries]
+        return await self._run_and_tell(
+            lambda cursor: [retry_entry(cursor, entry, environment, at) for entry in entries], lambda _retried: entries
         )
-        await self._announce_all(entries)
-        return retried
 
     async def resume(self, runs: Mapping[EntryId, RunId], environment: bytes | None, at: float) -> list[Entry]:
         """Let each entry's next attempt go on in the worktree that a run of it left, all of them or none.
 
         Raises NameTaken, WrongState.
         """
-        resumed = await self._database.run(
-            lambda cursor: [resume_entry(cursor, entry, run, environment, at) for entry, run in runs.items()]
+        return await self._run_and_tell(
+            lambda cursor: [resume_entry(cursor, entry, run, environment, at) for entry, run in runs.items()],
+            lambda _resumed: list(runs),
         )
-        await self._announce_all(list(runs))
-        return resumed
 
     async def runs_of(self, entry: EntryId) -> list[RunId]:
         """List the runs of an entry, oldest first."""
@@ -177,11 +175,10 @@ class Store(PoolStore):
         self, entries: Sequence[EntryId], reason: str, at: float, number: int | None = None
     ) -> list[Entry]:
         """End what waits, and note for what is active that its end is wanted; what is done stays as it is."""
-        cancelled = await self._database.run(
-            lambda cursor: [cancel_entry(cursor, entry, reason, at, number) for entry in entries]
+        return await self._run_and_tell(
+            lambda cursor: [cancel_entry(cursor, entry, reason, at, number) for entry in entries],
+            lambda _cancelled: entries,
         )
-        await self._announce_all(entries)
-        return cancelled
 
     async def entry(self, entry: EntryId) -> Entry | None:
         """Read one entry."""
@@ -391,10 +388,7 @@ class Store(PoolStore):
         )
 
     async def _told(self, entry: EntryId, work: Callable[[Cursor], bool]) -> bool:
-        changed = await self._database.run(work)
-        if changed:
-            await self._announce_all([entry])
-        return changed
+        return await self._run_and_tell(work, lambda changed: [entry] if changed else [])
 
     async def _announced(self, work: Callable[[Cursor], T]) -> T:
         result = await self._database.run(work)
@@ -402,9 +396,14 @@ class Store(PoolStore):
             self.changes.announce(result.id)
         return result
 
-    async def _announce_all(self, entries: Sequence[EntryId]) -> None:
-        """Ring for entries, and for what waits for them: that may have been let go or skipped with them."""
-        self.changes.announce(*entries)
-        behind = await self._database.run(lambda cursor: dependents_of(cursor, entries))
-        if behind:
-            self.changes.announce(*behind)
+    async def _run_and_tell(self, work: Callable[[Cursor], T], told: Callable[[T], Sequence[EntryId]]) -> T:
+        """Do something, and ring for what it changed and for what waits for that: it may have been let go or skipped."""
+
+        def both(cursor: Cursor) -> tuple[T, list[EntryId]]:
+            result = work(cursor)
+            changed = told(result)
+            return result, [*changed, *dependents_of(cursor, changed)]
+
+        result, changed = await self._database.run(both)
+        self.changes.announce(*changed)
+        return result
