@@ -45,7 +45,10 @@ def _elsewhere(arena: Arena) -> Arena:
         table = f"[engines.celery]\nbroker = 'redis://127.0.0.1:{port}/0'\nhub = '{place}/hub.git'\n"
         (place / "config.toml").write_text(table, encoding="utf-8")
         worker = replace(arena, environment={**arena.environment, **config, "EXPD_STATE_DIR": str(place / "state")})
-        _start(arena, f"redis-server --port {port} --bind 127.0.0.1 --save '' --appendonly no --dir {place}")
+        _start(
+            arena,
+            f"redis-server --set-proc-title no --port {port} --bind 127.0.0.1 --save '' --appendonly no --dir {place}",
+        )
         _start(worker, "expd worker --engine celery")
         _start(arena, f"{sys.executable} {place}/empty.py redis://127.0.0.1:{port}/0 worker")
     beside = replace(arena, environment={**arena.environment, **config}).beside("elsewhere")
