@@ -19,6 +19,7 @@ def test_a_chain_runs_in_order_and_its_rest_is_skipped(daemon: RunningDaemon, re
     submit("publish", "true", "--after", "report")
     submit("alarm", "true", "--after", "report:failed")
     waits = daemon.entries(repository, "report")[0]["waits_for"]
+    shown = [line.split("\t")[1] for line in daemon.expctl(repository, "status").splitlines()]
     daemon.expctl(repository, "resume")
     codes = [daemon.run_expctl(repository, "wait", name).returncode for name in ("report", "publish", "alarm")]
     reason = daemon.entries(repository, "publish")[0]["reason"]
@@ -28,6 +29,7 @@ def test_a_chain_runs_in_order_and_its_rest_is_skipped(daemon: RunningDaemon, re
     again = [daemon.run_expctl(repository, "wait", name).returncode for name in ("report", "publish")]
 
     assert waits == "the end of entries 1, 2"
+    assert shown == ["points-1", "points-2", "report", "publish", "alarm"]
     assert (codes, again) == ([1, 122, 0], [0, 0])
     assert reason == "skipped: entry 3, which it waits for, did not succeed (--after 3:ok)"
 

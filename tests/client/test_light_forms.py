@@ -25,27 +25,18 @@ from expproto.place import ANYWHERE, QueuePlace
 from expproto.records import EntryRecord
 from expproto.replies import EntryPage, Event, Reply
 from expproto.requests import (
-    AddGroup,
     AskDaemon,
     Cancel,
     Declared,
-    EditEntries,
     Export,
-    Hold,
     Import,
-    Move,
-    Pause,
     Release,
     Remove,
-    RemoveGroup,
     Rename,
     Request,
     Restore,
-    Resume,
     ResumeRuns,
     Retry,
-    RunNow,
-    SetJobs,
     Status,
     Stop,
     Submit,
@@ -54,6 +45,7 @@ from expproto.requests import (
 )
 from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import OnFailure, Reach, StageOptions
+from expproto.steering import AddGroup, EditEntries, Hold, Move, Pause, RemoveGroup, Resume, RunNow, SetJobs
 from expproto.vocabulary import Ending, EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
 

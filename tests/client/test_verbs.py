@@ -14,7 +14,8 @@ from expproto.replies import (
     Refusal,
     Waited,
 )
-from expproto.requests import Cancel, Pause, Resume, SetJobs, Status, Wait
+from expproto.requests import Cancel, Status, Wait
+from expproto.steering import Pause, Resume, SetJobs
 from expproto.vocabulary import (
     Cancelled,
     EntryState,

@@ -14,13 +14,13 @@ from expproto.requests import (
     Request,
     Restore,
     Retry,
-    SetJobs,
     Show,
     Status,
     Submit,
     Verify,
     Why,
 )
+from expproto.steering import SetJobs
 
 HOSTILE_TEXT = (
     "",

@@ -15,6 +15,7 @@ _ACTIVE = "SELECT id FROM entries WHERE state IN ('preparing', 'running', 'colle
 READY = """SELECT id, engine, grp, at_once FROM entries WHERE standing = 'ready'
     ORDER BY engine, at_once, grp, priority DESC, place LIMIT ?"""
 WAITING = (
+    "SELECT id FROM entries WHERE state = 'queued' AND blocked > 0 ORDER BY id LIMIT ?",
     "SELECT id FROM entries WHERE state = 'queued' AND not_before IS NOT NULL ORDER BY not_before LIMIT ?",
     "SELECT id FROM entries WHERE state = 'held' AND state <> 'done' ORDER BY id LIMIT ?",
 )
@@ -34,7 +35,7 @@ def read_nearest(cursor: Cursor, most: int) -> Nearest:
     """Read so many entries at most, each kind by an index that has it in order."""
     active = _ids(cursor, _ACTIVE, most)
     turns = _first_turns(cursor, most)
-    waiting = [*turns, *(entry for sql in WAITING for entry in _ids(cursor, sql, most))]
+    waiting = list(dict.fromkeys([*turns, *(entry for sql in WAITING for entry in _ids(cursor, sql, most))]))
     chosen = choose(active, waiting, _ids(cursor, ENDED, most), most)
     places = ", ".join("?" * len(chosen))
     rows = cursor.execute(f"{SELECT_ENTRY} WHERE entries.id IN ({places}) ORDER BY entries.id", chosen)

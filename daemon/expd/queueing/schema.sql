@@ -82,6 +82,7 @@ CREATE INDEX entries_by_state ON entries (state, id) WHERE state <> 'done';
 CREATE INDEX entries_by_turn ON entries (engine, at_once, grp, priority DESC, place) WHERE standing = 'ready';
 CREATE INDEX entries_by_end ON entries (ended_at, id) WHERE state = 'done';
 CREATE INDEX entries_by_time ON entries (not_before) WHERE state = 'queued' AND not_before IS NOT NULL;
+CREATE INDEX entries_behind_others ON entries (id) WHERE state = 'queued' AND blocked > 0;
 CREATE INDEX entries_by_submission ON entries (submission);
 CREATE INDEX entries_by_name ON entries (name);
 

@@ -30,33 +30,24 @@ from expd.serve.handlers import (
 from expd.serve.services import Answer, Services
 from expproto.replies import Reply
 from expproto.requests import (
-    AddGroup,
     AskDaemon,
     Cancel,
     Doctor,
-    EditEntries,
     Engines,
     Explain,
     Export,
     Follow,
     Gc,
     Get,
-    Hold,
     Import,
     Inspect,
-    Move,
-    Pause,
     Release,
     Remove,
-    RemoveGroup,
     Rename,
     Request,
     Restore,
-    Resume,
     ResumeRuns,
     Retry,
-    RunNow,
-    SetJobs,
     Show,
     Status,
     Stop,
@@ -65,6 +56,7 @@ from expproto.requests import (
     Wait,
     Why,
 )
+from expproto.steering import AddGroup, EditEntries, Hold, Move, Pause, RemoveGroup, Resume, RunNow, SetJobs
 
 Steering = (
     Hold | RunNow | EditEntries | Move | AddGroup | RemoveGroup | Pause | Resume | SetJobs | Engines | AskDaemon | Stop

@@ -9,20 +9,8 @@ from expd.wire import Wire
 from expproto.errors import INTERNAL, ProtocolError
 from expproto.records import EntryRecord
 from expproto.replies import Ended, EntryPage, Event, Output, Refusal, Reply
-from expproto.requests import (
-    Cancel,
-    Follow,
-    FollowTarget,
-    Pause,
-    Remove,
-    Request,
-    Resume,
-    Retry,
-    SetJobs,
-    Status,
-    Stop,
-    Submit,
-)
+from expproto.requests import Cancel, Follow, FollowTarget, Remove, Request, Retry, Status, Stop, Submit
+from expproto.steering import Pause, Resume, SetJobs
 from expproto.vocabulary import Ending, EntryId
 from helpers.simulation.world import NobodyListens, World
 

@@ -19,10 +19,12 @@ import trio
 import trio.lowlevel
 
 from expd.dispatch.pool import Pool
+from expd.dispatch.settling import insist
 from expd.linux.inotify import Watcher
 from expd.linux.processes import ProcessIdentity
 from expd.linux.space import Place
 from expd.queueing.store import Store
+from expd.queueing.transitions import ACTIVE
 from expd.serve.listener import Door
 from expd.serve.services import Chosen, Services
 from expd.serve.session import serve_connection
@@ -30,12 +32,15 @@ from expd.settings import Settings
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
 from expd.upkeep.retaining import Collector
-from expproto.vocabulary import Ending
+from expproto.vocabulary import Ending, RunId
 from helpers.simulation.disk import SimulatedDatabase
 from helpers.simulation.workers import SimulatedWorker
 from helpers.simulation.world import World
 
 T = TypeVar("T")
+
+_NEWS_SECONDS = 7200.0
+"""Longer than any disk of the simulation stays full."""
 
 JOBS = 2
 _START_SECONDS = 0.3
@@ -49,6 +54,11 @@ async def keep_alive(world: World) -> None:
         await Life(world).live()
         world.changed.ring()
         await trio.sleep(chance.choice((0.0, chance.uniform(0, 1), chance.uniform(0, 30))))
+
+
+async def _has_ended(store: Store, run: RunId) -> bool:
+    entry = await insist(lambda: store.entry_of_run(run))
+    return entry is None or entry.run is None or entry.run.id != run or entry.state not in ACTIVE
 
 
 class SimulatedHost:
@@ -155,6 +165,7 @@ class Life:
             await self._check_recovered(store)
             self._door = Door()
             self._services = self._make_services(store, pool)
+            nursery.start_soon(self._check_truth, store)
             nursery.start_soon(self._watcher.run)
             nursery.start_soon(self._services.recovery.run)
             nursery.start_soon(self._services.collector.run)
@@ -167,19 +178,25 @@ class Life:
             nursery.cancel_scope.cancel()
 
     async def _check_recovered(self, store: Store) -> None:
-        """What was acknowledged is there, and nothing is shown as running that neither lives nor left its outcome."""
-        world, host = self._world, SimulatedHost(self._world)
+        """What was acknowledged is there."""
+        world = self._world
         for request_id, entries in world.acknowledged.items():
             found = [entry.id for entry in await store.accepted_before(request_id)]
             left = [entry for entry in entries if entry not in world.removed]
             assert set(left) <= set(found) <= set(entries), (
                 f"{request_id}: {entries} were acknowledged, {found} are there"
             )
-        for entry in await store.active():
+
+    async def _check_truth(self, store: Store) -> None:
+        """What neither lives nor left its outcome is not shown as running for longer than the disk has no room for the news."""
+        host, latest = SimulatedHost(self._world), trio.current_time() + _NEWS_SECONDS
+        for entry in await insist(store.active):
             run = entry.run
             assert run is not None
             identity = ProcessIdentity(boot_id=run.boot_id, pid=run.pid, start_ticks=run.start_ticks)
-            assert host.is_alive(identity) or _is_there(run.record), f"entry {entry.id} only seems to be {entry.state}"
+            while not (host.is_alive(identity) or _is_there(run.record) or await _has_ended(store, run.id)):
+                assert trio.current_time() < latest, f"entry {entry.id} only seems to be {entry.state}"
+                await trio.sleep(1)
 
     def connect(self) -> trio.SocketStream:
         """Open a connection; gives the peer's side."""

@@ -16,7 +16,8 @@ from expd.gitio.refs import ENTRIES, names_below, read_ref
 from expd.gitio.repository import Repository
 from expd.queueing.database import open_connection
 from expd.queueing.retrying import LOSSES_MAX
-from expproto.requests import Resume, SetJobs, Wait
+from expproto.requests import Wait
+from expproto.steering import Resume, SetJobs
 from expproto.vocabulary import Ending, EntryState, Rev, Succeeded
 from helpers.repositories import a_repository, git
 from helpers.simulation.clients import Client, fiddle, stop, submit_some

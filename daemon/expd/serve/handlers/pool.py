@@ -7,7 +7,7 @@ from expproto.errors import USAGE
 from expproto.place import DEFAULT_GROUP, senseless_group
 from expproto.records import GroupRecord
 from expproto.replies import PoolShown
-from expproto.requests import AddGroup, Pause, RemoveGroup, Resume, SetJobs
+from expproto.steering import AddGroup, Pause, RemoveGroup, Resume, SetJobs
 
 JOBS_MAX = 1024
 """Runs at once: each has a worker process of some 60 MB."""

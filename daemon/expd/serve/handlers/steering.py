@@ -22,7 +22,7 @@ from expd.serve.services import Answer, Services
 from expproto.errors import AMBIGUOUS_ENTRY, USAGE, WRONG_STATE
 from expproto.place import ANYWHERE, senseless_place
 from expproto.replies import EntriesChanged
-from expproto.requests import EditEntries, Hold, Move, RunNow
+from expproto.steering import EditEntries, Hold, Move, RunNow
 from expproto.vocabulary import EntryId
 
 Change = Callable[[Cursor, EntryId], Entry]

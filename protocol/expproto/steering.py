@@ -1,0 +1,89 @@
+"""Requests that steer: which entries run next, in which group, and whether any do.
+
+What is asked about one entry, or made of it, stands in `requests`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Let entries that are queued wait for their release."""
+
+    kind = "hold"
+    cwd: str
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNow:
+    """Let entries that wait run at once, beyond the slots there are; held ones too."""
+
+    kind = "run_now"
+    cwd: str
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditEntries:
+    """Change entries that wait: where they stand. None is as it was; `not_before` 0 is at once."""
+
+    kind = "edit"
+    cwd: str
+    entries: tuple[str, ...]
+    priority: int | None = None
+    group: str | None = None
+    not_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Let entries that wait be the next of their group; or come right before another one, in its group and priority."""
+
+    kind = "move"
+    cwd: str
+    entries: tuple[str, ...]
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Start nothing more, of one `group` or of all; what runs goes on."""
+
+    kind = "pause"
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Start entries again, of one `group` or of all."""
+
+    kind = "resume"
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetJobs:
+    """Let so many runs of a group (None: the default one) be active at once, or so many more (`change`); without either only asks."""
+
+    kind = "set_jobs"
+    jobs: int | None = None
+    change: int | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddGroup:
+    """Make a group with so many slots of its own, or give one that is there so many."""
+
+    kind = "add_group"
+    name: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveGroup:
+    """Take a group away in which nothing waits or runs."""
+
+    kind = "remove_group"
+    name: str
