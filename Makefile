@@ -28,7 +28,7 @@ faults: setup
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/flake8 --select ASYNC1,ASYNC2,ASYNC3 protocol client daemon tests docs
+	grep -rl --include='*.py' 'async ' protocol client daemon tests docs | xargs $(BIN)/flake8 --select ASYNC1,ASYNC2,ASYNC3
 	$(BIN)/interrogate --quiet tests
 
 types: setup
