@@ -11,6 +11,8 @@ from pathlib import Path
 SCRIPT = Path(__file__).parent.parent / "lab" / "systemd.sh"
 DEADLINE_SECONDS = 120
 _NEEDED = ("unshare", "nsenter", "setpriv", "pgrep", "journalctl", "loginctl", "dbus-daemon")
+_OWN = ("/tmp", "/var/tmp", "/run")
+"""Directories that a lab has of its own: what it needs of the host's is bound into it."""
 _SYSTEMD = Path("/lib/systemd/systemd")
 
 
@@ -31,12 +33,14 @@ class Lab:
 
     def __init__(self, name: str, shared: Path) -> None:
         self.shared = shared
-        interpreter = Path(sys.executable).resolve()
-        closed = [str(path) for path in interpreter.parents if path.stat().st_mode & 0o001 == 0]
+        environment = Path(sys.prefix)
+        bound = [shared, *([environment] if any(map(environment.is_relative_to, _OWN)) else [])]
+        above = {*Path(sys.executable).resolve().parents, *environment.parents}
+        closed = [str(path) for path in above if path.stat().st_mode & 0o001 == 0]
         self._environ = {
             **os.environ,
             "LAB": name,
-            "LAB_BIND": str(shared),
+            "LAB_BIND": " ".join(map(str, bound)),
             "LAB_OPEN": " ".join(closed),
         }
 
