@@ -15,7 +15,7 @@ import psutil
 import trio
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-_KILL_ROUNDS_MAX = 50
+_KILL_ROUNDS_MAX = 100
 """Rounds against a tree that forks while it is killed."""
 _KILL_SECONDS = 1.0
 """For the kernel to end what was killed: it is done in milliseconds unless a process waits for a disk."""
@@ -91,21 +91,31 @@ def descendants() -> list[psutil.Process]:
 
 def processes_with_token(token: str) -> list[psutil.Process]:
     """Find what a run started, wherever it went: every process of ours whose environment holds its token."""
-    found = []
-    for process in psutil.process_iter():
+    return _look_for(token)[0]
+
+
+def _look_for(token: str) -> tuple[list[psutil.Process], bool]:
+    """Find a run's processes; and tell whether none vanished while we looked, which may have left another behind."""
+    found, is_settled = list[psutil.Process](), True
+    for pid in psutil.pids():
         try:
+            process = psutil.Process(pid)
             if process.uids().real == os.getuid() and process.environ().get(TOKEN_VARIABLE) == token:
                 found.append(process)
+        except psutil.ZombieProcess:
+            continue
+        except psutil.NoSuchProcess:
+            is_settled = False
         except (psutil.Error, OSError):
             continue
-    return [process for process in found if _is_living(process)]
+    return [process for process in found if _is_living(process)], is_settled
 
 
 def kill_token(token: str) -> None:
     """Kill whatever a run started, wherever it went, until nothing of it lives; blocks."""
     for _round in range(_KILL_ROUNDS_MAX):
-        found = processes_with_token(token)
-        if not found:
+        found, is_settled = _look_for(token)
+        if not found and is_settled:
             return
         signal_all(found, signal.SIGKILL)
         psutil.wait_procs(found, timeout=_KILL_SECONDS)
