@@ -14,13 +14,13 @@ from expproto.replies import DaemonShown
 from expproto.requests import AskDaemon
 from faults.test_hostile_clients import Talk
 from helpers.daemons import a_daemon
+from helpers.killpoints import needs_strace
 from helpers.repositories import a_repository, git
 from helpers.waiting import eventually
 
 ANSWER_SECONDS = 1.0
 FORKS = "vfork,fork,clone"
 """Python falls back from the first to the others. strace counts the calls of each thread by themselves."""
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (apt install strace)")
 needs_prlimit = pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed (util-linux)")
 
 

@@ -5,15 +5,13 @@ Format: git's Documentation/gitrepository-layout: `objects/<2>/<38>`, zlib over 
 """
 
 import os
-import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from expd.gitio.packing import NewObject
+from expd.gitio.packing import NewObject, put_object_file
 from expd.linux.durable import sync_directory
 
-_FILE_MODE = 0o444
 _LEVEL = 1
 """What is written here is small; Git compresses it well when it packs."""
 _TRIES_MAX = 10
@@ -40,12 +38,11 @@ def _write(objects_directory: Path, new: NewObject) -> Path:
     for attempt in range(_TRIES_MAX):
         try:
             directory.mkdir(exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(prefix="tmp_obj_", dir=directory)
+            put_object_file("tmp_obj_", place, data)
         except FileNotFoundError:
             if attempt == _TRIES_MAX - 1:
                 raise
         else:
-            _fill(descriptor, Path(temporary), place, data)
             break
     return directory
 
@@ -59,16 +56,3 @@ def _is_there(place: Path) -> bool:
     except OSError:  # not there, or not ours to touch: then it is written anew
         return False
     return True
-
-
-def _fill(descriptor: int, temporary: Path, place: Path, data: bytes) -> None:
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(descriptor, _FILE_MODE)
-            os.fsync(descriptor)
-        temporary.rename(place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -45,8 +45,8 @@ def write_pack(objects_directory: Path, objects: Sequence[NewObject]) -> None:
     directory = objects_directory / "pack"
     directory.mkdir(exist_ok=True)
     name = f"pack-{pack[-20:].hex()}"
-    _put(directory, "tmp_pack_", f"{name}.pack", pack)
-    _put(directory, "tmp_idx_", f"{name}.idx", index)
+    put_object_file("tmp_pack_", directory / f"{name}.pack", pack)
+    put_object_file("tmp_idx_", directory / f"{name}.idx", index)
     sync_directory(directory)
 
 
@@ -96,16 +96,16 @@ def _index(places: Sequence[tuple[bytes, int, int]], pack_checksum: bytes) -> by
     return body + hashlib.sha1(body).digest()  # noqa: S324 - the format's own
 
 
-def _put(directory: Path, prefix: str, name: str, data: bytes) -> None:
-    """Write a file under a name that is nobody's, sync it, and give it its own."""
-    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=directory)
+def put_object_file(prefix: str, place: Path, data: bytes) -> None:
+    """Write a file beside its place under a name that is nobody's, sync it, and give it its own; `git gc` knows the prefixes."""
+    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=place.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fchmod(descriptor, _FILE_MODE)
             os.fsync(descriptor)
-        Path(temporary).rename(directory / name)
+        Path(temporary).rename(place)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
