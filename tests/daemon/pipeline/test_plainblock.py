@@ -1,15 +1,18 @@
-"""A plain block of dvc.lock is read as YAML would read it, or not at all."""
+"""A plain block of dvc.lock is read and written as YAML would have it, or not at all."""
+
+import io
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from expd.pipeline.documents import parse_yaml
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.lockfile import parse_lock
-from expd.pipeline.locktext import block_text, split_blocks
+from expd.pipeline.locktext import block_text, dump_entry, split_blocks
 from expd.pipeline.model import Fingerprint, PipelineError
-from expd.pipeline.plainblock import parse_plain_block
+from expd.pipeline.plainblock import parse_plain_block, plain_block, plain_entry
 
 PLAIN = """\
   train@cnn-0.1:
@@ -42,6 +45,7 @@ _TEXTS = """\
 a|b c|null|True|no|1|-0|007|1.5|1.|.5|1e3|0x1f|0o7|0b11|.inf|nan|~||2020-01-01|a: b|a #b|a:|a#b|- a|? a|*a|&a|!a|%a|@a|`a|'a'|"a"|{a}|[a]
 a, b|a'b|\u00e9|a\n| a|a |a  b|---|...|<<|=|/a|_a|1_0|a\tb|12:30|+1|6e79580d0c7f149918ad4a5aa42b6d46|y|off"""
 WORDS = st.sampled_from([*_TEXTS.split("|"), "a" * 90 + " b", "1" * 31 + "e", "0" * 32])
+LONG_COMMAND = " ".join(["python train.py"] * 5)
 VALUES = WORDS | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.none() | st.lists(WORDS, max_size=2)
 FINGERPRINTS = st.builds(
     Fingerprint,
@@ -100,3 +104,37 @@ def test_names_of_blocks_are_those_of_yaml(name: str) -> None:
 
     assert (blocks is None) == (expected is None)
     assert blocks is None or blocks.keys() == expected
+
+
+def _dumped(data: object) -> str:
+    """Write as DVC does (dvc/utils/serialize/_yaml.py)."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+def test_a_plain_entry_is_written() -> None:
+    """The form of nearly every stage needs no writer of YAML either."""
+    block = PLAIN.replace("        quoted: '1e3'\n", "").partition("    outs:")[0]
+    entry = parse_lock(f"schema: '2.0'\nstages:\n{block}", "dvc.lock")["train@cnn-0.1"]
+
+    assert plain_block("train@cnn-0.1", entry.to_data()) == block
+
+
+@given(name=WORDS.filter(bool), entry=ENTRIES)
+@example("a", LockEntry(commands=LONG_COMMAND))
+@example("a", LockEntry(commands=LONG_COMMAND[:71], params={"p": {"k" * 120: 1, "lr": 1e-7, "n": -0.5}}))
+@example("a", LockEntry(commands=LONG_COMMAND[:72]))
+@example("a", LockEntry(commands=("a" * 74, "b" * 75)))
+@example("a" * 130, LockEntry(commands="a" * 200))
+def test_what_is_written_is_what_yaml_writes(name: str, entry: LockEntry) -> None:
+    """Whatever stands in an entry: written quickly, it is the same bytes, and stays when another stage is written."""
+    data = entry.to_data()
+    text = _dumped({"stages": {name: data}})
+    block, alone = plain_block(name, data), plain_entry(data)
+
+    assert block is None or f"stages:\n{block}" == text == _dumped(YAML().load(text))
+    assert alone is None or alone == _dumped(data)
+    assert dump_entry(entry) == _dumped(data)
