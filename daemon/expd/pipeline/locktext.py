@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from expd.pipeline.documents import parse_yaml
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.model import PipelineError
-from expd.pipeline.plainblock import parse_plain_block, plain_block, plain_entry
+from expd.pipeline.plainblock import plain_block, plain_entry
+from expd.pipeline.plainyaml import parse_plain
 
 SCHEMA = "2.0"
 HEADER = f"schema: '{SCHEMA}'\nstages:\n"
@@ -85,7 +86,7 @@ def is_stable(block: str) -> bool:
 
 def _is_written_plainly(block: str) -> bool:
     """Whether a block reads as what it would be written for: the quick way to find that it is stable, of most blocks."""
-    for name, entry in (parse_plain_block(block) or {}).items():
+    for name, entry in (parse_plain(block) or {}).items():
         return isinstance(entry, dict) and plain_block(name, entry) == block
     return False
 
