@@ -18,6 +18,7 @@ import trio
 from expd.linux.processes import (
     TOKEN_VARIABLE,
     ProcessIdentity,
+    _look_for,
     boot_id,
     identity_of,
     kill_token,
@@ -203,6 +204,17 @@ def test_a_tree_that_forks_on_is_ended_too() -> None:
     os.close(everyone_gone)
     kill_token(token)
     assert ready
+
+
+def test_what_tells_nothing_is_known_again_in_the_next_listing() -> None:
+    """A zombie has no environment any more, as a thread of the kernel has none: nobody looks for ever because of either."""
+    token = _a_token()
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+
+        first, second = _look_for(token)[1], _look_for(token)[1]
+
+    assert zombie.pid in first & second
 
 
 def test_a_signal_reaches_who_lives_and_passes_over_who_is_gone() -> None:

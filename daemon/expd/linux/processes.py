@@ -94,29 +94,37 @@ def processes_with_token(token: str) -> list[psutil.Process]:
     return _look_for(token)[0]
 
 
-def _look_for(token: str) -> tuple[list[psutil.Process], bool]:
-    """Find a run's processes; and tell whether none vanished while we looked, which may have left another behind."""
-    found, is_settled = list[psutil.Process](), True
+def _look_for(token: str) -> tuple[list[psutil.Process], set[int]]:
+    """Find a run's processes; and give the pids that told nothing: what has just ended may have left another behind.
+
+    Threads of the kernel and zombies that nobody collects tell nothing either, each time.
+    """
+    found, silent = list[psutil.Process](), set[int]()
     for pid in psutil.pids():
         try:
             process = psutil.Process(pid)
-            if process.uids().real == os.getuid() and process.environ().get(TOKEN_VARIABLE) == token:
+            if process.uids().real != os.getuid():
+                continue
+            environment = process.environ()
+            if environment.get(TOKEN_VARIABLE) == token:
                 found.append(process)
-        except psutil.ZombieProcess:
-            continue
+            elif not environment:
+                silent.add(pid)
         except psutil.NoSuchProcess:
-            is_settled = False
+            silent.add(pid)
         except (psutil.Error, OSError):
             continue
-    return [process for process in found if _is_living(process)], is_settled
+    return [process for process in found if _is_living(process)], silent
 
 
 def kill_token(token: str) -> None:
     """Kill whatever a run started, wherever it went, until nothing of it lives; blocks."""
+    known = set[int]()
     for _round in range(_KILL_ROUNDS_MAX):
-        found, is_settled = _look_for(token)
-        if not found and is_settled:
+        found, silent = _look_for(token)
+        if not found and silent <= known:
             return
+        known |= silent
         signal_all(found, signal.SIGKILL)
         psutil.wait_procs(found, timeout=_KILL_SECONDS)
 
