@@ -26,9 +26,11 @@ from helpers.waiting import eventually
 
 pytestmark = needs_strace
 
-SAMPLE_SECONDS = 8
+SAMPLE_SECONDS = 3
 """For each operation; a point takes half a second to two."""
-POINTS_MIN = 3
+POINTS_MIN = 2
+SPAWNING = ("-f", "--seccomp-bpf")
+"""Whom strace starts is stopped at the calls that are traced only; whom it is attached to, at every call."""
 REACHED_OF = 20
 """From so many points on most must have been reached; no two runs make the same number of calls."""
 
@@ -265,7 +267,7 @@ class Start:
     def points(self) -> list[Point]:
         """Count the points of a start, from the lock that says whose the state is; before it nothing is anybody's."""
         self.break_down("counted")
-        self.recover("strace", "-f", "-o", str(self._trace), f"--trace={','.join(CALLS)}")
+        self.recover("strace", *SPAWNING, "-o", str(self._trace), f"--trace={','.join(CALLS)}")
         self.come_to_rest("counted")
         self.end()
         return points_of(self._trace.read_text().splitlines(), from_call="flock", changes_only=True)
@@ -279,13 +281,13 @@ class Start:
     def try_at(self, name: str, point: Point) -> None:
         """Be killed at one point of the start, start once more, and look."""
         self.break_down(name)
-        self.recover("strace", "-f", "-o", "/dev/null", *point.options)
+        self.recover("strace", *SPAWNING, "-o", "/dev/null", *point.options)
         self.come_to_rest_after_death(name)
 
     def come_to_rest_after_death(self, name: str) -> None:
         """Start once more if it has died; a point behind the start is met while the entries run."""
         daemon = self._scene.daemon
-        daemon.run_expctl(self._scene.project, "wait", "--timeout", "5")
+        daemon.run_expctl(self._scene.project, "wait", "--timeout", str(DEADLINE_SECONDS // 2))
         if daemon.process.poll() is None and daemon.run_expctl(daemon.directory, "daemon", "status").returncode == 0:
             self.end()
         else:

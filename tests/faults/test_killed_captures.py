@@ -1,7 +1,7 @@
 """Client and daemon are killed at random moments of a capture, again and again: nobody's files ever know of it.
 
-The moments are drawn from a seed that is printed; EXPD_TEST_SEED repeats a draw. There are 200 kills, or as many as fit
-into a minute and a half; EXPD_TEST_KILLS asks for a number, however long that takes.
+The moments are drawn from a seed that is printed; EXPD_FAULT_SEED repeats a draw. `make test` kills for some seconds, `make
+faults` 200 times.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ import pytest
 
 from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon, a_daemon
 from helpers.repositories import a_repository, everything_of, git, write_files
+from helpers.seeds import a_seed
 
 pytestmark = pytest.mark.load
 
 FILES, EDITED = 10_000, 200
-KILLS = int(os.environ.get("EXPD_TEST_KILLS", "200"))
-SECONDS_MAX = math.inf if "EXPD_TEST_KILLS" in os.environ else 90
+KILLS, SECONDS, KILLS_MIN = 200, 6, 3
 """A kill costs a third of a second, and several where others keep the machine busy: then there are fewer of them."""
 CHANGED_A_ROUND = 10
 """Files that have a new content in each round, so that each one has objects to write."""
@@ -137,18 +137,16 @@ def _listing(project: Path, rev: str) -> dict[str, str]:
     return {line.split("\t")[1]: line.split()[2] for line in lines}
 
 
-def test_captures_that_are_killed_leave_everything_as_it_was(tmp_path: Path) -> None:
-    """After each kill workspace and `.git` are untouched, no lock stays, and every submission is whole or absent."""
-    seed = int(os.environ.get("EXPD_TEST_SEED") or secrets.randbelow(2**32))
-    print(f"EXPD_TEST_SEED={seed}")  # noqa: T201 - pytest shows it with a failure
-    project = _a_dirty_project(tmp_path / "project")
+def _kill_again_and_again(directory: Path, kills_max: int, seconds: float) -> None:
+    chance = random.Random(a_seed())
+    project = _a_dirty_project(directory / "project")
     with a_daemon() as daemon:
         daemon.expctl(project, "pause")
-        rounds = Rounds(daemon, project, random.Random(seed))
+        rounds = Rounds(daemon, project, chance)
         rounds.measure()
         base = _listing(project, str(daemon.entries(project)[0]["stash_rev"]))
         kills, started = 0, time.monotonic()
-        while kills < KILLS and time.monotonic() < started + SECONDS_MAX:
+        while kills < kills_max and (kills < KILLS_MIN or time.monotonic() < started + seconds):
             name = f"after-{kills}"
             kills += rounds.kill(name)
             assert _stamps_of(project) == rounds.before, name
@@ -165,3 +163,14 @@ def test_captures_that_are_killed_leave_everything_as_it_was(tmp_path: Path) -> 
     for name, entry in entries.items():
         expected = base | {path: _blob(text) for path, text in rounds.contents[name].items()}
         assert _listing(project, str(entry["stash_rev"])) == expected, name
+
+
+def test_captures_that_are_killed_leave_everything_as_it_was(tmp_path: Path) -> None:
+    """After each kill workspace and `.git` are untouched, no lock stays, and every submission is whole or absent."""
+    _kill_again_and_again(tmp_path, KILLS, SECONDS)
+
+
+@pytest.mark.faults
+def test_two_hundred_kills_of_captures_leave_everything_as_it_was(tmp_path: Path) -> None:
+    """So it is after 200 kills."""
+    _kill_again_and_again(tmp_path, KILLS, math.inf)

@@ -1,11 +1,11 @@
 """Killed at any moment, a run leaves no false object, no lock and nothing that makes the next run wrong.
 
-The moments are random, and the seed is printed; EXPD_FAULT_SEED repeats one. That each single change on the disk may be the last is
+The moments are random, and the seed is printed; EXPD_FAULT_SEED repeats one. `make test` goes on until runs were hit, `make
+faults` for 100 rounds. That each single change on the disk may be the last is
 shown by tests/daemon/pipeline/test_crash.py.
 """
 
 import hashlib
-import os
 import random
 import stat
 import threading
@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 
 from expd.pipeline.lockfile import parse_lock
 from helpers.daemons import DEADLINE_SECONDS, RunningDaemon, a_daemon
 from helpers.repositories import a_repository, git
+from helpers.seeds import a_seed
 
-ROUNDS_SECONDS = 45
-ROUNDS_MIN = 8
-"""What even a busy machine gets through."""
+ROUNDS, HITS = 12, 2
+"""At most so many rounds, and no more once so many kills have hit a run."""
+MANY_ROUNDS = 100
 BIG_BYTES = 24_000_000
 """Hashing and storing it takes longer than starting the commands."""
 FILES = 200
@@ -160,19 +162,15 @@ def _reach(moment: Callable[[], object], limit_seconds: float, rng: random.Rando
     threading.Event().wait(rng.choice((0, rng.uniform(0, 0.02))))
 
 
-def test_a_kill_at_a_random_moment_leaves_nothing_false(tmp_path: Path) -> None:
-    """Worker, stage or all of them die in the middle; every object stays true, and the same experiment then succeeds."""
-    seed = int(os.environ.get("EXPD_FAULT_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"EXPD_FAULT_SEED={seed}")  # noqa: T201 - whoever sees a failure wants to see it again
-    rng, met = random.Random(seed), Counter[str]()
+def _kill_again_and_again(directory: Path, rounds_max: int, hits_max: int) -> None:
+    rng, met = random.Random(a_seed()), Counter[str]()
     files = {"dvc.yaml": PIPELINE, "make.sh": SCRIPT, "params.yaml": "seed: 0\n", ".gitignore": "/big.bin\n/many\n"}
     with a_daemon() as daemon:
-        scene = Scene(a_repository(tmp_path / "project", files), daemon)
+        scene = Scene(a_repository(directory / "project", files), daemon)
         began = time.monotonic()
         scene.run("first", 1)
         run_seconds, rounds = time.monotonic() - began, 0
-        deadline = time.monotonic() + ROUNDS_SECONDS
-        while time.monotonic() < deadline or rounds < ROUNDS_MIN:
+        while rounds < rounds_max and met.total() - met["succeeded"] < hits_max:
             rounds += 1
             victim = rng.choice(("worker", "stage", "all"))
             moments = _moments(scene, run_seconds, rng)
@@ -193,3 +191,14 @@ def test_a_kill_at_a_random_moment_leaves_nothing_false(tmp_path: Path) -> None:
             scene.check_cache()
             scene.check_no_lock()
     assert met.total() > met["succeeded"], "no kill has hit a run"
+
+
+def test_a_kill_at_a_random_moment_leaves_nothing_false(tmp_path: Path) -> None:
+    """Worker, stage or all of them die in the middle; every object stays true, and the same experiment then succeeds."""
+    _kill_again_and_again(tmp_path, ROUNDS, HITS)
+
+
+@pytest.mark.faults
+def test_a_hundred_kills_leave_nothing_false(tmp_path: Path) -> None:
+    """So it is after a hundred kills."""
+    _kill_again_and_again(tmp_path, MANY_ROUNDS, MANY_ROUNDS)

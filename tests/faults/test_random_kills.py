@@ -26,7 +26,7 @@ from helpers.repositories import a_repository
 from helpers.seeds import a_seed
 from helpers.waiting import eventually
 
-KILLS, SECONDS, KILLS_MIN = 200, 15, 4
+KILLS, SECONDS, KILLS_MIN = 200, 6, 4
 BETWEEN_SECONDS_MAX = 0.6
 SCRIPT = "i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); sleep 0.02; done"
 VICTIMS = ("daemon", "worker", "command", "all")

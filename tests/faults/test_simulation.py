@@ -13,7 +13,7 @@ import pytest
 from helpers.seeds import a_seed
 from helpers.simulation.simulate import Project, a_simulated_project, simulate
 
-DAYS, SECONDS_MAX = 200, 15
+DAYS, SECONDS_MAX = 200, 5
 """A tenth of a second each where the machine is quiet; elsewhere there are fewer."""
 MANY_DAYS = 3000
 REGRESSIONS = {
