@@ -121,6 +121,10 @@ def _not_a_repository_hint(data: Data) -> str:
     return "go to the project's directory, or make it a repository: git init && git add . && git commit"
 
 
+def _after_colon(text: str) -> str:
+    return f": {text}" if text else ""
+
+
 def _usage(data: Data) -> str:
     return data["usage"] or data["hint"] or "`expctl --help` shows how"
 
@@ -295,7 +299,7 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.WRONG_STATE: (
         EXIT_REFUSED,
-        lambda data: f"entry {data['entry']} is {data['state']}: {data['what']}; nothing was changed",
+        lambda data: f"entry {data['entry']} is {data['state']}{_after_colon(data['what'])}; nothing was changed",
         lambda data: data["hint"] or f"expctl status {data['entry']}",
     ),
     errors.NO_GROUP: (

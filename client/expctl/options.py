@@ -303,9 +303,23 @@ VERBS: Mapping[str, Verb] = {
         Positional("entries", count="+", metavar="ID", help=f"{ENTRIES_HELP}; group:NAME is all of a group"),
     ),
     "edit": Verb(
-        "Change entries that wait: their priority, their group, their time",
+        "Change entries that wait: parameters, priority, group, time, limits, retries",
         Positional("entries", count="+", metavar="ID", help=f"{ENTRIES_HELP}; group:NAME is all of a group"),
+        Option(
+            "-S", "--set-param", metavar="[FILE:]KEY=VALUE", is_list=True,
+            help="run with this parameter, from what was captured (can be repeated)",
+        ),
         *PLACE,
+        Option(
+            "--after", metavar="ID[:ok|any|failed]|none", is_list=True,
+            help="run when this entry or sweep has ended, in place of what they wait for now (can be repeated)",
+        ),
+        Option("--time-limit", metavar="DURATION", read=duration_or_none, help="end the run after so long; 0 is no limit"),
+        Option(
+            "--stall-limit", metavar="DURATION", read=duration_or_none,
+            help="end the run when its commands wrote nothing and used no processor for so long; 0 is no limit",
+        ),
+        *RETRIES,
     ),
     "move": Verb(
         "Let entries that wait run next, or right before another one",

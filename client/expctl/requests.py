@@ -221,11 +221,24 @@ def run_now(cwd: str, entries: Sequence[str]) -> dict[str, object]:
 
 
 def edit(
-    cwd: str, entries: Sequence[str], *, priority: int | None, group: str | None, not_before: float | None
+    cwd: str, entries: Sequence[str], changes: Mapping[str, object], overrides: Sequence[str] = ()
 ) -> dict[str, object]:
-    """Ask that these stand elsewhere in the queue."""
-    place = {"priority": priority, "group": group, "not_before": not_before}
-    return {"kind": "edit", "cwd": cwd, "entries": list(entries), **place}
+    """Ask that these are changed, each thing to what `changes` says; with overrides under a new request id."""
+    return {
+        "kind": "edit",
+        "cwd": cwd,
+        "entries": list(entries),
+        **dict.fromkeys(EDITABLE),
+        **changes,
+        "overrides": list(overrides),
+        "request_id": os.urandom(16).hex() if overrides else "",
+    }
+
+
+EDITABLE = (
+    "priority", "group", "not_before", "after", "time_seconds", "stall_seconds", "retries", "causes", "backoff_seconds",
+)  # fmt: skip
+"""What `edit` changes beside parameters; None is as it was."""
 
 
 def move(cwd: str, entries: Sequence[str], before: str | None) -> dict[str, object]:

@@ -16,11 +16,11 @@ def retry_policy(arguments: Arguments) -> dict[str, object]:
     return {
         "kind": "retry_policy",
         "retries": arguments.retries or 0,
-        "causes": list(CAUSES) if arguments.retry_on is None else _causes(arguments.retry_on),
+        "causes": list(CAUSES) if arguments.retry_on is None else causes(arguments.retry_on),
         "backoff_seconds": BACKOFF_SECONDS if arguments.backoff is None else arguments.backoff,
     }
 
 
-def _causes(text: str) -> list[str]:
+def causes(text: str) -> list[str]:
     """Read a list parted by commas; `none` is an empty one. The daemon says which words it knows."""
     return [] if text == "none" else [word.strip() for word in text.split(",") if word.strip()]

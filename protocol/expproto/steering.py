@@ -26,7 +26,11 @@ class RunNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditEntries:
-    """Change entries that wait: where they stand. None is as it was; `not_before` 0 is at once."""
+    """Change entries that wait, all of them or none. None is as it was; `not_before` 0 is at once, and a limit of 0 is none.
+
+    `after` names all that they wait for then, as a submission does. With `overrides` each gets a new stash commit, made of
+    its own; `request_id` is made by the client, and asked again with the same one nothing is overridden twice.
+    """
 
     kind = "edit"
     cwd: str
@@ -34,6 +38,14 @@ class EditEntries:
     priority: int | None = None
     group: str | None = None
     not_before: float | None = None
+    after: tuple[str, ...] | None = None
+    time_seconds: float | None = None
+    stall_seconds: float | None = None
+    retries: int | None = None
+    causes: tuple[str, ...] | None = None
+    backoff_seconds: float | None = None
+    overrides: tuple[str, ...] = ()
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

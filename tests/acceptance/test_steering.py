@@ -113,6 +113,20 @@ def test_what_is_held_is_passed_over(busy: Busy) -> None:
     assert [entry["waits_for"] for entry in released][:2] == ["a free slot", "1 ahead in the queue"]
 
 
+def test_what_waits_gets_other_parameters(busy: Busy) -> None:
+    """A sweep of two hundred as one, and one of them; each keeps its place, and what runs is refused."""
+    sweep = busy.expctl("edit", "wait", "-S", "+train.depth=2")
+    (one,) = busy.expctl("edit", "wait-3", "-S", "train.depth=5", "-S", "train.lr=0.7")
+    refused = busy.daemon.run_expctl(busy.project, "edit", "run-1", "-S", "train.lr=0.7")
+    entries = busy.expctl("status", "wait")
+
+    assert len({str(entry["stash_rev"]) for entry in sweep}) == QUEUED
+    assert [entry["params"] for entry in sweep[:2]] == [{"train.lr": number, "train.depth": 2} for number in range(2)]
+    assert (one["params"], one["waits_for"]) == ({"train.lr": 0.7, "train.depth": 5}, "2 ahead in the queue")
+    assert (refused.returncode, b"its run has begun" in refused.stderr) == (5, True)
+    assert [entry["waits_for"] for entry in entries[1:]] == [f"{n} ahead in the queue" for n in range(1, QUEUED)]
+
+
 def test_a_group_has_slots_of_its_own(busy: Busy) -> None:
     """It runs beside the busy one, is paused and resized alone, named as one, and goes when it is empty."""
     busy.pool("group", "add", "gpu", "--jobs", "1")

@@ -182,8 +182,8 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.run_now("/w", ["1"]), RunNow(cwd="/w", entries=("1",))),
         (requests.move("/w", ["1"], "2"), Move(cwd="/w", entries=("1",), before="2")),
         (
-            requests.edit("/w", ["1"], priority=3, group=None, not_before=1.5),
-            EditEntries(cwd="/w", entries=("1",), priority=3, not_before=1.5),
+            requests.edit("/w", ["1"], {"priority": 3, "not_before": 1.5, "after": ["2:any"], "causes": ["lost"]}),
+            EditEntries(cwd="/w", entries=("1",), priority=3, not_before=1.5, after=("2:any",), causes=("lost",)),
         ),
         (requests.ask_daemon(), AskDaemon()),
         (requests.stop("now"), Stop(ending=Ending.NOW)),

@@ -25,13 +25,13 @@ from expd.queueing.recovery import (
 from expproto.vocabulary import EntryId, EntryState, Rev
 
 TREE, STASH, OTHER = Rev("1" * 40), Rev("2" * 40), Rev("3" * 40)
-RefState = Literal["whole", "absent", "damaged"] | None
-REF_STATES: list[RefState] = ["whole", "absent", "damaged", None]
+RefState = Literal["whole", "wide", "absent", "damaged"] | None
+REF_STATES: list[RefState] = ["whole", "wide", "absent", "damaged", None]
 AGAIN = {
     state: HoldAgain(
         git_directory="/r/.git", held_as="store/request", captured_tree=TREE, stash_revs=(STASH,), was=state
     )
-    for state in ("absent", "damaged")
+    for state in ("absent", "damaged", "wide")
 }
 GIVEN_UP = GiveUp(entry=EntryId(7), git_directory="/r/.git", reason=f"snapshot gone: commit {STASH} is not there")
 AWAY = SetAside(entry=EntryId(7), git_directory="/r/.git", reason="its repository is not there: /r/.git")

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from daemon.queues import RESULT, Queue, a_claim, a_new_entry, a_submission, run_of
 from expd.queueing.acceptance import accept
 from expd.queueing.database import Cursor, open_connection
+from expd.queueing.editing import Edit, edit_entry
 from expd.queueing.entry import Entry
 from expd.queueing.groups import GroupInUse, NoSuchGroup, ensure_pool
 from expd.queueing.schedule import starts_now
-from expd.queueing.steering import Edit, edit_entry, hold_entry, move_before, move_to_top, run_entry_now
+from expd.queueing.steering import hold_entry, move_before, move_to_top, run_entry_now
 from expd.queueing.transitions import AT_ONCE, IN_TURN
 from expd.queueing.writing import WrongState
 from expproto.place import QueuePlace

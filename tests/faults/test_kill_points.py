@@ -20,7 +20,7 @@ from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon, a_daemon
 from helpers.guards import Guards
 from helpers.invariants import check_all
 from helpers.killpoints import CALLS, Point, draw, needs_strace, points_of, recorded, traced
-from helpers.repositories import a_repository
+from helpers.repositories import a_repository, git
 from helpers.seeds import a_seed
 from helpers.waiting import eventually
 
@@ -156,6 +156,37 @@ class Cancelling(Finishing):
         assert not any(child for worker in scene.workers() for child in worker.children())
 
 
+class Editing(Submitting):
+    """The giving of other parameters to an entry that waits."""
+
+    def before(self, scene: Scene, name: str) -> int:
+        """Have an entry wait."""
+        script = scene.guards.script(name, "grep -q 'lr: 0.[17]' params.yaml")
+        scene.daemon.expctl(scene.project, "submit", "--hold", "-n", name, "--", "sh", "-c", script)
+        return scene.daemon.process.pid
+
+    def act(self, scene: Scene, name: str) -> None:
+        """Edit it; what the daemon's death has cut short the client would do again with the next one."""
+        scene.daemon.run_expctl(scene.project, "edit", name, "-S", "train.lr=0.7")
+
+    def after(self, scene: Scene, name: str) -> None:
+        """Its row and what it runs agree, through a collection; its ref holds no more than that."""
+        (entry,) = scene.daemon.entries(scene.project, name)
+        text = git(scene.project, "show", f"{entry['stash_rev']}:params.yaml")
+        assert ("0.7" in text) == (entry["params"] == {"train.lr": 0.7})
+        eventually(lambda: _keeps_only(scene.project, str(entry["stash_rev"])), "the ref is narrow")
+        git(scene.project, "gc", "--quiet", "--prune=now")
+        scene.daemon.expctl(scene.project, "release", name)
+        assert scene.outcome(name) == "succeeded"
+        scene.daemon.expctl(scene.project, "remove", name)
+
+
+def _keeps_only(project: Path, stash: str) -> bool:
+    """Tell whether the refs hold one stash commit, as itself or by a keeper, and none beside it."""
+    held = git(project, "for-each-ref", "--format=%(objectname) %(parent)", "refs/expd/entries").splitlines()
+    return any(line.split() == [stash, *line.split()[1:]] or line.split()[1:] == [stash] for line in held)
+
+
 @contextmanager
 def _a_scene(directory: Path) -> Iterator[Scene]:
     with a_daemon(jobs=2, config="grace_seconds = 0.5\n") as daemon:
@@ -204,12 +235,11 @@ def _kill_at(scene: Scene, operation: Submitting, chosen: Iterator[Point]) -> No
     assert tried < REACHED_OF or killed.total() > tried // 2, "most points were never reached"
 
 
-OPERATIONS = pytest.mark.parametrize(
-    "operation", [Submitting(), Finishing(), FinishingWorker(), Cancelling()], ids=lambda each: type(each).__name__
-)
+SAMPLED = [Submitting(), Finishing(), FinishingWorker(), Cancelling()]
+ALL = [*SAMPLED, Editing()]
 
 
-@OPERATIONS
+@pytest.mark.parametrize("operation", SAMPLED, ids=lambda each: type(each).__name__)
 def test_a_kill_at_some_call_loses_nothing(tmp_path: Path, operation: Submitting) -> None:
     """Killed at points drawn from a seed, daemon or worker leave nothing false, lost or doubled behind."""
     with _a_scene(tmp_path) as scene:
@@ -217,7 +247,7 @@ def test_a_kill_at_some_call_loses_nothing(tmp_path: Path, operation: Submitting
 
 
 @pytest.mark.faults
-@OPERATIONS
+@pytest.mark.parametrize("operation", ALL, ids=lambda each: type(each).__name__)
 def test_a_kill_at_any_call_loses_nothing(tmp_path: Path, operation: Submitting) -> None:
     """So it is at every single point."""
     with _a_scene(tmp_path) as scene:

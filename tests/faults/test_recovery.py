@@ -62,6 +62,26 @@ def test_a_ref_is_set_again_while_what_it_held_is_there(
     daemon.expctl(repository, "wait", "--all")
 
 
+def test_a_ref_that_a_killed_edit_has_widened_holds_what_there_is(daemon: RunningDaemon, repository: Path) -> None:
+    """What the edit was about to make is let go of; a point of the sweep that is done already stays held."""
+    daemon.expctl(repository, "submit", "--hold", "-n", "s", "-S", "train.lr=0.2,0.3")
+    daemon.expctl(repository, "release", "s-1")
+    daemon.expctl(repository, "wait", "s-1")
+    daemon.kill()
+    ((ref, keeper),) = _held(repository).items()
+    stashes = git(repository, "show", "-s", "--format=%P", keeper).split()
+    parents = [word for rev in (*stashes, "HEAD") for word in ("-p", rev)]
+    message = "expd: keeps both what is and what is to be: 3 stash commits"
+    git(repository, "update-ref", ref, git(repository, "commit-tree", f"{keeper}^{{tree}}", *parents, "-m", message))
+
+    daemon.restart()
+
+    eventually(
+        lambda: git(repository, "show", "-s", "--format=%P", _held(repository)[ref]).split() == stashes,
+        "the ref holds both points, and nothing else",
+    )
+
+
 def test_what_waits_for_a_snapshot_that_is_gone_ends_and_others_run(daemon: RunningDaemon, repository: Path) -> None:
     """The entry says that its snapshot is gone; another one of the same repository runs."""
     daemon.expctl(repository, "submit", "--hold", "-n", "gone", "--", "true")

@@ -144,3 +144,20 @@ def test_configuration_that_is_no_yaml_is_refused(daemon: RunningDaemon, compose
 
 def _params(repository: Path, entry: Json) -> str:
     return git(repository, "show", f"{entry['stash_rev']}:params.yaml")
+
+
+def test_what_was_composed_is_not_composed_anew_with_half_of_its_overrides(
+    daemon: RunningDaemon, composed: Path
+) -> None:
+    """Other parameters for an entry are refused, since those it was composed with would silently be gone."""
+    daemon.expctl(composed, "pause")
+    daemon.expctl(composed, "submit", "-n", "x", "-S", "db=postgresql", "-S", "train.lr=0.5")
+
+    edited = daemon.run_expctl(composed, "edit", "x", "-S", "train.name=other")
+    daemon.expctl(composed, "cancel", "x")
+    retried = daemon.run_expctl(composed, "retry", "x", "-S", "train.name=other")
+
+    assert [(result.returncode, b"composed by Hydra" in result.stderr) for result in (edited, retried)] == [
+        (2, True)
+    ] * 2
+    assert len(daemon.entries(composed)) == 1

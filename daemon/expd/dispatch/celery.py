@@ -35,7 +35,8 @@ from expd.distributed.messages import (
     told_from,
 )
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
-from expd.gitio.refs import ENTRIES
+from expd.gitio.refs import ENTRIES, read_ref
+from expd.gitio.repository import Repository
 from expd.queueing.entry import Entry, Run
 from expd.settings import CelerySettings
 from expproto.errors import RemoteProtocolError
@@ -66,7 +67,7 @@ class CeleryEngine:
         self._attempts: dict[str, RemoteAttempt] = {}
         self._strangers: dict[str, float] = {}
         self._pushed: dict[str, trio.Lock] = {}
-        self._on_hub: set[str] = set()
+        self._on_hub: dict[str, Rev | None] = {}
         self._to_mind, self._minded = trio.open_memory_channel[RemoteAttempt](math.inf)
         self._look = Bell()
 
@@ -304,13 +305,14 @@ class CeleryEngine:
             await rung.wait()
 
     async def _push_once(self, attempt: RemoteAttempt, ref: str) -> None:
-        """Bring a submission to the hub, once however many entries it has; raises HubFailed."""
+        """Bring a submission to the hub, once however many entries it has, and again if one was edited; raises HubFailed."""
         async with self._pushed.setdefault(ref, trio.Lock()):
-            if ref not in self._on_hub:
+            rev = await trio.to_thread.run_sync(_rev_at, Path(attempt.entry.submission.git_directory), ref)
+            if ref not in self._on_hub or self._on_hub[ref] != rev:
                 with tempfile.TemporaryDirectory(prefix="expd-inputs-") as directory:
                     await push_inputs(inputs_of(attempt.entry), Path(directory))
-                await self._hub(attempt).push(ref, ref)
-                self._on_hub.add(ref)
+                await self._hub(attempt).push(f"+{ref}", ref)
+                self._on_hub[ref] = rev
 
     async def _collect(self, attempt: RemoteAttempt) -> RunEnded | None:
         """Bring the result here, however long that takes; None if there is none."""
@@ -403,3 +405,11 @@ class CeleryEngine:
             await hub.delete([ref])
         except (HubFailed, GitFailed, RefLocked, RefMoved) as error:
             _journal.warning("%s is left behind: %s", ref, error)
+
+
+def _rev_at(git_directory: Path, ref: str) -> Rev | None:
+    """Read what a submission holds now; None where that can't be told, and the push will say why."""
+    try:
+        return read_ref(Repository(git_directory), ref)
+    except GitFailed:
+        return None

@@ -29,6 +29,8 @@ from expd.prepare.overrides.grammar import DEFAULT_FILE
 from expd.prepare.overrides.sweeps import Point
 from expproto.vocabulary import Rev
 
+_MEANWHILE = "expd: keeps both what is and what is to be"
+"""How the message of a keeper begins that holds more than the entries have."""
 _TAKINGS_MAX = 5
 """Captures begun before one is refused: HEAD, the index or a submodule was another one each time it was done."""
 
@@ -283,11 +285,43 @@ def hold_again(
     repository: Repository, held_as: str, captured_tree: Rev, stash_revs: Sequence[Rev], identity: Identity
 ) -> None:
     """Set the ref of a submission anew, so that it holds these commits, and the workspace where that is still there."""
-    own_tree = repository.tree_of(stash_revs[0])
-    tree = captured_tree if repository.has_object(captured_tree) else own_tree
+    tree = _tree_to_keep(repository, captured_tree, stash_revs)
     keeper = stash_revs[0]
-    if len(stash_revs) > 1 or tree != own_tree:
+    if len(stash_revs) > 1 or tree != repository.tree_of(keeper):
         keeper = repository.write_commit(tree, stash_revs, _keeper_message(len(stash_revs)), identity)
+    _put_keeper(repository, held_as, tree, keeper)
+
+
+def hold_meanwhile(
+    repository: Repository,
+    held_as: str,
+    captured_tree: Rev,
+    identity: Identity,
+    *,
+    kept: Sequence[Rev],
+    coming: Sequence[Rev],
+) -> None:
+    """Let the ref of a submission hold the stash commits that are `coming` beside those that are `kept`; raises ObjectMissing.
+
+    `hold_again` follows once it is decided which. A ref that is such while nobody is at it was left by a kill.
+    """
+    together = list(dict.fromkeys((*kept, *coming)))
+    tree = _tree_to_keep(repository, captured_tree, together)
+    keeper = repository.write_commit(tree, together, f"{_MEANWHILE}: {len(together)} stash commits", identity)
+    _put_keeper(repository, held_as, tree, keeper)
+    repository.check_present(repository.parents_of(coming[0])[0], coming)
+
+
+def is_held_meanwhile(repository: Repository, keeper: Rev) -> bool:
+    """Tell whether a keeper is one of `hold_meanwhile`."""
+    return repository.message_of(keeper).startswith(_MEANWHILE)
+
+
+def _tree_to_keep(repository: Repository, captured_tree: Rev, stash_revs: Sequence[Rev]) -> Rev:
+    return captured_tree if repository.has_object(captured_tree) else repository.tree_of(stash_revs[0])
+
+
+def _put_keeper(repository: Repository, held_as: str, tree: Rev, keeper: Rev) -> None:
     workspace = None if repository.handle.is_bare else Path(repository.handle.workdir)
     for submodule in submodules_of(repository, tree, workspace):
         put_ref(Repository(submodule.git_directory), f"{ENTRIES}{held_as}", submodule.rev)

@@ -140,6 +140,24 @@ def filled(template: str, values: Mapping[str, object], number: int) -> str:
     return check_name(name)
 
 
+def refilled(
+    template: str | None, name: str, *, before: Mapping[str, object], after: Mapping[str, object], count: int
+) -> str:
+    """The name of a point whose values are others now: made anew if it was made of a template, of one of `count` points.
+
+    What was renamed since stays as it is called. Raises UnusableName like `filled`.
+    """
+    if template is None or not is_template(template):
+        return name
+    for number in range(1, count + 1):
+        try:
+            if filled(template, before, number) == name:
+                return filled(template, after, number)
+        except UnusableName:
+            return name
+    return name
+
+
 def _shown(template: str, field: str, values: Mapping[str, object], number: int) -> str:
     if field == "n":
         return str(number)

@@ -26,6 +26,7 @@ from expd.prepare.declared import CapturedTree
 from expd.prepare.hydra import compose_params, hydra_settings, params_path
 from expd.prepare.names import UnusableName, check_name, filled, is_template, sweep_names, unique_name
 from expd.prepare.newfiles import LeftOut, NewFileLimits, chooser, is_named
+from expd.prepare.overrides.errors import OverrideError
 from expd.prepare.overrides.sweeps import Point
 from expd.prepare.paths import UnusablePath, below_workspace
 from expd.prepare.points import points_of
@@ -94,14 +95,22 @@ class Circumstances:
     new_files: NewFileLimits
     living_names: Container[str]
     held_as: str
-    """The name under which the commits are held."""
+    """The name under which the commits are held; empty where the caller holds them."""
     source: Rev | None = None
     """The commit to run instead of the workspace."""
+    is_variant: bool = False
+    """Whether the overrides come on top of those that the source was made with."""
 
 
 def prepare(request: Submit, project: Project, circumstances: Circumstances) -> Prepared:
     """Prepare a submission; blocks. Every refusal is an exception of the room that found it, and leaves nothing."""
     has_groups = hydra_settings(request, project) is not None
+    if has_groups and circumstances.is_variant:
+        raise OverrideError(
+            text=" ".join(request.overrides),
+            problem="params.yaml is composed by Hydra, and which overrides it was composed with is not kept",
+            hint="submit it anew with all of them: expctl submit --from ID -S … -S …",
+        )
     points = points_of(request, circumstances.points_max, circumstances.rng, has_groups=has_groups)
     if len(points) > 1 and request.mode is not Mode.QUEUE:
         raise SweepOutsideQueue(len(points))
@@ -169,7 +178,8 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
     else:
         copies = store_copied(copied, _captured_files(repository, capture) if copied else (), project)
         stash_revs = stash_points(repository, capture, trees, identity)
-        hold(repository, circumstances.held_as, capture, stash_revs, identity)
+        if circumstances.held_as:
+            hold(repository, circumstances.held_as, capture, stash_revs, identity)
     return Prepared(
         baseline_rev=capture.baseline_rev,
         captured_tree=capture.workspace_tree,

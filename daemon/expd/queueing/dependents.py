@@ -21,6 +21,16 @@ class Dependency:
     condition: Condition
 
 
+class UnusableDependency(Exception):
+    """An entry can't be made to wait for `needs`: `what` says why."""
+
+    def __init__(self, entry: EntryId, needs: EntryId, what: str) -> None:
+        super().__init__(what)
+        self.entry = entry
+        self.needs = needs
+        self.what = what
+
+
 def is_met(condition: Condition, outcome: Outcome) -> bool:
     """Tell whether an entry ended as it was to."""
     return condition == "any" or (condition == "ok") == isinstance(outcome, Succeeded)
@@ -38,6 +48,17 @@ def add_dependencies(cursor: Cursor, entry: EntryId, after: Sequence[Dependency]
         values = (entry, each.needs, each.condition)
         cursor.execute("INSERT OR IGNORE INTO dependencies (entry, needs, condition) VALUES (?, ?, ?)", values)
     count_blocked(cursor, entry)
+
+
+def waiting_behind(cursor: Cursor, entry: EntryId) -> set[EntryId]:
+    """List what waits now for an entry, and for that in turn."""
+    sql = """WITH RECURSIVE behind (id) AS (
+            SELECT dependencies.entry FROM dependencies JOIN entries ON entries.id = dependencies.entry
+            WHERE needs = ? AND met = 0 AND state IN ('held', 'queued')
+            UNION SELECT dependencies.entry FROM behind JOIN dependencies ON needs = behind.id
+            JOIN entries ON entries.id = dependencies.entry WHERE met = 0 AND state IN ('held', 'queued'))
+        SELECT id FROM behind"""
+    return {EntryId(row["id"]) for row in cursor.execute(sql, (entry,))}
 
 
 def dependents_of(cursor: Cursor, entries: Sequence[EntryId]) -> list[EntryId]:

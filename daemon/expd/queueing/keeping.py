@@ -24,8 +24,12 @@ class KeptEntry:
 
 
 def read_kept(cursor: Cursor, git_directory: str | None) -> list[KeptEntry]:
-    """Read all entries of a repository; with None those of all repositories that wait."""
-    where = "entries.git_directory = ?" if git_directory else "entries.state IN ('held', 'queued')"
+    """Read all entries of a repository; with None those of all submissions of which something waits.
+
+    What is done of such is among them: one ref holds them all, and what it is set to has to hold them all.
+    """
+    waiting = "entries.submission IN (SELECT submission FROM entries WHERE state IN ('held', 'queued'))"
+    where = "entries.git_directory = ?" if git_directory else waiting
     sql = f"""SELECT entries.id, entries.state, entries.stash_rev, submissions.held_as, submissions.git_directory,
             submissions.captured_tree, submissions.cache,
             EXISTS (SELECT 1 FROM environments WHERE submission = submissions.id) AS has_environment

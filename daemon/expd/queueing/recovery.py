@@ -2,9 +2,9 @@
 
 One sentence for each crash point. Of a run: whose worker lives is adopted; whose outcome is on the disk is settled with
 it; any other has vanished with its worker, and is lost. Of a submission: a ref that is not there, or is damaged, is set
-again while what it held is there; an entry that waits for what is gone ends with that reason, and others run; what waits
-for a repository that is away is held, since it may come back. Of a ref without rows: the submission never came to be,
-and the ref is let go.
+again while what it held is there, and one that an edit had widened is made narrow; an entry that waits for what is gone
+ends with that reason, and others run; what waits for a repository that is away is held, since it may come back. Of a
+ref without rows: the submission never came to be, and the ref is let go.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -58,20 +58,21 @@ class EntryFacts:
 class SubmissionFacts:
     """One submission: whether its repository is there, and whether its ref, read by its name, holds all its entries.
 
-    `ref_state` is None where the ref can't be read for a reason that may pass.
+    `ref_state` is `wide` where it holds also what an edit was about to make of them, and None where the ref can't be read
+    for a reason that may pass.
     """
 
     held_as: str
     git_directory: str
     captured_tree: Rev
     is_there: bool
-    ref_state: Literal["whole", "absent", "damaged"] | None
+    ref_state: Literal["whole", "wide", "absent", "damaged"] | None
     entries: tuple[EntryFacts, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldAgain:
-    """Set the ref of a submission again, so that it holds these stash commits; `was` is `absent` or `damaged`."""
+    """Set the ref of a submission again, so that it holds these stash commits; `was` is `absent`, `damaged` or `wide`."""
 
     git_directory: str
     held_as: str
@@ -117,7 +118,7 @@ def decide_submission(facts: SubmissionFacts) -> list[Decision]:
         return [SetAside(entry=entry, git_directory=facts.git_directory, reason=reason) for entry in away]
     decisions: list[Decision] = []
     kept = tuple(dict.fromkeys(each.stash_rev for each in facts.entries if each.has_snapshot))
-    if facts.ref_state in {"absent", "damaged"} and kept:
+    if facts.ref_state in {"absent", "damaged", "wide"} and kept:
         again = HoldAgain(
             git_directory=facts.git_directory,
             held_as=facts.held_as,

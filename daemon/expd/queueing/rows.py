@@ -26,11 +26,11 @@ SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.attempt AS entry_attempt,
        entries.state, entries.outcome, entries.ended_at, submissions.request_id, submissions.held_as, submissions.git_directory, submissions.workspace, submissions.root,
        submissions.directory, submissions.cache, submissions.baseline_rev, submissions.message, submissions.command,
-       submissions.targets, submissions.force, submissions.stage_options, submissions.limits, submissions.max_failures, submissions.umask, submissions.submitted_at,
-       submissions.copies, submissions.as_stage, submissions.engine, submissions.engine_queue, submissions.pushes_data, entries.mode, submissions.captured_tree, submissions.verifies,
+       submissions.targets, submissions.force, submissions.stage_options, coalesce(entries.limits, submissions.limits) AS limits, submissions.max_failures, submissions.umask, submissions.submitted_at,
+       submissions.copies, submissions.as_stage, submissions.engine, submissions.engine_queue, submissions.pushes_data, entries.mode, submissions.captured_tree, submissions.verifies, submissions.name AS asked_name,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
        runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.cancel_signal, runs.started_at, runs.ended_at AS run_ended_at,
-       runs.progress, submissions.retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes, entries.priority, entries.grp, entries.at_once,
+       runs.progress, coalesce(entries.retries, submissions.retries) AS retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes, entries.priority, entries.grp, entries.at_once,
        (SELECT json_group_array(needs) FROM dependencies WHERE entry = entries.id AND met = 0) AS needs,
        earlier.outcome AS earlier_outcome
 FROM entries
@@ -211,6 +211,7 @@ def _submission_from_row(row: Row) -> Submission:
         engine_queue=row["engine_queue"],
         pushes_data=bool(row["pushes_data"]),
         captured_tree=Rev(row["captured_tree"]),
+        name=row["asked_name"],
         verifies=None if row["verifies"] is None else Rev(row["verifies"]),
     )
 

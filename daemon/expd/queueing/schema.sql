@@ -62,6 +62,9 @@ CREATE TABLE entries (
     place         REAL NOT NULL,                          -- among equal priorities the lower one goes first
     blocked       INTEGER NOT NULL DEFAULT 0 CHECK (blocked >= 0), -- entries that have to end first
     at_once       INTEGER NOT NULL CHECK (at_once IN (0, 1)), -- waits for no slot, and takes none
+    limits        TEXT CHECK (limits IS NULL OR json_valid(limits)), -- where it was edited since; NULL: the submission's
+    retries       TEXT CHECK (retries IS NULL OR json_valid(retries)), -- likewise
+    edited_by     TEXT,                                   -- the request that gave it other parameters last
     standing      TEXT NOT NULL GENERATED ALWAYS AS (     -- what the pool counts it as
         CASE WHEN state IN ('preparing', 'running', 'collecting') THEN 'active'
              WHEN state = 'queued' AND not_before IS NULL AND blocked = 0 THEN 'ready'
@@ -85,6 +88,7 @@ CREATE INDEX entries_by_time ON entries (not_before) WHERE state = 'queued' AND 
 CREATE INDEX entries_behind_others ON entries (id) WHERE state = 'queued' AND blocked > 0;
 CREATE INDEX entries_by_submission ON entries (submission);
 CREATE INDEX entries_by_name ON entries (name);
+CREATE INDEX entries_by_edit ON entries (edited_by) WHERE edited_by IS NOT NULL;
 
 CREATE TABLE runs (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,24 +1,13 @@
 """Steering what waits: its order, its slots, its time, and whether it runs at all. Each changes a row or two, by name."""
 
-from dataclasses import dataclass
-
 from expd.queueing.database import Cursor
 from expd.queueing.entry import Entry
-from expd.queueing.groups import check_group
+from expd.queueing.rows import read_entry
 from expd.queueing.writing import WrongState, change_state, read_back
 from expproto.vocabulary import EntryId, EntryState
 
 WAITING = frozenset({EntryState.HELD, EntryState.QUEUED})
 """States in which an entry can be steered: its run has not begun."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """What is to be different about entries that wait; None is as it was. `not_before` 0 is at once."""
-
-    priority: int | None = None
-    group: str | None = None
-    not_before: float | None = None
 
 
 def hold_entry(cursor: Cursor, entry_id: EntryId, at: float) -> Entry:
@@ -34,29 +23,16 @@ def hold_entry(cursor: Cursor, entry_id: EntryId, at: float) -> Entry:
 
 def run_entry_now(cursor: Cursor, entry_id: EntryId, at: float) -> Entry:
     """Let an entry that waits run at once, whatever slots there are: held or queued → queued. Raises WrongState."""
-    entry = _waiting(cursor, entry_id)
+    entry = read_waiting(cursor, entry_id)
     if entry.state is EntryState.HELD:
         change_state(cursor, entry, EntryState.QUEUED, at, {"hold_reason": None, "losses": 0})
     cursor.execute("UPDATE entries SET at_once = 1, not_before = NULL WHERE id = ?", (entry_id,))
     return read_back(cursor, entry_id)
 
 
-def edit_entry(cursor: Cursor, entry_id: EntryId, edit: Edit) -> Entry:
-    """Change where an entry that waits stands; raises WrongState and NoSuchGroup."""
-    _waiting(cursor, entry_id)
-    if edit.group is not None:
-        check_group(cursor, edit.group)
-        cursor.execute("UPDATE entries SET grp = ? WHERE id = ?", (edit.group, entry_id))
-    if edit.priority is not None:
-        cursor.execute("UPDATE entries SET priority = ? WHERE id = ?", (edit.priority, entry_id))
-    if edit.not_before is not None:
-        cursor.execute("UPDATE entries SET not_before = ? WHERE id = ?", (edit.not_before or None, entry_id))
-    return read_back(cursor, entry_id)
-
-
 def move_to_top(cursor: Cursor, entry_id: EntryId) -> Entry:
     """Let an entry that waits be the next of its group; raises WrongState."""
-    entry = _waiting(cursor, entry_id)
+    entry = read_waiting(cursor, entry_id)
     sql = """SELECT id, priority, place FROM entries WHERE state = 'queued' AND engine = ? AND grp = ? AND at_once = 0
         AND standing = 'ready' ORDER BY priority DESC, place LIMIT 1"""
     first = cursor.execute(sql, (entry.submission.engine, entry.place.group)).fetchone()
@@ -72,8 +48,8 @@ def move_before(cursor: Cursor, entry_id: EntryId, other_id: EntryId) -> Entry:
 
     Raises WrongState for either.
     """
-    _waiting(cursor, entry_id)
-    other = _waiting(cursor, other_id)
+    read_waiting(cursor, entry_id)
+    other = read_waiting(cursor, other_id)
     if entry_id == other_id:
         return other
     place = _place_before(cursor, entry_id, other)
@@ -110,8 +86,9 @@ def _place_of(cursor: Cursor, entry_id: EntryId) -> float:
     return float(cursor.execute("SELECT place FROM entries WHERE id = ?", (entry_id,)).fetchone()["place"])
 
 
-def _waiting(cursor: Cursor, entry_id: EntryId) -> Entry:
-    entry = read_back(cursor, entry_id)
-    if entry.state not in WAITING:
-        raise WrongState(entry.id, entry.state)
+def read_waiting(cursor: Cursor, entry_id: EntryId) -> Entry:
+    """Read an entry that waits; raises WrongState for one that does not, and for one that was removed meanwhile."""
+    entry = read_entry(cursor, entry_id)
+    if entry is None or entry.state not in WAITING:
+        raise WrongState(entry_id, "gone" if entry is None else entry.state)
     return entry

@@ -92,6 +92,10 @@ class Store(PoolStore):
         """Give the entries of an earlier submission with this request id, or none."""
         return await self._database.run(lambda cursor: entries_of_request(cursor, request_id))
 
+    async def edited_by(self, request_id: str) -> list[Entry]:
+        """Give the entries that a request has given other parameters, and none has since."""
+        return await self._read_all("WHERE entries.edited_by = ? ORDER BY entries.id", (request_id,))
+
     async def peek(self, claim: Claim) -> Entry | None:
         """Give the entry that a claim would get."""
         return await self._database.run(lambda cursor: next_for(cursor, claim))
@@ -296,7 +300,7 @@ class Store(PoolStore):
         return await self._database.run(lambda cursor: {str(row["held_as"]) for row in cursor.execute(sql)})
 
     async def kept(self, git_directory: str | None = None) -> list[KeptEntry]:
-        """Read what holds the entries of a repository; with None those of all repositories that wait."""
+        """Read what holds the entries of a repository; with None those of all submissions of which something waits."""
         return await self._database.run(lambda cursor: read_kept(cursor, git_directory))
 
     async def give_up(self, entry: EntryId, reason: str, at: float) -> bool:

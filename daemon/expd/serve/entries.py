@@ -8,6 +8,7 @@ import trio
 
 from expd.gitio.errors import NotARepository
 from expd.gitio.locate import locate
+from expd.queueing.dependents import Condition, Dependency
 from expd.queueing.entry import LOCAL, Entry
 from expd.queueing.schedule import PoolState, waits_for
 from expd.serve.refusals import Refused
@@ -23,6 +24,7 @@ _GROUP = re.compile(r"group:(.+)")
 _SUBMISSION = re.compile(r"s([0-9]{1,18})")
 _ID = re.compile(r"[0-9]{1,19}")
 _ID_MAX = 2**63 - 1
+_CONDITIONS: Mapping[str, Condition] = {"ok": "ok", "any": "any", "failed": "failed"}
 
 
 async def find_entries(services: Services, selectors: Sequence[str], cwd: str) -> list[Entry]:
@@ -32,6 +34,16 @@ async def find_entries(services: Services, selectors: Sequence[str], cwd: str) -
     for selector in selectors:
         found.update({entry.id: entry for entry in await _find(services, selector, repository)})
     return list(found.values())
+
+
+async def find_dependencies(services: Services, texts: Sequence[str], cwd: str) -> tuple[Dependency, ...]:
+    """Find the entries that are to end first, and how: `ID`, a sweep or a name, with `:ok`, `:any` or `:failed`."""
+    found: dict[EntryId, Dependency] = {}
+    for text in texts:
+        selector, _, condition = text.rpartition(":") if text.endswith((":ok", ":any", ":failed")) else (text, "", "ok")
+        for entry in await find_entries(services, [selector], cwd):
+            found[entry.id] = Dependency(needs=entry.id, condition=_CONDITIONS[condition])
+    return tuple(found.values())
 
 
 async def _find(services: Services, selector: str, repository: str | None) -> list[Entry]:

@@ -49,6 +49,8 @@ class Services:
     """Under which names submissions on their way hold their commits."""
     stop: Callable[[Ending], None]
     is_stopping: Callable[[], bool]
+    editing: trio.Lock = field(default_factory=trio.Lock)
+    """Held by who gives entries other stash commits: each is made of the one before it."""
     rng: random.Random = field(default_factory=random.SystemRandom)
     git: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CAPTURES_AT_ONCE))
     results: dict[tuple[str, str, Rev], Results] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Literal
 from expd.gitio.errors import GitFailed, ObjectMissing
 from expd.gitio.refs import ENTRIES, read_ref
 from expd.gitio.repository import Repository
+from expd.prepare.capture import is_held_meanwhile
 from expd.queueing.keeping import KeptEntry
 from expd.queueing.recovery import EntryFacts, SubmissionFacts
 from expproto.vocabulary import Rev
@@ -78,7 +79,7 @@ def _snapshot(repository: Repository, stash_rev: Rev, *, deep: bool) -> tuple[bo
 
 def _ref_state(
     repository: Repository, kept: Sequence[KeptEntry], entries: Sequence[EntryFacts]
-) -> Literal["whole", "absent", "damaged"] | None:
+) -> Literal["whole", "wide", "absent", "damaged"] | None:
     """Read a submission's ref by its name: it holds each stash commit, as itself or as a parent."""
     ref = f"{ENTRIES}{kept[0].held_as}"
     try:
@@ -92,4 +93,6 @@ def _ref_state(
     except GitFailed:
         return "damaged"
     wanted = {each.stash_rev for each in entries if each.has_snapshot}
-    return "whole" if wanted <= held else "damaged"
+    if not wanted <= held:
+        return "damaged"
+    return "wide" if is_held_meanwhile(repository, keeper) else "whole"

@@ -61,7 +61,8 @@ class Recovery:
         found = await trio.to_thread.run_sync(_refs_below, git_directory, f"{await insist(self._store.name)}/")
         owned = await insist(self._store.all_held_as)
         orphans = decide_refs(str(git_directory), found, self._capturing, owned)
-        return [*(decision for each in facts for decision in decide_submission(each)), *orphans]
+        settled = [each for each in facts if each.held_as not in self._capturing]
+        return [*(decision for each in settled for decision in decide_submission(each)), *orphans]
 
     async def carry_out(self, decision: Decision) -> bool:
         """Do what was decided; False if it can't be done now."""

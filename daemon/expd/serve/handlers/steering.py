@@ -2,25 +2,21 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
 
 from expd.queueing.database import Cursor
 from expd.queueing.entry import Entry
 from expd.queueing.steering import (
     WAITING,
-    Edit,
-    edit_entry,
     hold_entry,
     move_before,
     move_to_top,
     run_entry_now,
 )
+from expd.serve.editing import edit_of, edit_waiting, override_entries
 from expd.serve.entries import find_entries, send_entries
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import AMBIGUOUS_ENTRY, USAGE, WRONG_STATE
-from expproto.place import ANYWHERE, senseless_place
 from expproto.replies import EntriesChanged
 from expproto.steering import EditEntries, Hold, Move, RunNow
 from expproto.vocabulary import EntryId
@@ -46,23 +42,16 @@ async def handle_run_now(request: RunNow, services: Services, answer: Answer) ->
 
 
 async def handle_edit(request: EditEntries, services: Services, answer: Answer) -> EntriesChanged:
-    """Change where entries stand in the queue."""
-    asked = ANYWHERE
-    if request.priority is not None:
-        asked = replace(asked, priority=request.priority)
-    if request.group is not None:
-        asked = replace(asked, group=request.group)
-    asked = replace(asked, not_before=request.not_before)
-    if what := senseless_place(asked):
-        raise Refused(USAGE, what=what)
-    edit = Edit(priority=request.priority, group=request.group, not_before=request.not_before)
-    if edit == Edit():
-        raise Refused(USAGE, what="say what is to be different", hint="expctl edit ID --priority 10")
-    return await _steer(request.entries, request.cwd, partial(_edit, edit), services, answer)
-
-
-def _edit(edit: Edit, cursor: Cursor, entry: EntryId) -> Entry:
-    return edit_entry(cursor, entry, edit)
+    """Change entries that wait: where they stand, what they wait for, and what they will run with."""
+    edit = await edit_of(request, services)
+    if not request.overrides:
+        return await _steer(
+            request.entries, request.cwd, lambda cursor, id_: edit_waiting(cursor, id_, edit), services, answer
+        )
+    if edited_before := await services.store.edited_by(request.request_id):
+        return await _told(edited_before, services, answer)
+    found = await _waiting(request.entries, request.cwd, services)
+    return await _told(await override_entries(found, request, edit, services), services, answer)
 
 
 async def handle_move(request: Move, services: Services, answer: Answer) -> EntriesChanged:

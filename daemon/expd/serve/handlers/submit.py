@@ -17,11 +17,10 @@ from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
 from expd.prepare.source import UnusableSource, find_project_in
 from expd.prepare.submission import Circumstances, Prepared, prepare
-from expd.queueing.dependents import Condition, Dependency
 from expd.queueing.entry import LOCAL, Entry, NewEntry, Submission
 from expd.queueing.writing import NameTaken
 from expd.serve.elsewhere import check_travel, destination_of, travelling
-from expd.serve.entries import find_entries, send_entries
+from expd.serve.entries import find_dependencies, send_entries
 from expd.serve.experiments import find_experiment
 from expd.serve.holding import holding
 from expd.serve.living import LivingNames
@@ -48,7 +47,6 @@ _journal = logging.getLogger("expd.serve")
 
 _NAMINGS_MAX = 5
 """Tries to name an unnamed entry when another submission takes the random name first."""
-_CONDITIONS: Mapping[str, Condition] = {"ok": "ok", "any": "any", "failed": "failed"}
 _REQUEST_ID_CHARS = range(8, 65)
 
 
@@ -82,8 +80,8 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
 async def _preview(request: Submit, services: Services, answer: Answer) -> Previewed:
     """Say what would be queued, after everything that could refuse it has been asked."""
     source = await _find_source(request, services)
-    project = await _find_project(request, source, services)
-    prepared = await _prepare(request, project, source, services, held_as="")  # nothing is held
+    project = await find_project_for(request, source, services)
+    prepared = await prepare_for(request, project, source, services, held_as="")  # nothing is held
     points = [PointRecord(name=point.name, params=point.params) for point in prepared.points]
     for start in range(0, len(points), PAGE_ENTRIES):
         await answer(PointPage(points=tuple(points[start : start + PAGE_ENTRIES])))
@@ -158,7 +156,7 @@ async def accept(
     """Capture and queue what is not queued yet."""
     variant_of = origin.variant_of
     source = await _find_source(request, services) if variant_of is None else variant_of.stash_rev
-    project = await _find_project(request, source, services)
+    project = await find_project_for(request, source, services)
     for attempt in range(_NAMINGS_MAX):
         try:
             return await _accept_once(request, project, source, services, origin)
@@ -188,7 +186,8 @@ def _commit_here(location: Location, text: str) -> Rev | None:
     return Repository(location.git_directory).resolve_commit(text)
 
 
-async def _find_project(request: Submit, source: Rev | None, services: Services) -> Project:
+async def find_project_for(request: Submit, source: Rev | None, services: Services) -> Project:
+    """Find the project of a submission, in the workspace or in the commit that is run instead of it."""
     cwd, is_named = Path(request.cwd), names_pipelines(request.stage_options, request.targets)
     if source is not None:
         find = partial(find_project_in, cwd, source, command=request.command, is_pipeline_named=is_named)
@@ -202,8 +201,9 @@ async def _accept_once(
 ) -> tuple[list[Entry], tuple[LeftOut, ...]]:
     """Capture and queue; whatever prevents the second, nothing is held of the first."""
     async with holding(request.request_id, project.location.git_directory, services) as held:
-        prepared = await _prepare(request, project, source, services, held.name)
-        after = await _dependencies(request, services)
+        is_variant = origin.variant_of is not None
+        prepared = await prepare_for(request, project, source, services, held.name, is_variant=is_variant)
+        after = await find_dependencies(services, request.place.after, request.cwd)
         submission = replace(_submission(request, project, prepared, held.name), verifies=origin.verifies, after=after)
         if origin.variant_of is not None:
             submission = _as_before(submission, origin.variant_of)
@@ -219,17 +219,16 @@ async def _accept_once(
     return accepted, prepared.left_out
 
 
-async def _dependencies(request: Submit, services: Services) -> tuple[Dependency, ...]:
-    """Find the entries that are to end first, and how."""
-    found: list[Dependency] = []
-    for text in request.place.after:
-        selector, _, condition = text.rpartition(":") if text.endswith((":ok", ":any", ":failed")) else (text, "", "ok")
-        entries = await find_entries(services, [selector], request.cwd)
-        found.extend(Dependency(needs=entry.id, condition=_CONDITIONS[condition]) for entry in entries)
-    return tuple({each.needs: each for each in found}.values())
-
-
-async def _prepare(request: Submit, project: Project, source: Rev | None, services: Services, held_as: str) -> Prepared:
+async def prepare_for(
+    request: Submit,
+    project: Project,
+    source: Rev | None,
+    services: Services,
+    held_as: str,
+    *,
+    is_variant: bool = False,
+) -> Prepared:
+    """Prepare a submission; its commits are held under a name, or with an empty one not at all."""
     circumstances = Circumstances(
         at=time.time(),
         rng=services.rng,
@@ -238,6 +237,7 @@ async def _prepare(request: Submit, project: Project, source: Rev | None, servic
         living_names=LivingNames(services.store, str(project.location.common_directory)),
         source=source,
         held_as=held_as,
+        is_variant=is_variant,
     )
     return await trio.to_thread.run_sync(prepare, request, project, circumstances, limiter=services.git)
 
