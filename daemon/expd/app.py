@@ -31,6 +31,7 @@ from expd.serve.listener import Address, Door, serve, take_state
 from expd.serve.services import Chosen, Services
 from expd.serve.session import serve_connection
 from expd.settings import BadSettings, Settings, read_settings
+from expd.upkeep.hooks import Herald
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
 from expd.upkeep.retaining import Collector
@@ -38,6 +39,9 @@ from expproto import VERSION, address
 from expproto.vocabulary import Ending
 
 _journal = logging.getLogger("expd")
+
+_LAST_WORDS_SECONDS = 3.0
+"""At the end, for hooks that tell of the last runs."""
 
 
 class Daemon:
@@ -102,10 +106,12 @@ class Daemon:
             )
             nursery.start_soon(services.recovery.run)
             nursery.start_soon(services.collector.run)
+            nursery.start_soon(services.herald.run)
             nursery.start_soon(self._heed_signals, services)
             nursery.start_soon(self._heed_stop, pool)
             self._say_ready(status_words(await store.pool(), draining=False))
             await pool.run()
+            await services.herald.finish(_LAST_WORDS_SECONDS)
             nursery.cancel_scope.cancel()
         services.watcher.close()
         _journal.info("stopped")
@@ -134,6 +140,7 @@ class Daemon:
             started_at=self._started_at,
             recovery=recovery,
             collector=Collector(store, recovery, self._settings.retention, self._runs_directory),
+            herald=Herald(store, self._settings.hooks),
             capturing=capturing,
             stop=self.stop,
             is_stopping=lambda: self._is_stopping,

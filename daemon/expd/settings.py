@@ -13,6 +13,7 @@ from expproto.stage_options import STAGE_JOBS_MAX
 
 _COUNT_MAX = 2**31 - 1
 """No reason but that everything below can store and compare it."""
+HOOK_SCHEMES = ("http", "https")
 BROKER_SCHEMES = ("redis", "rediss", "amqp", "amqps")
 _LEASE_SECONDS_MIN = 3.0
 """A third of it is between two signs of life."""
@@ -46,6 +47,30 @@ class Retention:
     """What `restore --force` put aside: as long as Git keeps what a reflog alone holds."""
     environment_days: float = 30.0
     """Environments of what did not succeed, which may hold secrets: a later retry takes that of its own shell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """What is told of an event: a command, by its arguments, or an address. That may hold a token, and is in no representation."""
+
+    command: tuple[str, ...] = ()
+    url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The table `[hooks]`: who is told of what happens, with a JSON document. Nobody by default."""
+
+    done: Hook | None = None
+    """Each entry that has ended, in whatever way."""
+    failed: Hook | None = None
+    """Each that ended neither with success nor because somebody wanted it to."""
+    held: Hook | None = None
+    """Each that was held, and nobody asked for it: it got lost three times."""
+    sweep_done: Hook | None = None
+    """The last point of a sweep has ended."""
+    idle: Hook | None = None
+    """Nothing runs, and nothing is queued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +131,8 @@ class Settings:
     """Patterns of variables that no run gets, whoever submits them. None by default: what the shell has is what runs."""
     engines: EngineSettings = EngineSettings()
     """[engines]: other hosts; without it there is this one alone."""
+    hooks: Hooks = Hooks()
+    """[hooks]: who is told of what happens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +174,18 @@ def explain_settings(environ: Mapping[str, str]) -> list[Setting]:
             origin=variables.get(key) or ("file" if key in in_file else "default"),
         )
         for key in _keys()
-    ] + _explain_engines(table, settings)
+    ] + [*_explain_engines(table, settings), *_explain_hooks(settings)]
+
+
+def _explain_hooks(settings: Settings) -> list[Setting]:
+    """Give the hooks that are there; an address is only said to be set."""
+    found = [(each.name, hook) for each in fields(Hooks) if (hook := getattr(settings.hooks, each.name)) is not None]
+    return [
+        Setting(
+            key=f"hooks.{name}", value=list(hook.command) if hook.url is None else "(set)", default=None, origin="file"
+        )
+        for name, hook in found
+    ]
 
 
 def _explain_engines(table: Mapping[str, object], settings: Settings) -> list[Setting]:
@@ -173,7 +211,7 @@ def _explain_engines(table: Mapping[str, object], settings: Settings) -> list[Se
 
 
 def _keys() -> list[str]:
-    own = [each.name for each in fields(Settings) if each.name not in {"retention", "engines"}]
+    own = [each.name for each in fields(Settings) if each.name not in {"retention", "engines", "hooks"}]
     return own + [f"retention.{each.name}" for each in fields(Retention)]
 
 
@@ -232,6 +270,7 @@ def _settings_from(table: Mapping[str, object], path: Path | str) -> Settings:
         retention=_retention(table, path),
         env_deny=_patterns(table, "env_deny", path),
         engines=EngineSettings(celery=_celery(_table(table, "engines", ("celery",), path), path)),
+        hooks=_hooks(table, path),
     )
 
 
@@ -254,6 +293,24 @@ def _retention(table: Mapping[str, object], path: Path | str) -> Retention:
         restored_days=_seconds(own, "restored_days", defaults.restored_days, path, "days"),
         environment_days=_seconds(own, "environment_days", defaults.environment_days, path, "days"),
     )
+
+
+def _hooks(table: Mapping[str, object], path: Path | str) -> Hooks:
+    names = tuple(field.name for field in fields(Hooks))
+    own = _table(table, "hooks", names, path)
+    return Hooks(**{name: _hook(name, value, path) for name, value in own.items()})
+
+
+def _hook(name: str, value: object, path: Path | str) -> Hook:
+    """Give a hook; what is wrong with an address is said without it, since it may hold a token."""
+    if isinstance(value, str) and value.isprintable() and value.partition("://")[0] in HOOK_SCHEMES:
+        return Hook(url=value)
+    command = [item for item in value if isinstance(item, str) and "\0" not in item] if isinstance(value, list) else []
+    if not command or not command[0] or not isinstance(value, list) or len(command) != len(value):
+        raise BadSettings(
+            f"{path}: {name} in [hooks] must be an address (https://…), or a list of a program and its arguments"
+        )
+    return Hook(command=tuple(command))
 
 
 def _celery(engines: Mapping[str, object], path: Path | str) -> CelerySettings | None:

@@ -12,6 +12,8 @@ from expd.settings import (
     BadSettings,
     CelerySettings,
     EngineSettings,
+    Hook,
+    Hooks,
     Retention,
     Settings,
     explain_settings,
@@ -41,6 +43,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "ca_file = '/ca', dvc_config = '/dvc', visibility_seconds = 60 } }\n"
         "[retention]\ndone_days = 1\ndone_max = 2\nlog_days = 3.5\nlogs_bytes_max = 4\nkept_worktree_days = 5\n"
         "kept_worktrees_bytes_max = 6\nrestored_days = 7\nenvironment_days = 0\n"
+        "[hooks]\ndone = ['a', 'b']\nfailed = 'http://h/x'\nheld = ['c']\nsweep_done = ['d']\nidle = 'https://h/y'\n"
     )
 
     read = _read(tmp_path / "config.toml", text)
@@ -68,6 +71,13 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             restored_days=7.0,
             environment_days=0.0,
         ),
+        hooks=Hooks(
+            done=Hook(command=("a", "b")),
+            failed=Hook(url="http://h/x"),
+            held=Hook(command=("c",)),
+            sweep_done=Hook(command=("d",)),
+            idle=Hook(url="https://h/y"),
+        ),
         engines=EngineSettings(
             celery=CelerySettings(
                 broker="redis://h",
@@ -81,7 +91,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ),
     )
     keys = {line.split(" ")[0].strip("[]") for line in text.splitlines()}
-    assert keys == {*Settings.__slots__, *Retention.__slots__}
+    assert keys == {*Settings.__slots__, *Retention.__slots__, *Hooks.__slots__}
     assert _read(tmp_path / "config.toml", "jobs = 4") == Settings(jobs=4)
 
 
@@ -237,7 +247,7 @@ def test_each_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
     assert explained["retention.log_days"] == (3.0, "file")
     assert explained["retention.done_days"] == (180.0, "default")
     assert explained["env_deny"] == ([], "default")
-    assert len(explained) == len(Settings.__slots__) - 2 + len(Retention.__slots__)
+    assert len(explained) == len(Settings.__slots__) - 3 + len(Retention.__slots__)
 
 
 def test_every_key_is_documented_with_its_default_and_unit() -> None:
@@ -268,3 +278,28 @@ def test_addresses_of_engines_are_not_shown(tmp_path: Path) -> None:
 
     assert (explained["engines.celery.broker"], explained["engines.celery.hub"]) == ("(set)", "(set)")
     assert explained["engines.celery.lease_seconds"] == 60.0
+
+
+@pytest.mark.parametrize("value", ["'notify-send'", "'ftp://h'", "[]", "['']", "[1]", "7", '"https://h\\n"'])
+def test_a_hook_is_an_address_or_a_program_with_its_arguments(tmp_path: Path, value: str) -> None:
+    """What no shell would take apart is refused, without being shown: it may hold a token."""
+    with pytest.raises(BadSettings) as refused:
+        _read(tmp_path / "config.toml", f"[hooks]\ndone = {value}\n")
+
+    assert "done in [hooks] must be an address (https://…), or a list of a program and its arguments" in str(
+        refused.value
+    )
+
+
+def test_addresses_of_hooks_are_not_shown(tmp_path: Path) -> None:
+    """They often hold a token; which program is called is shown."""
+    text = "[hooks]\ndone = 'https://host/secret'\nidle = ['beep']\n"
+    settings = _read(tmp_path / "config.toml", text)
+    explained = {
+        each.key: each.value
+        for each in explain_settings({"EXPD_CONFIG": str(tmp_path / "config.toml")})
+        if each.key.startswith("hooks.")
+    }
+
+    assert "secret" not in repr(settings)
+    assert explained == {"hooks.done": "(set)", "hooks.idle": ["beep"]}

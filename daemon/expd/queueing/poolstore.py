@@ -7,6 +7,7 @@ from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Entry
 from expd.queueing.groups import add_group, ensure_pool, read_pool, remove_group, set_jobs, set_paused
 from expd.queueing.listing import Nearest, read_nearest
+from expd.queueing.news import News, begin_news, end_news, next_news
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import wake_due
 from expproto.place import DEFAULT_GROUP
@@ -88,3 +89,15 @@ class PoolStore:
         pool = await self._database.run(change)
         self.changes.announce()
         return pool
+
+    async def begin_news(self) -> None:
+        """Have what happens from now on told; or go on where an earlier daemon stopped."""
+        await self._database.run(begin_news)
+
+    async def end_news(self) -> None:
+        """Have nothing told any more."""
+        await self._database.run(end_news)
+
+    async def next_news(self, looked_through: int) -> tuple[News | None, int]:
+        """Give what is to be told next, never again; and where the next look begins."""
+        return await self._database.run(lambda cursor: next_news(cursor, looked_through))

@@ -144,6 +144,12 @@ CREATE TABLE transitions (
 ) STRICT;
 CREATE INDEX transitions_by_entry ON transitions (entry);
 
+-- Up to which of them somebody was told; no row while nobody wants to be.
+CREATE TABLE news (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    told_through INTEGER NOT NULL
+) STRICT;
+
 -- Whose refs these are, in repositories that several daemons may use.
 CREATE TABLE store (
     id   INTEGER PRIMARY KEY CHECK (id = 1),

@@ -12,6 +12,7 @@ from expd.dispatch.pool import Pool
 from expd.linux.inotify import Watcher
 from expd.queueing.store import Store
 from expd.settings import Settings
+from expd.upkeep.hooks import Herald
 from expd.upkeep.recovering import Recovery
 from expd.upkeep.retaining import Collector
 from expproto.replies import Event
@@ -45,6 +46,7 @@ class Services:
     started_at: float
     recovery: Recovery
     collector: Collector
+    herald: Herald
     capturing: set[str]
     """Under which names submissions on their way hold their commits."""
     stop: Callable[[Ending], None]
@@ -66,3 +68,4 @@ class Services:
         self.chosen.now = settings
         self.pool.use(settings)
         self.collector.use(settings.retention)
+        self.herald.use(settings.hooks)

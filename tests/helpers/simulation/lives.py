@@ -29,6 +29,7 @@ from expd.serve.listener import Door
 from expd.serve.services import Chosen, Services
 from expd.serve.session import serve_connection
 from expd.settings import Settings
+from expd.upkeep.hooks import Herald
 from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
 from expd.upkeep.retaining import Collector
@@ -218,6 +219,7 @@ class Life:
             started_at=started_at,
             recovery=recovery,
             collector=Collector(store, recovery, settings.retention, self._world.runs_directory),
+            herald=Herald(store, settings.hooks),
             capturing=capturing,
             stop=self._stop,
             is_stopping=lambda: self._is_stopping,
