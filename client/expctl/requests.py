@@ -112,7 +112,12 @@ def status(cwd: str, entries: Sequence[str], most: int | None = None) -> dict[st
 
 def wait(cwd: str, entries: Sequence[str]) -> dict[str, object]:
     """Ask for an answer when these are done."""
-    return {"kind": "wait", "cwd": cwd, "entries": list(entries)}
+    return {"kind": "wait", "cwd": cwd, "entries": list(entries), "until_idle": False}
+
+
+def wait_until_idle(cwd: str) -> dict[str, object]:
+    """Ask for an answer when nothing runs."""
+    return {**wait(cwd, ()), "until_idle": True}
 
 
 def cancel(cwd: str, entries: Sequence[str], number: int | None = None) -> dict[str, object]:

@@ -173,11 +173,12 @@ class Follow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Answer when the entries named are done; with none named, when everything is."""
+    """Answer when the entries named are done; with none named, when everything is, or with `until_idle` when nothing runs."""
 
     kind = "wait"
     cwd: str
     entries: tuple[str, ...] = ()
+    until_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.status("/w", ["1", "b"]), Status(cwd="/w", entries=("1", "b"))),
         (requests.status("/w", [], 50), Status(cwd="/w", most=50)),
         (requests.wait("/w", []), Wait(cwd="/w")),
+        (requests.wait_until_idle("/w"), Wait(cwd="/w", until_idle=True)),
         (requests.cancel("/w", ["1"]), Cancel(cwd="/w", entries=("1",))),
         (requests.cancel("/w", ["1"], 15), Cancel(cwd="/w", entries=("1",), signal=15)),
         (requests.release("/w", ["1"]), Release(cwd="/w", entries=("1",))),

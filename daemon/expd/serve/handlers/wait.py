@@ -11,7 +11,10 @@ from expproto.vocabulary import EntryId, EntryState
 
 
 async def handle(request: Wait, services: Services, answer: Answer) -> Waited:
-    """Wait for the entries named, or for everything that is not done now."""
+    """Wait for the entries named, for everything that is not done now, or until nothing runs."""
+    if request.until_idle:
+        await _wait_idle(services)
+        return Waited(count=0)
     if request.entries:
         ids = [entry.id for entry in await find_entries(services, request.entries, request.cwd)]
     else:
@@ -19,6 +22,16 @@ async def handle(request: Wait, services: Services, answer: Answer) -> Waited:
     entries = [await wait_done(services, entry) for entry in ids]
     await send_entries(services, entries, answer)
     return Waited(count=len(entries))
+
+
+async def _wait_idle(services: Services) -> None:
+    """Wait until no run is active, whatever becomes of their entries: some may wait for another attempt."""
+    bell = services.store.changes.any
+    while True:
+        changed = bell.next_ring
+        if not (await services.store.pool()).active:
+            return
+        await changed.wait()
 
 
 async def wait_done(services: Services, entry_id: EntryId) -> Entry:
