@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from expd.queueing.database import Cursor
 from expd.queueing.entry import Entry
 from expd.queueing.rows import SELECT_ENTRY, entry_from_row
+from expd.queueing.schedule import MANY
 from expproto.vocabulary import EntryId
 
 _ENDED_SHOWN = 10
@@ -19,6 +20,10 @@ WAITING = (
     "SELECT id FROM entries WHERE state = 'queued' AND not_before IS NOT NULL ORDER BY not_before LIMIT ?",
     "SELECT id FROM entries WHERE state = 'held' AND state <> 'done' ORDER BY id LIMIT ?",
 )
+_READY_HERE = "FROM entries WHERE standing = 'ready' AND engine = ? AND at_once = 0 AND grp = ?"
+AHEAD = f"""SELECT count(*) AS n FROM (SELECT 1 {_READY_HERE} AND priority > ?
+    UNION ALL SELECT 1 {_READY_HERE} AND priority = ? AND place < ? LIMIT ?)"""  # noqa: S608 - the text above
+TURNS = f"SELECT id {_READY_HERE} ORDER BY priority DESC, place LIMIT ?"
 ENDED = "SELECT id FROM entries WHERE state = 'done' ORDER BY ended_at DESC, id DESC LIMIT ?"
 
 
@@ -49,6 +54,25 @@ def choose(active: Sequence[EntryId], waiting: Sequence[EntryId], ended: Sequenc
     room = max(0, most - len(active))
     newest = ended[: max(min(_ENDED_SHOWN, room), room - len(waiting))]
     return [*active[:most], *waiting[: room - len(newest)], *newest]
+
+
+def count_ahead(cursor: Cursor, entry: EntryId) -> int:
+    """Count what may start before an entry, up to MANY: what has a higher priority, and of its own what stands before it."""
+    sql = "SELECT engine, grp, priority, place FROM entries WHERE id = ?"
+    row = cursor.execute(sql, (entry,)).fetchone()
+    if row is None:
+        return 0
+    group = (row["engine"], row["grp"], row["priority"])
+    return int(cursor.execute(AHEAD, (*group, *group, row["place"], MANY)).fetchone()["n"])
+
+
+def read_turns(cursor: Cursor) -> dict[EntryId, int]:
+    """Map the first MANY of each group that may start to how many of it come before."""
+    sql = "SELECT engine, grp FROM tallies WHERE standing = 'ready' AND at_once = 0 AND n > 0"
+    groups = [(row["engine"], row["grp"]) for row in cursor.execute(sql)]
+    return {
+        EntryId(row["id"]): ahead for group in groups for ahead, row in enumerate(cursor.execute(TURNS, (*group, MANY)))
+    }
 
 
 def _ids(cursor: Cursor, sql: str, most: int) -> list[EntryId]:

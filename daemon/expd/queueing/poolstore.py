@@ -6,7 +6,7 @@ from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Entry
 from expd.queueing.groups import add_group, ensure_pool, read_pool, remove_group, set_jobs, set_paused
-from expd.queueing.listing import Nearest, read_nearest
+from expd.queueing.listing import Nearest, count_ahead, read_nearest, read_turns
 from expd.queueing.news import News, begin_news, end_news, next_news
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import wake_due
@@ -22,20 +22,12 @@ class PoolStore:
         self.changes = Changes()
 
     async def ahead_of(self, entry: EntryId) -> int:
-        """Count the queued entries that may start now and come before this one."""
-        sql = """SELECT count(*) AS n FROM entries AS it JOIN entries AS ahead ON ahead.standing = 'ready'
-            AND ahead.engine = it.engine AND ahead.at_once = 0 AND ahead.grp = it.grp
-            AND (ahead.priority > it.priority OR (ahead.priority = it.priority AND ahead.place < it.place))
-            WHERE it.id = ?"""
-        return await self._database.run(lambda cursor: int(cursor.execute(sql, (entry,)).fetchone()["n"]))
+        """Count the queued entries that may start now and come before this one; MANY where there are that many or more."""
+        return await self._database.run(lambda cursor: count_ahead(cursor, entry))
 
     async def turns(self) -> dict[EntryId, int]:
-        """Map what may start now and waits for a slot to how many of its group come before it."""
-        sql = """SELECT id, row_number() OVER (PARTITION BY engine, grp ORDER BY priority DESC, place) - 1 AS ahead
-            FROM entries WHERE standing = 'ready' AND at_once = 0"""
-        return await self._database.run(
-            lambda cursor: {EntryId(row["id"]): int(row["ahead"]) for row in cursor.execute(sql)}
-        )
+        """Map what may start now and waits for a slot to how many of its group come before it; without those that MANY do."""
+        return await self._database.run(read_turns)
 
     async def nearest(self, most: int) -> Nearest:
         """Read so many entries at most: what runs, what is next, what has just ended."""

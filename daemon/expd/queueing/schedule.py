@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from expproto.place import DEFAULT_GROUP
 
+MANY = 1000
+"""Entries ahead of one that are counted: nobody plans by more, and each costs a step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupState:
@@ -101,6 +104,8 @@ def waits_for(pool: PoolState, *, ahead: int, group_name: str = DEFAULT_GROUP) -
         return f"the group {group.name} is paused: expctl resume -g {group.name}"
     if group.jobs == 0:
         return f"{f'the group {group.name}' if option else 'the pool'} has no slots: expctl jobs N{option}"
+    if ahead >= MANY:
+        return f"{MANY} or more ahead in the queue"
     if ahead:
         return f"{ahead} ahead in the queue"
     return "a free slot" if group.running >= group.jobs else "its worker"

@@ -10,7 +10,7 @@ from expd.gitio.errors import NotARepository
 from expd.gitio.locate import locate
 from expd.queueing.dependents import Condition, Dependency
 from expd.queueing.entry import LOCAL, Entry
-from expd.queueing.schedule import PoolState, waits_for
+from expd.queueing.schedule import MANY, PoolState, waits_for
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import AMBIGUOUS_ENTRY, UNKNOWN_ENTRY
@@ -153,7 +153,7 @@ def _reason_to_wait_elsewhere(services: Services, entry: Entry, pool: PoolState)
 async def send_entries(
     services: Services, entries: Sequence[Entry], answer: Answer, turns: Mapping[EntryId, int] | None = None
 ) -> None:
-    """Send entries as pages of records; `turns` says how many are ahead of each that may start, if that was asked before."""
+    """Send entries as pages of records; `turns` says how many are ahead of each that may start, of whom there are not MANY, if that was asked before."""
     pool = await services.store.pool()
     waiting = [
         entry
@@ -166,5 +166,5 @@ async def send_entries(
         turns = await services.store.turns() if waiting else {}
     for start in range(0, len(entries), PAGE_ENTRIES):
         page = entries[start : start + PAGE_ENTRIES]
-        records = [record_of(services, entry, pool, turns.get(entry.id, 0)) for entry in page]
+        records = [record_of(services, entry, pool, turns.get(entry.id, MANY)) for entry in page]
         await answer(EntryPage(entries=tuple(records)))
