@@ -21,6 +21,7 @@ class Arguments:
     backoff: float | None
     command: list[str] | None
     copy_paths: list[str]
+    cpus: float | None
     csv: bool
     data: str | None
     deps: list[str]
@@ -50,6 +51,7 @@ class Arguments:
     json: bool
     keep_going: bool
     lines: int | None
+    mem: int | None
     max_failures: int | None
     message: str | None
     metrics: list[str]
@@ -187,6 +189,19 @@ def duration(text: str) -> float:
     return seconds
 
 
+def number_of_bytes(text: str) -> int:
+    """Read how much memory: `4G`, `512M`, `1.5G`; of 1024 bytes each, `KiB` and `KB` are the same."""
+    unit = text.lstrip("0123456789.").upper().removesuffix("B").removesuffix("I")
+    return int(
+        number_of_seconds(text[: len(text.rstrip("bBiIkKmMgGtT"))]) * 1024 ** ("", "K", "M", "G", "T").index(unit)
+    )
+
+
+def number_of_cpus(text: str) -> float:
+    """Read how many processors, or what part of one."""
+    return number_of_seconds(text)
+
+
 def whole_number(text: str) -> int:
     """Read a number that may be below nought."""
     return int(text)
@@ -244,6 +259,10 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 count.__name__, number_of_jobs.__name__, number_of_seconds.__name__ = "count", "number of jobs", "number of seconds"
 whole_number.__name__, change_of_jobs.__name__ = "number", "number of jobs"
 signal_number.__name__ = "signal"
+number_of_bytes.__name__, number_of_cpus.__name__ = (
+    "amount of memory, as in 512M or 4G",
+    "number of processors, as in 2 or 0.5",
+)
 moment.__name__ = "time, as in 2h, 22:30, 2026-12-24 18:00 or now"
 duration.__name__ = duration_or_none.__name__ = "duration, as in 90, 90s, 10m, 2h or 1d"
 """As argparse names them in its sentences."""

@@ -101,8 +101,9 @@ def _of_lines(last_lines: Sequence[str]) -> list[str]:
 
 def _of_outcome(found: Diagnosed, outcome: Outcome) -> list[str]:
     match outcome:
-        case OutOfMemory():
-            return ["give it more memory, or let fewer run at once: expctl jobs N"]
+        case OutOfMemory(limit_bytes=limit):
+            fewer, less = "let fewer run at once: expctl jobs N", "let it need less: smaller batches, fewer loaders"
+            return [f"give it more memory, or {fewer}" if limit is None else f"give it more memory (--mem), or {less}"]
         case NotStarted(is_directory=True):
             return ["is the directory in what is captured? Git holds no empty ones"]
         case NotStarted():

@@ -9,4 +9,6 @@ def run_limits(arguments: Arguments) -> dict[str, object]:
         "kind": "run_limits",
         "time_seconds": arguments.time_limit,
         "stall_seconds": arguments.stall_limit,
+        "memory_bytes": arguments.mem,
+        "cpus": arguments.cpus,
     }

@@ -11,6 +11,8 @@ from expctl.arguments import (
     duration,
     duration_or_none,
     moment,
+    number_of_bytes,
+    number_of_cpus,
     number_of_jobs,
     number_of_seconds,
     signal_number,
@@ -90,6 +92,8 @@ LIMITS = (
         "--stall-limit", metavar="DURATION", read=duration,
         help="end the run when its commands wrote nothing and used no processor for so long",
     ),
+    Option("--mem", metavar="SIZE", read=number_of_bytes, help="end the run when it needs more memory than this: 512M, 4G"),
+    Option("--cpus", metavar="N", read=number_of_cpus, help="so much time of processors, however many there are: 2, 0.5"),
 )  # fmt: skip
 """What a run may use up; `expctl.limits` reads them."""
 

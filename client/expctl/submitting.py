@@ -99,6 +99,8 @@ def accepted(pages: Sequence[Message], submitted: Fields, output: Output) -> lis
     left_out = submitted.records("left_out")
     if left_out:
         _tell_left_out(left_out, submitted.integer("left_out_count"), output)
+    if unkept := submitted.records("unkept"):
+        _tell_unkept(unkept, output)
     return entries
 
 
@@ -107,6 +109,16 @@ _WHY = {
     "repository": "a repository of its own",
     "pointer": "a Git LFS pointer, here too; `git lfs pull` brings the file",
 }
+
+
+def _tell_unkept(unkept: Sequence[Fields], output: Output) -> None:
+    """Say which limits the kernel does not keep here, and what becomes of them."""
+    from expproto.limits import HINDRANCES  # noqa: PLC0415 - dataclasses cost 10 ms
+
+    for limit in unkept:
+        name, code = limit.text("limit"), limit.text("why")
+        what = "looked at once a second" if name == "mem" else "not kept"
+        output.words(f"expctl: --{name} is {what}: {HINDRANCES.get(code, code)}")
 
 
 def _tell_left_out(left_out: Sequence[Fields], count: int, output: Output) -> None:

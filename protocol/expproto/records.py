@@ -140,6 +140,15 @@ class LeftOutFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnkeptLimit:
+    """A limit, `mem` or `cpus`, that the kernel of this host does not keep; `why` is a code: `no_groups`, `version_1`, `no_manager`, `not_delegated`."""
+
+    kind = "unkept_limit"
+    limit: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DifferenceRecord:
     """What is not equal: an `output` or a `file` by its hash, a `metric` by its value, an `error` of reading; nil is absent."""
 

@@ -18,6 +18,7 @@ from expproto.records import (
     LeftOutFile,
     OutputFile,
     PointRecord,
+    UnkeptLimit,
 )
 from expproto.vocabulary import EntryId, Outcome, Phase, Rev
 
@@ -151,8 +152,8 @@ Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | E
 class Submitted:
     """The entries of the pages before are on disk: answers Submit and Import.
 
-    `left_out` names the first of the `left_out_count` files and directories that were not captured. Where a request is
-    asked again, nothing is captured again, and both say so by being empty.
+    `left_out` names the first of the `left_out_count` files and directories that were not captured; asked again, nothing is
+    captured again, and both are empty. `unkept` are limits of the submission that the kernel of this host does not keep.
     """
 
     kind = "submitted"
@@ -160,6 +161,7 @@ class Submitted:
     count: int
     left_out: tuple[LeftOutFile, ...] = ()
     left_out_count: int = 0
+    unkept: tuple[UnkeptLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,14 +107,18 @@ class Killed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfMemory:
-    """The kernel ended a command of `stage` because memory had run out; `evidence` is `cgroup` or `kernel_log`.
+    """Memory had run out for a command of `stage`; `evidence` is `cgroup`, `kernel_log` or `watched`.
 
-    The control group counted it, or the kernel's log names the process. Where neither does, the outcome is Killed.
+    The kernel ended it, as the control group counted or the kernel's log says; or its worker, which saw it use more than its
+    limit. Where none of them says so, the outcome is Killed. `limit_bytes` is the limit of the run, if it has one, and
+    `peak_bytes` what it used at most, if that is known.
     """
 
     kind = "out_of_memory"
     stage: str
     evidence: str
+    limit_bytes: int | None = None
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,9 @@ SUBMIT = requests.submit(
     stages=stage_options(
         thorough("submit", ["-s", "--force-downstream", "-k", "--pull", "--allow-missing", "--stage-jobs", "3"])
     ),
-    limits=run_limits(thorough("submit", ["--time-limit", "2h", "--stall-limit", "90"])),
+    limits=run_limits(
+        thorough("submit", ["--time-limit", "2h", "--stall-limit", "90", "--mem", "4G", "--cpus", "1.5"])
+    ),
     retries=retry_policy(thorough("submit", ["--retries", "2", "--retry-on", "oom,exit:75", "--backoff", "1m"])),
     place=queue_place(thorough("submit", ["--priority", "-3", "-g", "gpu"])),
     max_failures=3,
@@ -106,7 +108,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
                     allow_missing=True,
                     stage_jobs=3,
                 ),
-                limits=RunLimits(time_seconds=7200.0, stall_seconds=90.0),
+                limits=RunLimits(time_seconds=7200.0, stall_seconds=90.0, memory_bytes=2**32, cpus=1.5),
                 retries=RetryPolicy(retries=2, causes=("oom", "exit:75"), backoff_seconds=60.0),
                 place=QueuePlace(priority=-3, group="gpu"),
                 max_failures=3,

@@ -82,6 +82,14 @@ def timed_out(limit: str, seconds: float) -> dict[str, object]:
             {"kind": "out_of_memory", "stage": "train", "evidence": "cgroup"},
             "out of memory: train was ended by the kernel",
         ),
+        (
+            {"kind": "out_of_memory", "stage": "t", "evidence": "cgroup", "limit_bytes": 2**32, "peak_bytes": 2**31},
+            "out of memory: t reached the limit of 4.0 GiB (--mem), 2.0 GiB at most",
+        ),
+        (
+            {"kind": "out_of_memory", "stage": "t", "evidence": "cgroup", "limit_bytes": 2**32, "peak_bytes": None},
+            "out of memory: t reached the limit of 4.0 GiB (--mem)",
+        ),
         (not_started(errno.ENOENT, "tarin"), "not started: command: command not found: tarin"),
         (not_started(errno.EACCES, "./t"), "not started: command: not executable: ./t"),
         (not_started(errno.E2BIG, "t"), "not started: command: arguments and environment are too long: t"),

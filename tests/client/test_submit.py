@@ -129,7 +129,7 @@ def test_submit_json_has_the_documented_fields(sock: Path, expctl: Expctl) -> No
         "stash_rev": STASH,
         "params": {"train.lr": 0.2},
     }
-    assert ran.document == {"schema": 1, "entries": [entry], "left_out": [], "left_out_count": 0}
+    assert ran.document == {"schema": 1, "entries": [entry], "left_out": [], "left_out_count": 0, "unkept": []}
     assert ran.err == ""
 
 

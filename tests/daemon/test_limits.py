@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order, told_of
+from expd.execute.confinement import Confinement
 from expd.execute.limits import Watch, _Signs
 from expd.execute.runlog import RunLog
 from expd.execute.timings import Timings
@@ -128,7 +129,8 @@ async def test_what_is_collected_has_no_limit(tmp_path: Path, autojump_clock: tr
     """Once the stages are through, no limit is reached any more, however long the rest takes."""
     reached = list[Outcome]()
     began_at = autojump_clock.current_time()
-    watch = Watch(RunLimits(time_seconds=10.0), Timings(), reached.append)
+    limits = RunLimits(time_seconds=10.0)
+    watch = Watch(limits, Timings(), Confinement(limits, "a run"), reached.append)
     log = RunLog(tmp_path / "log", Timings())
 
     async with trio.open_nursery() as nursery:

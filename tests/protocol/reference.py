@@ -19,6 +19,7 @@ from expproto.records import (
     ExperimentRecord,
     LeftOutFile,
     OutputFile,
+    UnkeptLimit,
 )
 from expproto.replies import Event, Reply
 from expproto.requests import Declared, FollowTarget, Request
@@ -45,6 +46,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[object], ...]], ...] = (
             ExperimentRecord,
             OutputFile,
             LeftOutFile,
+            UnkeptLimit,
             CaptureRecord,
             DifferenceRecord,
             FollowTarget,

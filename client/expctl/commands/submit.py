@@ -26,6 +26,9 @@ def run(arguments: Arguments, output: Output) -> int:
             "entries": [render.submitted_document(entry) for entry in entries],
             "left_out": [{"path": file.text("path"), "reason": file.text("reason")} for file in left_out],
             "left_out_count": submitted.integer("left_out_count"),
+            "unkept": [
+                {"limit": limit.text("limit"), "why": limit.text("why")} for limit in submitted.records("unkept")
+            ],
         },
         names=lambda: render.ids(entries),
         lines=lambda: render.submitted_lines(entries),

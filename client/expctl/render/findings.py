@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from expctl.render.sizes import size_words
 from expctl.render.terminal import visible
+from expproto.limits import HINDRANCES
 from expproto.records import FindingRecord
 
 Facts = Mapping[str, object]
@@ -135,6 +136,11 @@ SENTENCES: Mapping[str, Callable[[Facts], Sentence]] = {
     "process_tree": _fixed(
         "the processes of a run are known by their tree and their environment",
         "no control group was delegated to the daemon: it is no systemd service, or not that of `expctl service install`",
+    ),
+    "limit_kept": _fixed("the kernel keeps this limit", "systemd makes a scope for a run that has one"),
+    "limit_not_kept": lambda facts: Sentence(
+        what=f"the kernel does not keep this limit: {HINDRANCES.get(str(facts.get('why')), facts.get('why'))}",
+        why="", todo="the memory of a run is looked at once a second instead; processors are not limited",
     ),
     "linger": _fixed("what runs outlives a logout", "lingering is enabled for this user"),
     "no_linger": _fixed(

@@ -1,6 +1,7 @@
 """How a run ended, in words."""
 
 from expctl.fields import Fields
+from expctl.render.sizes import size_words
 
 
 def outcome_words(outcome: Fields | None) -> str:
@@ -13,7 +14,7 @@ def outcome_words(outcome: Fields | None) -> str:
         case "killed":
             return f"killed: {outcome.text('stage')} by {signal_name(outcome.integer('signal'))}"
         case "out_of_memory":
-            return f"out of memory: {outcome.text('stage')} was ended by the kernel"
+            return f"out of memory: {outcome.text('stage')} {memory_words(outcome)}"
         case "not_started":
             return f"not started: {outcome.text('stage')}: {start_words(outcome)}"
         case "timed_out":
@@ -23,6 +24,16 @@ def outcome_words(outcome: Fields | None) -> str:
             return reason if reason.startswith(outcome.kind) else f"{outcome.kind}: {reason}"
         case kind:
             return kind
+
+
+def memory_words(outcome: Fields) -> str:
+    """Say which limit was reached, if the run has one of its own, and how much it used."""
+    limit, peak = outcome.integer_or_none("limit_bytes"), outcome.integer_or_none("peak_bytes")
+    if limit is None:
+        return "was ended by the kernel"
+    return f"reached the limit of {size_words(limit)} (--mem)" + (
+        "" if peak is None else f", {size_words(peak)} at most"
+    )
 
 
 def limit_words(outcome: Fields) -> str:

@@ -16,6 +16,7 @@ import trio
 
 from expd.linux.cgroups import GROUP_VARIABLE, kill_run_group
 from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, boot_id, kill_token
+from expd.linux.scopes import kill_scope
 from expd.linux.space import Place, first_shortage
 from expd.linux.systemd import forget
 from expd.linux.threads import in_thread, no_thread
@@ -112,10 +113,11 @@ class LocalHost:
             os.close(descriptor)
 
     async def kill_run(self, token: str) -> None:
-        """Kill its control group, if it has one, and whatever has its token in its environment; in a thread."""
+        """Kill its control groups, if it has any, and whatever has its token in its environment; in a thread."""
         delegated = self.delegated
         if delegated is not None:
             await in_thread(lambda: kill_run_group(delegated, token))
+        await in_thread(lambda: kill_scope(token))
         await in_thread(lambda: kill_token(token))
 
     async def shortage(self, places: tuple[Place, ...]) -> str | None:

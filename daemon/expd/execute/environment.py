@@ -1,11 +1,11 @@
 """The environment of a run's commands: what the submitter had, and what says which experiment this is."""
 
+import math
 import os
 from collections.abc import Mapping
 
 from expd.execute.stackdumps import FAULTHANDLER_VARIABLE
 from expd.linux.processes import TOKEN_VARIABLE
-from expproto.limits import NO_LIMITS
 from expproto.work import Execute
 
 _NOT_FOR_RUNS = frozenset(
@@ -29,13 +29,15 @@ def run_environment(order: Execute) -> dict[str, str]:
     """Give the environment of every command; DVC_STAGE and PWD are added for each.
 
     DVC_ROOT names the user's project, not the worktree, as DVC has it: DVCLive leaves its signals there.
+    Libraries that count the processors of the machine are told how many of them the run may use.
     """
     environment = {os.fsdecode(name): os.fsdecode(value) for name, value in order.environment}
     for name in _NOT_FOR_RUNS:
         environment.pop(name, None)
-    stacks = {} if order.limits == NO_LIMITS else {FAULTHANDLER_VARIABLE: "1"}
+    stacks = {FAULTHANDLER_VARIABLE: "1"} if order.limits.is_timed else {}
+    threads = {} if order.limits.cpus is None else {"OMP_NUM_THREADS": str(math.ceil(order.limits.cpus))}
     resuming = {} if order.resumes is None else RESUMING
-    return {"PYTHONUNBUFFERED": "1", **stacks, **environment, **_identity(order), **resuming}
+    return {"PYTHONUNBUFFERED": "1", **stacks, **threads, **environment, **_identity(order), **resuming}
 
 
 def _identity(order: Execute) -> Mapping[str, str]:

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 import psutil
 import trio
 
+from expd.bell import Bell
+from expd.execute.confinement import Confinement
 from expd.execute.runlog import RunLog
 from expd.execute.timings import Timings
 from expproto.limits import RunLimits
-from expproto.vocabulary import Limit, TimedOut
+from expproto.vocabulary import Limit, OutOfMemory, TimedOut
 
 _LOOKS = 4
 """Looks in the time of a stall limit: a stall is noticed a quarter of the limit late at most, and a look costs a millisecond."""
+_MEMORY_SECONDS = 1.0
+"""Between two looks at the memory, where the kernel keeps no limit: a program that fills some gigabytes in that time gets away with it."""
 _IDLE_SHARE = 0.001
 """Of one processor: what waits and looks around now and then uses a hundredth of that, what reads from a slow network more."""
 
@@ -37,12 +41,23 @@ class _Signs:
 
 
 class Watch:
-    """Watches a run from `begin` to `end`, while `run` goes on beside it; `reached` is told of the first limit."""
+    """Watches a run from `begin` to `end`, while `run` goes on beside it; `reached` is told of the first limit.
 
-    def __init__(self, limits: RunLimits, timings: Timings, reached: Callable[[TimedOut], None]) -> None:
+    `killed` rings when the kernel may have ended something for lack of memory.
+    """
+
+    def __init__(
+        self,
+        limits: RunLimits,
+        timings: Timings,
+        confinement: Confinement,
+        reached: Callable[[TimedOut | OutOfMemory], None],
+    ) -> None:
         self._limits = limits
         self._timings = timings
+        self._confinement = confinement
         self._reached = reached
+        self.killed = Bell()
         self._scope = trio.CancelScope()
         self._begun = trio.Event()
         self._log: RunLog | None = None
@@ -66,6 +81,8 @@ class Watch:
                     nursery.start_soon(self._mind_time, self._limits.time_seconds)
                 if self._limits.stall_seconds is not None:
                     nursery.start_soon(self._mind_stall, self._limits.stall_seconds)
+                if self._limits.memory_bytes is not None:
+                    nursery.start_soon(self._mind_memory)
 
     async def _mind_time(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -84,6 +101,22 @@ class Watch:
             elif idle >= seconds:
                 self._tell(Limit.STALL, seconds)
                 return
+
+    async def _mind_memory(self) -> None:
+        """Look once a second, or, where the kernel keeps the limit, whenever it has done so: what is left of the run goes too."""
+        evidence = "watched" if self._confinement.is_watched else "cgroup"
+        while True:
+            killed = self.killed.next_ring
+            if await trio.to_thread.run_sync(self._is_out_of_memory):
+                self._reached(self._confinement.outcome(self._timings.newest_stage, evidence))
+                return
+            if self._confinement.is_watched:
+                await trio.sleep(_MEMORY_SECONDS)
+            else:
+                await killed.wait()
+
+    def _is_out_of_memory(self) -> bool:
+        return self._confinement.exceeds() if self._confinement.is_watched else self._confinement.has_killed()
 
     def _look(self, log: RunLog) -> _Signs:
         status = os.fstat(log.descriptor)

@@ -9,6 +9,7 @@ import shlex
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ import trio
 from expd.collect.commit import CommitOrder, Harvest, command_message, commit_experiment
 from expd.execute.begun import BegunStages, begun_path
 from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tree, run_command
+from expd.execute.confinement import Confinement
 from expd.execute.environment import run_environment
 from expd.execute.flights import Flights
 from expd.execute.limits import Watch
@@ -28,7 +30,7 @@ from expd.execute.progress import DVCLIVE_METRICS, LiveMetrics
 from expd.execute.runlog import RunLog
 from expd.execute.stackdumps import abort_passed_over, ask_for_stacks
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
-from expd.execute.timings import StageTimes, Timings, command_hash
+from expd.execute.timings import Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
 from expd.execute.worktree import Manifest, new_files, tracked_changes
 from expd.gitio.errors import GitFailed
@@ -36,6 +38,7 @@ from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slots import Slots
 from expd.linux.cgroups import enter, leave, run_group
 from expd.linux.inotify import Watcher
+from expd.linux.scopes import scope_name
 from expd.pipeline.cache import Cache
 from expd.pipeline.config import DvcConfig, read_config
 from expd.pipeline.datalinks import link_all_data
@@ -87,15 +90,18 @@ class Run:
         self.live = LiveMetrics()
         self._cap: LogCap | None = None
         self._log_opened = trio.Event()
+        self._confined = trio.Event()
         self._opening = trio.CancelScope()
         self._scope = trio.CancelScope()
         self._end: Outcome | None = None
         self._signals: Sequence[signal.Signals] = INTERRUPTED
-        self._watch = Watch(order.limits, self.timings, self._end_as)
+        self._confinement = Confinement(order.limits, scope_name(order.run, order.run_token))
+        self._watch = Watch(order.limits, self.timings, self._confinement, self._end_as)
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
-        self._group = None if delegated is None else run_group(delegated, order.run, order.run_token)
+        self._delegated = delegated
+        self._group: Path | None = None
         self._stages = BegunStages(begun_path(self._worktree) if order.captured_tree is None else None)
         self._beside: frozenset[str] = frozenset()
         self._data: frozenset[str] = frozenset()
@@ -136,16 +142,24 @@ class Run:
         """Do blocking work in a thread, as often as it takes where there is no room for it."""
         return await self._patience.keep_trying(lambda: trio.to_thread.run_sync(work))
 
-    async def mind_log(self, watcher: Watcher) -> None:
-        """Keep the log within its limit while `execute` goes on; until cancelled."""
+    async def mind(self, watcher: Watcher) -> None:
+        """Keep the log within its limit, and hear of memory that has run out, while `execute` goes on; until cancelled."""
         await self._log_opened.wait()
         assert self._cap is not None
-        await self._cap.run(Path(self.order.log), watcher)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cap.run, Path(self.order.log), watcher)
+            await self._confined.wait()
+            if self._confinement.events is not None:
+                with watcher.ringing(self._confinement.events, self._watch.killed):
+                    self._watch.killed.ring()
+                    await trio.sleep_forever()
 
     async def _execute(self, log: RunLog) -> Outcome:
         outcome: Outcome = Cancelled(reason="")
-        if self._group is not None and not await trio.to_thread.run_sync(enter, self._group):
-            self._group = None
+        await trio.to_thread.run_sync(self._enter_group)
+        for note in self._confinement.notes():
+            log.note(note)
+        self._confined.set()
         try:
             with self._scope:
                 outcome = await self._attempt_within_limits(log)
@@ -160,6 +174,7 @@ class Run:
                 left = await end_tree(signals, self.order.grace_seconds, self.timings.reaped)
                 if self._group is not None:
                     await trio.to_thread.run_sync(leave, self._group)
+                await trio.to_thread.run_sync(self._confinement.end)
                 if left and isinstance(outcome, Succeeded):
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):
@@ -170,10 +185,17 @@ class Run:
                 log.close()
         return outcome
 
+    def _enter_group(self) -> None:
+        """Go into the group of the run, where there are groups: in a scope of its own if it has limits, else in what was delegated."""
+        self._confinement.begin()
+        above = self._confinement.scope or self._delegated
+        group = None if above is None else run_group(above, self.order.run, self.order.run_token)
+        self._group = group if group is not None and enter(group) else None
+
     async def _attempt_within_limits(self, log: RunLog) -> Outcome:
         if self.order.limits == NO_LIMITS:
             return await self._attempt(log)
-        with abort_passed_over():
+        with abort_passed_over() if self.order.limits.is_timed else nullcontext():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch.run)
                 outcome = await self._attempt(log)
@@ -184,7 +206,7 @@ class Run:
         try:
             rev = await self._prepare_and_run(log)
         except CommandEnded as ended:
-            return _outcome_of(ended, self.timings.newest(ended.stage))
+            return self._outcome_of(ended)
         except StartFailed as error:
             log.note(f"expd: {error}")
             return _not_started(error)
@@ -197,6 +219,16 @@ class Run:
             log.note(f"expd: internal error: {error!r}")
             return Refused(reason=f"internal error: {error!r}")
         return Succeeded(rev=rev)
+
+    def _outcome_of(self, ended: CommandEnded) -> Outcome:
+        """Say how a command's end is to be taken: where the run's own limit was reached, whatever code it gave."""
+        times = self.timings.newest(ended.stage)
+        evidence = "cgroup" if self._confinement.has_killed() else None if times is None else times.memory_evidence
+        if evidence is not None:
+            return self._confinement.outcome(ended.stage, evidence)
+        if ended.return_code < 0:
+            return Killed(stage=ended.stage, signal=-ended.return_code)
+        return Failed(stage=ended.stage, exit_code=ended.return_code)
 
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
@@ -354,6 +386,8 @@ def _words_of(outcome: Outcome) -> str:
             return f"the time limit of {limit:g} s is reached; its Python processes say where they are"
         case TimedOut(limit_seconds=limit):
             return f"nothing was written and no processor used for {limit:g} s, the stall limit; its Python processes say where they are"
+        case OutOfMemory(limit_bytes=limit) if limit is not None:
+            return f"the limit of {limit / 2**20:.0f} MiB of memory is reached"
         case _:
             return outcome.kind
 
@@ -363,11 +397,3 @@ def _not_started(error: StartFailed) -> Outcome:
     if not error.stage:
         return Refused(reason=str(error))
     return NotStarted(stage=error.stage, errno=error.errno or 0, path=error.path, is_directory=error.is_directory)
-
-
-def _outcome_of(ended: CommandEnded, times: StageTimes | None) -> Outcome:
-    if times is not None and times.memory_evidence is not None:
-        return OutOfMemory(stage=ended.stage, evidence=times.memory_evidence)
-    if ended.return_code < 0:
-        return Killed(stage=ended.stage, signal=-ended.return_code)
-    return Failed(stage=ended.stage, exit_code=ended.return_code)

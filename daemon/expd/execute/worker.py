@@ -165,7 +165,7 @@ class Worker:
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(teller.run)
-            nursery.start_soon(current.run.mind_log, self._watcher)
+            nursery.start_soon(current.run.mind, self._watcher)
             outcome = await current.run.execute()
             nursery.cancel_scope.cancel()
         ended = RunEnded(

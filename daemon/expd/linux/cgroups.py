@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from expd.linux.mounts import own_groups
+from expd.linux.mounts import own_group
 
 _journal = logging.getLogger("expd.linux")
 
@@ -45,7 +45,7 @@ class Delegation:
 
 def find_delegation(environ: Mapping[str, str]) -> Delegation | None:
     """Find the group of this process, if systemd delegated it to us and the kernel can kill a group; None elsewhere."""
-    directory = next((path for system, path in own_groups() if system == "cgroup2"), None)
+    directory = own_group()
     if directory is None or not (environ.get(DELEGATED_VARIABLE) == "yes" or _is_marked(directory)):
         return None
     if not os.access(directory / "cgroup.procs", os.W_OK):
@@ -73,7 +73,7 @@ def take(delegation: Delegation) -> None:
 
 def divided() -> Path | None:
     """Give the delegated directory that this daemon has divided; None where nothing was delegated."""
-    own = next((path for system, path in own_groups() if system == "cgroup2"), None)
+    own = own_group()
     return (
         own.parent if own is not None and own.name == DAEMON_GROUP and (own.parent / WORKERS_GROUP).is_dir() else None
     )

@@ -70,8 +70,13 @@ def _counted(path: Path) -> int:
 
 
 def _cgroup_counter() -> Path | None:
-    """Find the file that counts for our control group; the root has none, since it would be the machine's."""
-    counters = (directory / _COUNTERS[system] for system, directory in own_groups())
+    """Find the file that counts for our control group, or the nearest above it that counts; the root has none, since it would be the machine's."""
+    above = (
+        (system, group)
+        for system, directory in own_groups()
+        for group in ((directory, *directory.parents) if system == "cgroup2" else (directory,))
+    )
+    counters = (group / _COUNTERS[system] for system, group in above)
     return next((counter for counter in counters if counter.is_file()), None)
 
 

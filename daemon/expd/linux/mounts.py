@@ -12,14 +12,36 @@ def own_groups() -> Iterator[tuple[str, Path]]:
     """
     try:
         groups = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return
     group_of = {controllers: path for _id, controllers, path in (line.split(":", 2) for line in groups)}
-    for system, root, point, options in map(_mount, mounts):
+    for system, root, point, options in _mounts():
         path = _group_in(system, options, group_of)
         if path is not None and path != "/" and _is_below(path, root):
             yield system, Path(point, os.path.relpath(path, root))
+
+
+def own_group() -> Path | None:
+    """Give the directory of our control group of version 2; None if we are in the root, or there is none."""
+    return next((path for system, path in own_groups() if system == "cgroup2"), None)
+
+
+def version_2_root() -> Path | None:
+    """Give where control groups of version 2 are mounted; None if they are not."""
+    return next((Path(point) for system, _root, point, _options in _mounts() if system == "cgroup2"), None)
+
+
+def has_version_1() -> bool:
+    """Tell whether control groups of version 1 are mounted."""
+    return any(system == "cgroup" for system, _root, _point, _options in _mounts())
+
+
+def _mounts() -> list[tuple[str, str, str, set[str]]]:
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [_mount(line) for line in lines]
 
 
 def _mount(line: str) -> tuple[str, str, str, set[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from expd.linux.cgroups import divided
+from expd.linux.scopes import CPU, MEMORY, hindrance
 from expproto.records import FindingRecord
 
 _LINGER = Path("/var/lib/systemd/linger")
@@ -14,11 +15,14 @@ _BOOTED = Path("/run/systemd/system")
 
 
 def examine_service() -> Iterable[FindingRecord]:
-    """Tell whether systemd runs the daemon, how the processes of a run are told from others, and, where it manages logins, whether it ends with the last of them."""
+    """Tell whether systemd runs the daemon, how the processes of a run are told from others and held to its limits, and, where it manages logins, whether it ends with the last of them."""
     is_unit = "INVOCATION_ID" in os.environ
     yield _told("started_by", "systemd" if is_unit else "hand", {"unit": is_unit})
     group = divided()
     yield _told("process_tree" if group is None else "control_groups", str(group or "runs"), {})
+    for option, controller in (("--mem", MEMORY), ("--cpus", CPU)):
+        code = hindrance(controller)
+        yield _told("limit_kept" if code is None else "limit_not_kept", option, {} if code is None else {"why": code})
     if _BOOTED.is_dir():
         user = pwd.getpwuid(os.geteuid()).pw_name
         lingers = (_LINGER / user).exists()

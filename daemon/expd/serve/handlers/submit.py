@@ -12,6 +12,7 @@ import trio
 from expd.dispatch.orders import pack_environment
 from expd.gitio.locate import Location, locate
 from expd.gitio.repository import Repository
+from expd.linux.scopes import CPU, MEMORY, hindrance
 from expd.prepare.environment import allowed
 from expd.prepare.newfiles import LeftOut, NewFileLimits
 from expd.prepare.project import Project, find_project
@@ -28,9 +29,9 @@ from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
 from expproto.errors import STOPPING, USAGE
-from expproto.limits import senseless_limit
+from expproto.limits import RunLimits, senseless_limit
 from expproto.place import ANYWHERE, senseless_place
-from expproto.records import LeftOutFile, PointRecord
+from expproto.records import LeftOutFile, PointRecord, UnkeptLimit
 from expproto.replies import (
     LEFT_OUT_MAX,
     PAGE_ENTRIES,
@@ -74,7 +75,15 @@ async def handle(request: Submit, services: Services, answer: Answer) -> Submitt
         count=len(accepted),
         left_out=tuple(LeftOutFile(path=shown_path(file.path), reason=file.reason) for file in left_out[:LEFT_OUT_MAX]),
         left_out_count=len(left_out),
+        unkept=_unkept(request.limits) if destination.engine == LOCAL else (),
     )
+
+
+def _unkept(limits: RunLimits) -> tuple[UnkeptLimit, ...]:
+    """Say which limits the kernel does not keep here, and why."""
+    given = {"mem": (limits.memory_bytes, MEMORY), "cpus": (limits.cpus, CPU)}
+    found = {name: hindrance(controller) for name, (limit, controller) in given.items() if limit is not None}
+    return tuple(UnkeptLimit(limit=name, why=code) for name, code in found.items() if code is not None)
 
 
 async def _preview(request: Submit, services: Services, answer: Answer) -> Previewed:
