@@ -165,12 +165,49 @@ def test_a_ref_below_a_ref_is_refused(path: Path) -> None:
     """A name can't be a file and a directory: what is there stays, whichever came first."""
     _change(path, "one", ref="refs/exps/aa/bb/x")
 
-    with pytest.raises(GitFailed, match="not directory"):
+    with pytest.raises(GitFailed, match="Not a directory"):
         _change(path, "two", ref="refs/exps/aa/bb/x/y")
     with pytest.raises(GitFailed, match="refs beneath"):
         _change(path, "two", ref="refs/exps/aa/bb")
 
     assert _held(path, "refs/exps/aa/bb/x") == _rev(path, "one")
+
+
+def test_a_ref_below_a_packed_ref_is_refused(path: Path) -> None:
+    """Also where neither is a file or a directory, as after a `git gc`."""
+    _change(path, "one", ref="refs/exps/aa/bb/x")
+    git(path, "pack-refs", "--all", "--prune")
+
+    with pytest.raises(GitFailed, match="have to be its directory"):
+        _change(path, "two", ref="refs/exps/aa/bb/x/y")
+    with pytest.raises(GitFailed, match="refs beneath"):
+        _change(path, "two", ref="refs/exps/aa/bb")
+
+    assert _held(path, "refs/exps/aa/bb/x") == _rev(path, "one")
+
+
+def test_a_ref_may_have_the_place_of_empty_directories(path: Path) -> None:
+    """They are what is left of refs that were below it."""
+    (path / ".git" / "refs" / "exps" / "aa" / "bb" / "cc").mkdir(parents=True)
+
+    _change(path, "one", ref="refs/exps/aa")
+
+    assert _held(path, "refs/exps/aa") == _rev(path, "one")
+
+
+def test_what_a_packed_tag_peels_to_goes_with_it(path: Path) -> None:
+    """Its line and the one below are of one ref; all others stay as they were, and so does who may read them."""
+    git(path, "tag", "--annotate", "--message", "x", "annotated")
+    git(path, "pack-refs", "--all", "--prune")
+    before = git(path, "show-ref", "--dereference").splitlines()
+    (path / ".git" / "packed-refs").chmod(0o640)
+
+    _change(path, None, force=True, ref="refs/tags/annotated")
+
+    after = git(path, "show-ref", "--dereference").splitlines()
+    assert after == [line for line in before if "refs/tags/annotated" not in line]
+    assert (path / ".git" / "packed-refs").stat().st_mode & 0o777 == 0o640
+    assert git(path, "fsck", "--no-dangling") == ""
 
 
 def test_a_damaged_ref_is_an_error_not_an_absence(path: Path) -> None:

@@ -28,7 +28,7 @@ pytestmark = needs_strace
 
 SAMPLE_SECONDS = 3
 """For each operation; a point takes half a second to two."""
-POINTS_MIN = 2
+POINTS_MIN = 1
 SPAWNING = ("-f", "--seccomp-bpf")
 """Whom strace starts is stopped at the calls that are traced only; whom it is attached to, at every call."""
 REACHED_OF = 20

@@ -1,13 +1,15 @@
-"""Refs of a user's repository, each read by its name and moved by compare-and-swap under its lock.
+"""Refs of a user's repository, each read by its name and moved by compare-and-swap under its lock, which is Git's.
 
 Listing is never trusted for a decision: libgit2 skips a damaged ref silently. A lock that somebody holds is
 RefLocked; callers try again until their own deadline.
 """
 
+import contextlib
 import os
 import secrets
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import pygit2
 
 from expd.gitio.errors import GitDisturbed, GitFailed, RefLocked, RefMoved
 from expd.gitio.locate import common_directory_of
+from expd.gitio.locking import LockFile, LockHeld, locked
+from expd.gitio.packedrefs import PACKED, has_packed_below, is_packed, packed_refs, without
 from expd.gitio.repository import Repository, git_errors
 from expd.linux.durable import sync_directory
 from expproto.vocabulary import Rev
@@ -23,11 +27,11 @@ ENTRIES = "refs/expd/entries/"
 """One ref a submission keeps its stash commits from the garbage collector."""
 RESULTS = "refs/expd/results/"
 """In a submodule's repository: one ref a commit, named by it, keeps what an experiment's gitlink names."""
-_LOCKED = "failed to lock file"
-"""libgit2 gives no code for a lock that is held, only these words."""
 _RENAMES_MAX = 10
 _LOCKED_MAX, _LOCKED_SECONDS = 200, 0.05
 """Ten seconds for a lock that Git holds for microseconds; another run that keeps the same commit holds it no longer."""
+_PACKED_MAX = 20
+"""One second, as long as Git waits for it (git-config(1), core.packedRefsTimeout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,24 +78,81 @@ def change_ref(repository: Repository, change: RefChange) -> None:
 
     Raises GitFailed where no lock is in the way but a disk, a damaged ref, or another ref as a directory or above one.
     """
-    found: Rev | None = None
+    common = common_directory_of(Path(repository.handle.path))
+    if not pygit2.reference_is_valid_name(change.ref):
+        raise GitFailed(f"{change.ref} is no name that a ref can have")
     try:
-        with repository.handle.transaction() as transaction:
-            transaction.lock_ref(change.ref)
-            found = read_ref(repository, change.ref)
-            if not change.force and found != change.expected:
-                raise RefMoved(change.ref, change.expected, found)
-            if change.new is not None:
-                transaction.set_target(change.ref, change.new)
-            elif found is not None:
-                transaction.remove(change.ref)
-    except (pygit2.GitError, OSError, ValueError, KeyError) as error:
-        lock = _lock_path(repository, change.ref)
-        if lock.exists() or str(error).startswith(_LOCKED):
-            raise RefLocked(change.ref, str(lock), str(error)) from error
-        with git_errors(f"{change.ref} can't be changed"):
-            raise
+        with (
+            git_errors(f"{change.ref} can't be changed"),
+            locked(common, common / f"{change.ref}.lock") as lock,
+        ):
+            _change_locked(repository, common, change, lock)
+    except LockHeld as held:
+        raise RefLocked(change.ref, str(held.path), "the lock is held") from held
+    if change.new is None:
+        _remove_empty(common, change.ref)
     _read_back(repository, change)
+
+
+def _change_locked(repository: Repository, common: Path, change: RefChange, lock: LockFile) -> None:
+    found = read_ref(repository, change.ref)
+    if not change.force and found != change.expected:
+        raise RefMoved(change.ref, change.expected, found)
+    if change.new is not None:
+        if found is None:
+            _make_room(common, change.ref)
+        lock.become(common / change.ref, f"{change.new}\n".encode())
+    elif found is not None:
+        _delete(common, change.ref)
+
+
+def _make_room(common: Path, ref: str) -> None:
+    """Check that no ref is above or below a new one, and remove directories without a ref that have its place."""
+    packed, place = packed_refs(common), common / ref
+    above = ["/".join(ref.split("/")[:count]) for count in range(2, ref.count("/") + 1)]
+    if any(is_packed(packed, each) for each in above):
+        raise GitFailed(f"{ref} can't be made: there is a ref that would have to be its directory")
+    for directory in sorted((path for path in (place, *place.rglob("*")) if path.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+    if place.is_dir() or has_packed_below(packed, ref):
+        raise GitFailed(f"{ref} can't be made: there are refs beneath it")
+
+
+def _delete(common: Path, ref: str) -> None:
+    """Delete a ref under its lock; and under that of packed-refs, so that nobody packs it meanwhile (Git's own order)."""
+    with _packed_refs_locked(common) as lock:
+        packed = packed_refs(common)
+        if is_packed(packed, ref):
+            status = (common / PACKED).stat()
+            os.fchmod(lock.descriptor, stat.S_IMODE(status.st_mode))
+            lock.become(common / PACKED, without(packed, ref))
+        for path in (common / ref, common / "logs" / ref):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _packed_refs_locked(common: Path) -> Iterator[LockFile]:
+    """Have the lock of packed-refs; `git gc` has it for a moment, and it is waited for as Git itself does. Raises LockHeld."""
+    with contextlib.ExitStack() as stack:
+        for attempt in range(_PACKED_MAX):
+            try:
+                lock = stack.enter_context(locked(common, common / f"{PACKED}.lock"))
+            except LockHeld:
+                if attempt == _PACKED_MAX - 1:
+                    raise
+                time.sleep(_LOCKED_SECONDS)
+            else:
+                yield lock
+                return
+
+
+def _remove_empty(common: Path, ref: str) -> None:
+    """Remove directories that held nothing but a ref, as Git does: all but two levels."""
+    parts = ref.split("/")[:-1]
+    with contextlib.suppress(OSError):
+        for count in range(len(parts), 2, -1):
+            (common / "/".join(parts[:count])).rmdir()
 
 
 def put_ref(repository: Repository, ref: str, rev: Rev) -> None:
@@ -151,10 +212,3 @@ def _read_back(repository: Repository, change: RefChange) -> None:
     seen = read_ref(Repository(Path(repository.handle.path)), change.ref)
     if seen != change.new:
         raise RefMoved(change.ref, change.new, seen)
-
-
-def _lock_path(repository: Repository, ref: str) -> Path:
-    """Name the lock in the way: the ref's own, or that of all packed refs, which a deletion takes too."""
-    directory = common_directory_of(Path(repository.handle.path))
-    own, packed = directory / f"{ref}.lock", directory / "packed-refs.lock"
-    return packed if packed.exists() and not own.exists() else own

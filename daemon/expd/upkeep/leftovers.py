@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from expd.gitio.damage import locks_of
+from expd.gitio.locking import Abandoned, abandoned
 from expd.gitio.refs import ENTRIES
 from expproto.vocabulary import RunId
 
@@ -24,8 +26,8 @@ _DURABLE_TEMPORARY = re.compile(r"\..+\.([0-9]+)\.tmp")
 """`linux.durable.write_durably` names its temporary files so; the number is the process."""
 _OBJECT_TEMPORARY = re.compile(r"\.[A-Za-z0-9_-]{22}\.tmp")
 """`pipeline.links.temporary_name`, and DVC's: an object on its way into a cache."""
-_REF_TEMPORARY = re.compile(r"ref-[0-9a-f]{16}")
-"""`gitio.refs.put_ref`."""
+_REF_TEMPORARY = re.compile(r"(?:ref|lock)-[0-9a-f]{16}")
+"""`gitio.refs.put_ref` and `gitio.locking`."""
 _DAY_SECONDS = 86400
 _RACY_SECONDS = 0.02
 """The kernel stamps files with the time of its last tick."""
@@ -33,11 +35,12 @@ _RACY_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A file to remove: `kind` is `run_file`, `temporary`, `lock` or `object`."""
+    """A file to remove: `kind` is `run_file`, `temporary`, `lock` or `object`; `proof` is for a lock that somebody else may have next."""
 
     path: Path
     kind: str
     size: int
+    proof: Abandoned | None = None
 
 
 def left_in_state(found: Sequence[Path], runs: Mapping[RunId, bool]) -> list[Leftover]:
@@ -93,15 +96,22 @@ def _temporaries(found: Sequence[Path]) -> Iterator[Leftover]:
 
 
 def left_in_repository(common_directory: Path, store_name: str, started_at: float) -> list[Leftover]:
-    """Find locks below this store's own name that are older than this daemon, and temporary refs of killed processes."""
-    found: list[Leftover] = []
+    """Find locks of dead processes of ours, those below this store's own name that are older than this daemon, and temporary refs."""
+    found = list(_abandoned_locks(common_directory))
     for lock in (common_directory / ENTRIES / store_name).rglob("*.lock"):
         if _modified(lock) < started_at - _RACY_SECONDS:
             found += _leftover(lock, "lock")
     for path in _below(common_directory / "expd"):
-        if _REF_TEMPORARY.fullmatch(path.name) and _modified(path) < time.time() - _DAY_SECONDS:
+        is_proof = any(each.proof is not None and each.proof.own == path for each in found)
+        if _REF_TEMPORARY.fullmatch(path.name) and _modified(path) < time.time() - _DAY_SECONDS and not is_proof:
             found += _leftover(path, "temporary")
     return found
+
+
+def _abandoned_locks(common_directory: Path) -> Iterator[Leftover]:
+    if any(path.name.startswith("lock-") for path in _below(common_directory / "expd")):
+        for found in abandoned(common_directory, locks_of(common_directory)):
+            yield Leftover(path=found.lock, kind="lock", size=0, proof=found)
 
 
 def left_in_cache(directory: Path) -> list[Leftover]:

@@ -14,6 +14,7 @@ import trio
 
 from expd.dispatch.settling import insist
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
+from expd.gitio.locking import release
 from expd.gitio.repository import Repository
 from expd.prepare.capture import held_below, hold_again, let_go
 from expd.queueing.keeping import KeptEntry
@@ -103,7 +104,10 @@ class Recovery:
 def remove_leftover(leftover: Leftover) -> bool:
     """Remove a file that nobody needs; False if it can't be removed."""
     try:
-        leftover.path.unlink(missing_ok=True)
+        if leftover.proof is None:
+            leftover.path.unlink(missing_ok=True)
+        elif not release(leftover.proof):
+            return False
     except OSError as error:
         _journal.warning("%s stays: %s", leftover.path, error)
         return False
