@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import threading
+import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -233,6 +234,30 @@ def test_directories_that_a_prune_removes_are_made_again(tmp_path: Path) -> None
 
     handle = pygit2.Repository(str(tmp_path / "r"))
     assert all(handle[pygit2.Oid(raw=new.id)].read_raw() == new.data for new in news)
+
+
+def test_what_is_written_while_git_collects_is_not_pruned(repository: Repository) -> None:
+    """Before its ref stands, too: `git gc` prunes loose objects last, by what had a ref a moment before."""
+    path = Path(repository.handle.path)
+    (path / "gc.pid").write_text("1 host")
+    with repository.together():
+        rev = repository.write_blob(b"not reachable yet")
+    git(path, "prune", "--expire=now")
+
+    assert Repository(path).has_object(rev)
+
+
+@pytest.mark.parametrize("gc_hours_ago", [None, 13])
+def test_few_objects_are_no_pack_otherwise(repository: Repository, gc_hours_ago: int | None) -> None:
+    """Without a collection, or beside the mark of one that was killed long ago, they are loose."""
+    path = Path(repository.handle.path)
+    if gc_hours_ago is not None:
+        (path / "gc.pid").write_text("1 host")
+        os.utime(path / "gc.pid", (time.time() - 3600 * gc_hours_ago,) * 2)
+    with repository.together():
+        repository.write_blob(b"few")
+
+    assert list((path / "objects" / "pack").glob("*.pack")) == []
 
 
 def test_a_commit_of_what_is_missing_is_not_written(repository: Repository) -> None:

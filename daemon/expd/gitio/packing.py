@@ -6,6 +6,7 @@ Formats: git's Documentation/gitformat-pack, version 2 of both files; every obje
 import hashlib
 import os
 import tempfile
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _CODES: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
 _OFFSET_MAX = 2**31 - 1
 """Beyond it an index needs its second table; what is written together is far smaller."""
 _FILE_MODE = 0o444
+_COLLECTION_SECONDS_MAX = 12 * 3600.0
+"""As git's builtin/gc.c has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,14 @@ def _index(places: Sequence[tuple[bytes, int, int]], pack_checksum: bytes) -> by
         pack_checksum,
     ])  # fmt: skip
     return body + hashlib.sha1(body).digest()  # noqa: S324 - the format's own
+
+
+def is_collecting(common_directory: Path) -> bool:
+    """Tell whether a `git gc` is under way: by `gc.pid`, which one that was killed leaves, and Git heeds for twelve hours."""
+    try:
+        return time.time() - (common_directory / "gc.pid").stat().st_mtime < _COLLECTION_SECONDS_MAX
+    except OSError:
+        return False
 
 
 def put_object_file(prefix: str, place: Path, data: bytes) -> None:

@@ -16,7 +16,7 @@ from pygit2.enums import DeltaStatus, FileMode, RepositoryOpenFlag
 from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expd.gitio.locate import common_directory_of
 from expd.gitio.loose import write_loose
-from expd.gitio.packing import Kind, NewObject, new_object, write_pack
+from expd.gitio.packing import Kind, NewObject, is_collecting, new_object, write_pack
 from expd.gitio.trees import TreeEntry, edited
 from expproto.vocabulary import Rev
 
@@ -256,7 +256,8 @@ class Repository:
     def together(self) -> Iterator[Mapping[bytes, NewObject]]:
         """Keep what is written in here until the end, and write it then: as one pack, where it is much. Gives what is kept.
 
-        Until then only `edit_tree` and `read_blob` can read it. Nothing is written if the piece of work fails.
+        Until then only `edit_tree` and `read_blob` can read it. Nothing is written if the piece of work fails. While `git gc`
+        is under way it is a pack in any case: what it unpacks or prunes are objects that it found when it began.
         """
         assert self._unwritten is None
         unwritten = self._unwritten = {}
@@ -265,7 +266,8 @@ class Repository:
         finally:
             self._unwritten = None
         with git_errors("objects can't be written"):
-            put = write_pack if len(unwritten) >= _PACK_OBJECTS_MIN else write_loose
+            is_pack = len(unwritten) >= _PACK_OBJECTS_MIN or (unwritten and is_collecting(self._objects.parent))
+            put = write_pack if is_pack else write_loose
             put(self._objects, list(unwritten.values()))
 
     def write_blob(self, data: bytes) -> Rev:
