@@ -6,8 +6,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from expd.execute.kept import set_apart
+from expproto.vocabulary import RunId
 from helpers.daemons import Json, RunningDaemon, a_daemon, rows
 from helpers.repositories import git, write_files
+from helpers.waiting import eventually
 
 TRAIN = """\
 import os, pathlib, sys
@@ -157,6 +160,34 @@ def test_a_plain_command_finds_everything_it_left(daemon: RunningDaemon, reposit
     files = git(repository, "ls-tree", "--name-only", str(entry["experiment_rev"])).split()
     assert (entry["attempt"], "gone.txt" in files) == (3, False)
     assert git(repository, "show", f"{entry['experiment_rev']}:result.txt") == "half\nhalf"
+
+
+def test_what_is_not_gone_on_with_is_kept_like_the_rest(daemon: RunningDaemon, repository: Path) -> None:
+    """Given back when the waiting attempt is cancelled, and at a start that finds it set apart for nobody."""
+    daemon.expctl(repository, "submit", "-n", "x", "--", "sh", "-c", "echo half > made.txt; exit 1")
+    daemon.run_expctl(repository, "wait", "x")
+    daemon.expctl(repository, "pause")
+    private = repository / ".git" / "expd"
+
+    daemon.expctl(repository, "resume", "x")
+    waiting = _set_apart_and_kept(private)
+    daemon.expctl(repository, "cancel", "x")
+    cancelled = _set_apart_and_kept(private)
+    daemon.kill()
+    set_apart(repository / ".git", RunId(1))
+    daemon.restart()
+    eventually(lambda: _set_apart_and_kept(private) == cancelled, "it is given back")
+
+    assert (waiting, cancelled) == ((["1"], []), ([], ["1"]))
+    assert (private / "kept" / "1" / "made.txt").read_text() == "half\n"
+
+
+def _set_apart_and_kept(private: Path) -> tuple[list[str], list[str]]:
+    """List the worktrees of runs that are set apart, and those that are kept for a look."""
+    apart, kept = (
+        [path.name for path in (private / name).glob("*") if path.name.isdigit()] for name in ("resuming", "kept")
+    )
+    return apart, kept
 
 
 def test_a_hold_after_losses_can_be_gone_on_with(daemon: RunningDaemon, repository: Path, gate: Path) -> None:

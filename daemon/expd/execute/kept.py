@@ -72,10 +72,18 @@ def changes_since(place: Path) -> list[str]:
 
 def set_apart(git_directory: Path, run: RunId) -> None:
     """Keep a run's worktree from being removed as the oldest; doing it again changes nothing. Raises OSError."""
-    source, place = (git_directory / "expd" / parent / str(run) for parent in (KEPT, SET_APART))
-    if source.is_dir():
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _move(source, place)
+    _carry(git_directory, run, KEPT, SET_APART)
+
+
+def give_back(git_directory: Path, run: RunId) -> None:
+    """Let a run's worktree be one of those that are kept for a look again, if it is set apart. Raises OSError."""
+    _carry(git_directory, run, SET_APART, KEPT)
+
+
+def runs_set_apart(git_directory: Path) -> list[RunId]:
+    """List the runs whose worktrees are set apart."""
+    directory = git_directory / "expd" / SET_APART
+    return [RunId(int(path.name)) for path in directory.iterdir() if path.name.isdigit()] if directory.is_dir() else []
 
 
 def take_up(git_directory: Path, run: RunId, worktree: Path) -> bool:
@@ -87,6 +95,13 @@ def take_up(git_directory: Path, run: RunId, worktree: Path) -> bool:
     remove_tree(worktree)
     _move(place, worktree)
     return True
+
+
+def _carry(git_directory: Path, run: RunId, *parents: str) -> None:
+    source, place = (git_directory / "expd" / parent / str(run) for parent in parents)
+    if source.is_dir():
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _move(source, place)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 The newest is kept first. Nothing here speaks of results: experiments belong to the user, and no rule knows them.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -76,6 +77,14 @@ def read_ended_runs(cursor: Cursor) -> list[EndedRun]:
         )
         for row in cursor.execute(sql)
     ]
+
+
+def read_not_gone_on(cursor: Cursor, git_directory: str, runs: Sequence[RunId]) -> list[RunId]:
+    """Give those of a repository's runs in whose worktree no entry is to go on."""
+    sql = """SELECT runs.id FROM runs JOIN entries ON entries.id = runs.entry
+        WHERE entries.git_directory = ? AND runs.id IN (SELECT value FROM json_each(?))
+              AND (entries.state = 'done' OR entries.resumes IS NOT runs.id)"""
+    return [RunId(row["id"]) for row in cursor.execute(sql, (git_directory, json.dumps(runs)))]
 
 
 def read_environments(cursor: Cursor) -> list[Item]:

@@ -23,6 +23,7 @@ from expd.queueing.retention import (
     read_done,
     read_ended_runs,
     read_environments,
+    read_not_gone_on,
     wipe_environment,
 )
 from expd.queueing.rows import (
@@ -325,6 +326,10 @@ class Store(PoolStore):
     async def ended_runs(self) -> list[EndedRun]:
         """List the runs of entries that are done."""
         return await self._database.run(read_ended_runs)
+
+    async def not_gone_on(self, git_directory: str, runs: Sequence[RunId]) -> list[RunId]:
+        """Give those of a repository's runs in whose worktree no entry is to go on."""
+        return await self._database.run(lambda cursor: read_not_gone_on(cursor, git_directory, runs))
 
     async def environments(self) -> list[Item]:
         """List the environments that nothing waits for, by submission."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from expd.dispatch.settling import insist
+from expd.execute.kept import give_back, runs_set_apart
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.locking import release
 from expd.gitio.repository import Repository
@@ -30,6 +31,7 @@ from expd.queueing.recovery import (
 from expd.queueing.store import Store
 from expd.upkeep.leftovers import Leftover, files_of_state, left_in_cache, left_in_repository, left_in_state
 from expd.upkeep.observing import observe
+from expproto.vocabulary import RunId
 
 _journal = logging.getLogger("expd.upkeep")
 
@@ -53,8 +55,15 @@ class Recovery:
             decisions = await self.decisions(Path(git_directory), by_repository.get(git_directory, []), deep=False)
             for decision in decisions:
                 await self.carry_out(decision)
+            await self.give_back(Path(git_directory))
             for leftover in await self.leftovers_of(Path(git_directory)):
                 await trio.to_thread.run_sync(remove_leftover, leftover)
+
+    async def give_back(self, git_directory: Path) -> None:
+        """Let what was set apart, for entries that do not go on in it any more, be kept like what other runs have left."""
+        found = await trio.to_thread.run_sync(runs_set_apart, git_directory)
+        for run in await insist(lambda: self._store.not_gone_on(str(git_directory), found)) if found else ():
+            await trio.to_thread.run_sync(_give_back, git_directory, run)
 
     async def decisions(self, git_directory: Path, kept: Sequence[KeptEntry], *, deep: bool) -> list[Decision]:
         """Compare the entries of one repository, and the refs of this store in it, with what is there."""
@@ -113,6 +122,13 @@ def remove_leftover(leftover: Leftover) -> bool:
         return False
     _journal.info("%s was left behind (%s): removed", leftover.path, leftover.kind)
     return True
+
+
+def _give_back(git_directory: Path, run: RunId) -> None:
+    try:
+        give_back(git_directory, run)
+    except OSError as error:
+        _journal.warning("the worktree of run %s stays set apart: %s", run, error)
 
 
 def _place(kept: KeptEntry) -> str:

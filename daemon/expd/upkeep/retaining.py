@@ -179,6 +179,8 @@ class Collector:
         rules = self._rules
         rule = Rule(seconds_max=rules.kept_worktree_days * _DAY_SECONDS, size_max=rules.kept_worktrees_bytes_max)
         for git_directory in sorted({run.git_directory for run in runs}):
+            if not this.is_dry:
+                await self._recovery.give_back(Path(git_directory))
             kept = Path(git_directory) / "expd" / "kept"
             own = {run.run: run.ended_at for run in runs if run.git_directory == git_directory}
             items = await trio.to_thread.run_sync(_items_of, {kept / str(run): (run, at) for run, at in own.items()})
