@@ -28,7 +28,7 @@ FAILED = Failed(stage="train", exit_code=3)
 
 
 async def test_what_was_submitted_is_read_back_whole(queue: Queue) -> None:
-    """Every field comes back as it went in, except the environment, which has a question of its own."""
+    """Every field comes back as it went in, except the environment, which only a claim gives, or a question of its own."""
     command = ("sh", "-c", "echo 'é \n'")
     submission = a_submission("request0", command=command, force=True, message=None)
 
@@ -37,10 +37,12 @@ async def test_what_was_submitted_is_read_back_whole(queue: Queue) -> None:
     read = await queue.entry(EntryId(1))
     assert read is not None
     assert accepted == [read]
-    assert read.submission == a_submission("request0", command=command, force=True, message=None, environment=b"")
+    assert read.submission == a_submission("request0", command=command, force=True, message=None)
+    assert read.submission.environment == b""
     assert (read.id, read.name, read.state, read.run, read.outcome) == (1, "x", EntryState.QUEUED, None, None)
     assert read.params == {"lr": 0.1, "layers": [1, 2]}
     assert await queue.environment(read.submission_id) == SECRET
+    assert (await queue.take()).submission.environment == SECRET
 
 
 async def test_the_same_request_is_accepted_once(queue: Queue) -> None:

@@ -7,6 +7,7 @@ afterwards; a report counts only under its run's token.
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from expd.queueing.entry import LOCAL, Entry, Run
 from expd.queueing.recovery import RunFacts, decide
 from expd.queueing.schedule import starts_now, status_words
 from expd.queueing.store import Store
-from expd.queueing.transitions import Claim
-from expd.queueing.writing import WrongState
+from expd.queueing.transitions import Claim, RoomUnknown
+from expd.queueing.writing import RunGone, WrongState
 from expd.settings import Settings
 from expd.wire import Wire
 from expproto.place import DEFAULT_GROUP
@@ -58,7 +59,8 @@ class Pool:
         self._stages: dict[RunId, str] = {}
         self.progress = ProgressBoard(store)
         self._bell = Bell()
-        self._settling = Settling(store, self._bell, host, settings.kept_worktrees_max)
+        self._settled = Bell()
+        self._settling = Settling(store, self._settled, host, settings.kept_worktrees_max)
         self._draining = self._hurrying = self._leaving = False
         self._troubles = Troubles(store, settings, host)
         self._next_at: float | None = None
@@ -159,12 +161,13 @@ class Pool:
                 nursery.start_soon(engine.run)
             while not await self._is_drained():
                 changed, rung = self._store.changes.any.next_ring, self._bell.next_ring
+                settled = [self._settled.next_ring] if self._draining else []
                 await self._schedule_here()
                 await self._schedule_elsewhere()
                 if not await self._is_drained():
                     until = min(self._seconds_to_next(), self._troubles.look_again_seconds, beat_seconds)
                     with trio.move_on_after(until):
-                        await wait_first(changed, rung)
+                        await wait_first(changed, rung, *settled)
             for engine in self._engines.values():
                 await engine.dismiss(with_runs=not self._leaving)
             nursery.cancel_scope.cancel()
@@ -235,19 +238,24 @@ class Pool:
             group=group,
             engine=engine.name,
         )
-        claim = await self._troubles.with_room(claim)
-        entry = await insist(lambda: self._store.claim(claim), self._notifier.beat)
+        entry = await self._claim(claim)
         if entry is None or entry.run is None:
             return
         words = "run %s of entry %s (%s) goes to worker %s"
         _journal.info(words, entry.run.id, entry.id, entry.name, claim.pid or claim.worker, extra=ids(entry))
-        order = await self._order(entry, entry.run)
+        order = execute_order(entry, entry.run, entry.submission.environment or None, self._settings)
         engine.start(seat, entry, order)
         self._pass_wish(engine, entry.run.id)
 
-    async def _order(self, entry: Entry, run: Run) -> Execute:
-        environment = await insist(lambda: self._store.environment(entry.submission_id))
-        return execute_order(entry, run, environment, self._settings)
+    async def _claim(self, claim: Claim) -> Entry | None:
+        """Claim the next entry; where its disks were looked at a moment ago, that is one step."""
+        if roomy := self._troubles.roomy:
+            try:
+                return await insist(lambda: self._store.claim(replace(claim, roomy=roomy)), self._notifier.beat)
+            except RoomUnknown:
+                _journal.debug("what is next runs where nobody has looked for room")
+        claim = await self._troubles.with_room(claim)
+        return await insist(lambda: self._store.claim(claim), self._notifier.beat)
 
     def _pass_wish(self, engine: Engine | None, run: RunId) -> None:
         """Tell an engine that the end of a run is wanted, if it is."""
@@ -312,7 +320,8 @@ class Pool:
         entry = await insist(lambda: self._store.entry_of_run(run))
         if entry is None or entry.run is None or entry.state is EntryState.DONE:
             return None
-        return await self._order(entry, entry.run)
+        environment = await insist(lambda: self._store.environment(entry.submission_id))
+        return execute_order(entry, entry.run, environment, self._settings)
 
     async def vanished(self, run: RunId, how: str) -> None:
         """Settle a run with the outcome it has left behind, or lose it."""
@@ -327,13 +336,9 @@ class Pool:
 
     async def hear(self, report: RunReport) -> None:
         """Take a report; one of a run that was given up changes nothing."""
-        is_late = not await self.is_wanted(report.run, report.run_token)
         try:
-            if not is_late:
-                await self._take(report)
-        except WrongState:  # it was given up since we looked
-            is_late = True
-        if is_late:
+            await self._take(report)
+        except (WrongState, RunGone):
             _journal.warning("%s of run %s, which was given up: passed over", report.kind, report.run)
         if isinstance(report, RunEnded):
             self._stages.pop(report.run, None)
@@ -341,17 +346,26 @@ class Pool:
             self._cancelled.pop(report.run, None)
 
     async def _take(self, report: RunReport) -> None:
+        """Take a report; raises WrongState or RunGone for one of a run that was given up. Its end is looked at when it is settled."""
         match report:
-            case Progress(run=run, progress=progress):
+            case Progress(run=run, run_token=token, progress=progress):
+                await self._insist_wanted(run, token)
                 await self.progress.put(run, progress)
-            case StageStarted(run=run, stage=stage):
+            case StageStarted(run=run, run_token=token, stage=stage):
+                if run not in self._stages:
+                    entry = await insist(lambda: self._store.start(run, self._host.now(), token))
+                    if entry.state is EntryState.DONE:
+                        raise WrongState(entry.id, entry.state)
                 self._stages[run] = stage
-                await insist(lambda: self._store.start(run, self._host.now()))
-            case Collecting(run=run):
-                entry = await insist(lambda: self._store.entry_of_run(run))
-                if entry is not None:
-                    await self._settling.collect(entry)
-            case Obstacle(run=run, what=what):
+            case Collecting(run=run, run_token=token):
+                await insist(lambda: self._store.collect(run, self._host.now(), token))
+            case Obstacle(run=run, run_token=token, what=what):
+                await self._insist_wanted(run, token)
                 self._settling.hinder(run, what)
             case RunEnded():
                 self._settling.settle(report)
+
+    async def _insist_wanted(self, run: RunId, token: str) -> None:
+        """Raise RunGone for a run that is not to go on, or not under this token."""
+        if not await self.is_wanted(run, token):
+            raise RunGone(run)

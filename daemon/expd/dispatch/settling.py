@@ -7,7 +7,7 @@ is full or a repository that is away is waited for, while the entry shows that i
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import trio
 
@@ -72,6 +72,13 @@ def _note_of(entry: Entry, ended: RunEnded) -> Unnoted | None:
     return Unnoted(run=ended.run, git_directory=git_directory, rev=ended.outcome.rev, context=to_map(ended.context))
 
 
+def _is_wanted(entry: Entry | None, ended: RunEnded) -> TypeGuard[Entry]:
+    """Tell whether a run that ended is its entry's present one, and was not given up."""
+    if entry is None or entry.run is None or entry.state is EntryState.DONE:
+        return False
+    return entry.run.token == ended.run_token
+
+
 class Settling:
     """`run` settles what `settle` hands it; `settled` rings after each."""
 
@@ -121,8 +128,10 @@ class Settling:
         late = None
         try:
             entry = await insist(lambda: self._store.entry_of_run(ended.run))
-            if entry is not None and entry.state is not EntryState.DONE:
+            if _is_wanted(entry, ended):
                 late = await self._end(entry, ended)
+            else:
+                _journal.warning("the end of run %s, which was given up: passed over", ended.run)
         finally:
             self._obstacles.pop(ended.run, None)
             self._under_way.discard(ended.run)
@@ -198,12 +207,8 @@ class Settling:
         """Record that the commands of an entry's run are through, if that is news: `entry` may have been read before it was."""
         assert entry.run is not None
         run = entry.run.id
-        if entry.state not in {EntryState.PREPARING, EntryState.RUNNING}:
-            return
-        try:
+        if entry.state in {EntryState.PREPARING, EntryState.RUNNING}:
             await insist(lambda: self._store.collect(run, self._host.now()))
-        except WrongState as error:  # the worker said so over one connection, and its end came over the next
-            _journal.debug("run %s was being collected before: %s", run, error)
 
     async def finish(
         self, entry: Entry, outcome: Outcome, told: RunEnded | None = None, *, is_noted: bool = False

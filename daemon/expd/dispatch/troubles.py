@@ -28,6 +28,8 @@ _LOOK_MIN_SECONDS, _LOOK_MAX_SECONDS = 1.0, 15.0
 that stays full for days costs a few microseconds four times a minute."""
 _STATE_FILES_MIN = 16
 """A run has a log, its marks and an outcome, each written beside its name first."""
+_ROOM_BELIEVED_SECONDS = 0.2
+"""How long a disk that had room is believed to have it: a run that takes a moment may fill it as well."""
 _RUN_FILES_MIN = 64
 """A worktree of a small project, its Git directory and the objects of its result."""
 
@@ -42,10 +44,14 @@ class Troubles:
         self._found: str | None = None
         self._short: dict[str, str] = {}
         self._since = math.inf
+        self._state_roomy_until = -math.inf
+        self._roomy_until: dict[tuple[str, str], float] = {}
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
         self._settings = settings
+        self._state_roomy_until = -math.inf
+        self._roomy_until = {}
 
     @property
     def words(self) -> str | None:
@@ -74,12 +80,19 @@ class Troubles:
         return await self._look()
 
     async def _look(self) -> bool:
-        found = await self._store_trouble() or await self._host.shortage(self._state_place())
+        found = await self._store_trouble() or await self._state_shortage()
         if found != self._found:
             _journal.log(logging.WARNING if found else logging.INFO, "%s", found or "entries are started again")
         self._found = found
         self._note_begin()
         return found is None
+
+    @property
+    def roomy(self) -> frozenset[tuple[str, str]]:
+        """Give the Git directories and caches whose disks had room a moment ago; none while a disk lacks it."""
+        now = trio.current_time()
+        self._roomy_until = {pair: until for pair, until in self._roomy_until.items() if now < until}
+        return frozenset() if self._short else frozenset(self._roomy_until)
 
     async def with_room(self, claim: Claim) -> Claim:
         """Give a claim that passes over the repositories whose disks have too little room for a run."""
@@ -99,6 +112,8 @@ class Troubles:
         """Give the entry that a claim would get, and what its disks lack; None if it lacks nothing, or there is none."""
         entry = await insist(lambda: self._store.peek(claim))
         what = None if entry is None else await self._host.shortage(self._run_places(entry))
+        if entry is not None and what is None:
+            self._roomy_until[_pair_of(entry)] = trio.current_time() + _ROOM_BELIEVED_SECONDS
         return None if entry is None or what is None else (entry, what)
 
     def _note_begin(self) -> None:
@@ -120,12 +135,25 @@ class Troubles:
         directory = self._store.runs_directory
         return (self._place(directory, least, _STATE_FILES_MIN, "state_free_bytes_min"),)
 
+    async def _state_shortage(self) -> str | None:
+        """Say what our own disk lacks, as it was a moment ago."""
+        if trio.current_time() < self._state_roomy_until:
+            return None
+        found = await self._host.shortage(self._state_place())
+        self._state_roomy_until = -math.inf if found else trio.current_time() + _ROOM_BELIEVED_SECONDS
+        return found
+
     def _run_places(self, entry: Entry) -> tuple[Place, ...]:
         """Where a run writes: its worktree is in the Git directory, its outputs go to the cache."""
         least = self._settings.run_free_bytes_min
-        directories = dict.fromkeys((entry.submission.git_directory, entry.submission.cache))
+        directories = dict.fromkeys(_pair_of(entry))
         return tuple(self._place(Path(path), least, _RUN_FILES_MIN, "run_free_bytes_min") for path in directories)
 
     def _place(self, path: Path, bytes_min: int, files_min: int, setting: str) -> Place:
         """Nothing is asked of a place where the setting says 0."""
         return Place(path=path, bytes_min=bytes_min, files_min=files_min if bytes_min else 0, setting=setting)
+
+
+def _pair_of(entry: Entry) -> tuple[str, str]:
+    """Give the Git directory and the cache of an entry."""
+    return entry.submission.git_directory, entry.submission.cache

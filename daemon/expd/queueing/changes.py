@@ -11,6 +11,8 @@ class Changes:
 
     def __init__(self) -> None:
         self.any = Bell()
+        self.turns = 0
+        """How often what may start next, or how much of it, may have changed."""
         self._bells: WeakValueDictionary[EntryId, Bell] = WeakValueDictionary()
 
     def of(self, entry: EntryId) -> Bell:
@@ -20,8 +22,9 @@ class Changes:
             bell = self._bells[entry] = Bell()
         return bell
 
-    def announce(self, *entries: EntryId) -> None:
-        """Ring for these entries, and for any."""
+    def announce(self, *entries: EntryId, is_under_way: bool = False) -> None:
+        """Ring for these entries, and for any; what is under way and goes on so is of no account for what starts next."""
+        self.turns += not is_under_way
         for entry in entries:
             if (bell := self._bells.get(entry)) is not None:
                 bell.ring()

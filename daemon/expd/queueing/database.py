@@ -13,7 +13,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import resources
@@ -183,11 +183,8 @@ class Database:
 
     def _answer(self, group: list[_Piece[object]]) -> None:
         assert self._token is not None
-        for piece in group:
-            try:
-                self._token.run_sync_soon(piece.done.set)
-            except trio.RunFinishedError:
-                return
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(_set_all, [piece.done for piece in group])
 
 
 def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -> tuple[bool, str | None]:
@@ -206,6 +203,12 @@ def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -
             piece.error = StoreFailed(what)
         return False, f"the store can't be written: {what}"
     return connection.total_changes != changes, None
+
+
+def _set_all(events: Sequence[trio.Event]) -> None:
+    """Let everybody go on whose piece is done; one wake-up for all of them."""
+    for event in events:
+        event.set()
 
 
 def _pass_over() -> None:

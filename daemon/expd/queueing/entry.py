@@ -10,7 +10,7 @@ queued or held: that is another attempt.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from expd.queueing.dependents import Dependency
 from expd.queueing.retrying import NOT_TRIED, Tries
@@ -64,7 +64,8 @@ class Submission:
     targets: tuple[str, ...]
     force: bool
     umask: int
-    environment: bytes
+    environment: bytes = field(compare=False, repr=False)
+    """Given to the store, and by it to whoever claims; otherwise it is empty."""
     submitted_at: float
     """When the capture began."""
     captured_tree: Rev

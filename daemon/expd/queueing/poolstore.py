@@ -1,6 +1,7 @@
 """The part of the store that the pool is scheduled and steered by: settings, tallies, turns."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
@@ -13,6 +14,23 @@ from expd.queueing.transitions import wake_due
 from expproto.place import DEFAULT_GROUP
 from expproto.vocabulary import EntryId
 
+_BELIEVED_SECONDS = 0.25
+"""An end of a run rings several times; a store that hangs is to be noticed by whoever asks, and what changes it from outside too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """The pool as it was read at a time, when there had been so many changes."""
+
+    turns: int
+    at: float
+    pool: PoolState
+
+    def holds(self, turns: int, at: float) -> bool:
+        """Tell whether it would be read the same, as far as we know."""
+        is_due = self.pool.next_at is not None and self.pool.next_at <= at
+        return self.turns == turns and 0 <= at - self.at < _BELIEVED_SECONDS and not is_due
+
 
 class PoolStore:
     """What the store knows of the pool."""
@@ -20,6 +38,7 @@ class PoolStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.changes = Changes()
+        self._read: _Read | None = None
 
     async def ahead_of(self, entry: EntryId) -> int:
         """Count the queued entries that may start now and come before this one; MANY where there are that many or more."""
@@ -43,13 +62,19 @@ class PoolStore:
         return await self._database.run(read_pool)
 
     async def wake(self, at: float) -> PoolState:
-        """Let what waited for its time be claimed, if that has come; gives the pool as it is then."""
+        """Let what waited for its time be claimed, if that has come; gives the pool as it is then.
+
+        Asked again in a moment in which nothing has changed, it is what was read the last time.
+        """
 
         def wake(cursor: Cursor) -> PoolState:
             wake_due(cursor, at)
             return read_pool(cursor)
 
-        return await self._database.run(wake)
+        turns = self.changes.turns
+        if self._read is None or not self._read.holds(turns, at):
+            self._read = _Read(turns=turns, at=at, pool=await self._database.run(wake))
+        return self._read.pool
 
     async def set_jobs(self, jobs: int, group: str = DEFAULT_GROUP) -> PoolState:
         """Let so many runs of a group be active at once; raises NoSuchGroup."""

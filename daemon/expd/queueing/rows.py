@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from expd.queueing.database import Cursor, Row
 from expd.queueing.entry import Attempt, Entry, Run, Submission, Unfinished, Unnoted, outcome_from_json
@@ -21,6 +22,9 @@ _ESTIMATE_REACH = 2000
 """Among so many newest runs of all repositories: a store of a hundred thousand is not gone through."""
 _UNNOTED_MAX = 1000
 """Notes that one start of a daemon makes up for; the next start goes on."""
+
+_OPTIONS_REMEMBERED = 128
+"""Every row of a sweep says the same, and most sweeps do."""
 
 SELECT_ENTRY = """
 SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.params, entries.attempt AS entry_attempt,
@@ -75,6 +79,12 @@ def read_run_entry(cursor: Cursor, run: RunId) -> Entry | None:
     """Read the entry whose present run this is."""
     row = cursor.execute(f"{SELECT_ENTRY} WHERE runs.id = ?", (run,)).fetchone()
     return None if row is None else entry_from_row(row)
+
+
+def read_environment(cursor: Cursor, submission_id: int) -> bytes | None:
+    """Read the environment of a submission; None once it was wiped."""
+    row = cursor.execute("SELECT variables FROM environments WHERE submission = ?", (submission_id,)).fetchone()
+    return None if row is None else bytes(row["variables"])
 
 
 def read_context(cursor: Cursor, run: RunId) -> Mapping[str, object] | None:
@@ -197,9 +207,9 @@ def _submission_from_row(row: Row) -> Submission:
         command=None if row["command"] is None else tuple(json.loads(row["command"])),
         targets=tuple(json.loads(row["targets"])),
         force=bool(row["force"]),
-        stage_options=from_map(StageOptions, json.loads(row["stage_options"])),
-        limits=from_map(RunLimits, json.loads(row["limits"])),
-        retries=from_map(RetryPolicy, json.loads(row["retries"])),
+        stage_options=_stage_options(row["stage_options"]),
+        limits=_limits(row["limits"]),
+        retries=_retries(row["retries"]),
         max_failures=row["max_failures"],
         umask=row["umask"],
         environment=b"",
@@ -214,6 +224,21 @@ def _submission_from_row(row: Row) -> Submission:
         name=row["asked_name"],
         verifies=None if row["verifies"] is None else Rev(row["verifies"]),
     )
+
+
+@lru_cache(maxsize=_OPTIONS_REMEMBERED)
+def _stage_options(text: str) -> StageOptions:
+    return from_map(StageOptions, json.loads(text))
+
+
+@lru_cache(maxsize=_OPTIONS_REMEMBERED)
+def _limits(text: str) -> RunLimits:
+    return from_map(RunLimits, json.loads(text))
+
+
+@lru_cache(maxsize=_OPTIONS_REMEMBERED)
+def _retries(text: str) -> RetryPolicy:
+    return from_map(RetryPolicy, json.loads(text))
 
 
 def _run_from_row(row: Row) -> Run:

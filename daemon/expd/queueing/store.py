@@ -34,6 +34,7 @@ from expd.queueing.rows import (
     read_context,
     read_entry,
     read_entry_in_attempt,
+    read_environment,
     read_run_entry,
     read_stage_seconds,
     read_state_before_end,
@@ -44,7 +45,7 @@ from expd.queueing.transitions import (
     Claim,
     cancel_entry,
     claim_next,
-    move_run,
+    collect_run,
     next_for,
     release_entry,
     rename_entry,
@@ -102,16 +103,25 @@ class Store(PoolStore):
         return await self._database.run(lambda cursor: next_for(cursor, claim))
 
     async def claim(self, claim: Claim) -> Entry | None:
-        """Give the next queued entry to a worker: queued → preparing, with a new run; None if none is queued."""
+        """Give the next queued entry to a worker, with its environment: queued → preparing, with a new run; None if none is queued.
+
+        Raises RoomUnknown.
+        """
         return await self._announced(lambda cursor: claim_next(cursor, claim, self.runs_directory))
 
-    async def start(self, run: RunId, at: float) -> Entry:
-        """Record that the first command is about to run: preparing → running; a later stage changes nothing."""
-        return await self._announced(lambda cursor: start_run(cursor, run, at))
+    async def start(self, run: RunId, at: float, token: str | None = None) -> Entry:
+        """Record that the first command is about to run: preparing → running; a later stage changes nothing.
 
-    async def collect(self, run: RunId, at: float) -> Entry:
-        """Record that the commands are through: preparing or running → collecting."""
-        return await self._announced(lambda cursor: move_run(cursor, run, EntryState.COLLECTING, at))
+        Raises WrongState if this is said under a `token` that is not the run's.
+        """
+        return await self._gone_on(lambda cursor: start_run(cursor, run, at, token))
+
+    async def collect(self, run: RunId, at: float, token: str | None = None) -> Entry:
+        """Record that the commands are through: preparing or running → collecting; told twice it is recorded once.
+
+        Raises WrongState if this is said under a `token` that is not the run's.
+        """
+        return await self._gone_on(lambda cursor: collect_run(cursor, run, at, token))
 
     async def finish(
         self,
@@ -363,13 +373,7 @@ class Store(PoolStore):
 
     async def environment(self, submission_id: int) -> bytes | None:
         """Read the environment of a submission; None once it was wiped."""
-        sql = "SELECT variables FROM environments WHERE submission = ?"
-
-        def read(cursor: Cursor) -> bytes | None:
-            row = cursor.execute(sql, (submission_id,)).fetchone()
-            return None if row is None else bytes(row["variables"])
-
-        return await self._database.run(read)
+        return await self._database.run(lambda cursor: read_environment(cursor, submission_id))
 
     async def context(self, run: RunId) -> Mapping[str, object] | None:
         """Read in what a run took place; None if it has not ended, or vanished before it could tell."""
@@ -398,6 +402,11 @@ class Store(PoolStore):
 
     async def _told(self, entry: EntryId, work: Callable[[Cursor], bool]) -> bool:
         return await self._run_and_tell(work, lambda changed: [entry] if changed else [])
+
+    async def _gone_on(self, work: Callable[[Cursor], Entry]) -> Entry:
+        entry = await self._database.run(work)
+        self.changes.announce(entry.id, is_under_way=True)
+        return entry
 
     async def _announced(self, work: Callable[[Cursor], T]) -> T:
         result = await self._database.run(work)

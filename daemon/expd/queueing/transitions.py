@@ -1,10 +1,11 @@
 """Every transition of what waits or runs, as SQL inside the caller's transaction: a crash leaves before or after."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expd.queueing.database import Cursor, IntegrityError
 from expd.queueing.entry import LOCAL, Entry, Submission
+from expd.queueing.rows import read_environment
 from expd.queueing.writing import (
     NameTaken,
     WrongState,
@@ -41,6 +42,12 @@ class Claim:
     """Git directories of which none is taken."""
     engine: str = LOCAL
     """Whose entries."""
+    roomy: frozenset[tuple[str, str]] | None = None
+    """Git directories and caches whose disks are known to have room: what is next has to be in such; with None that is of no account."""
+
+
+class RoomUnknown(Exception):
+    """What is next in turn would run where nobody has looked for room."""
 
 
 def next_for(cursor: Cursor, claim: Claim) -> Entry | None:
@@ -61,6 +68,8 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
     entry = next_for(cursor, claim)
     if entry is None:
         return None
+    if claim.roomy is not None and (entry.submission.git_directory, entry.submission.cache) not in claim.roomy:
+        raise RoomUnknown
     run_id = insert(
         cursor,
         "runs",
@@ -81,7 +90,9 @@ def claim_next(cursor: Cursor, claim: Claim, runs_directory: Path) -> Entry | No
     files = (str(runs_directory / f"{run_id}.log"), str(runs_directory / f"{run_id}.outcome"), run_id)
     cursor.execute("UPDATE runs SET log = ?, record = ? WHERE id = ?", files)
     change_state(cursor, entry, EntryState.PREPARING, claim.at)
-    return read_back(cursor, entry.id)
+    claimed = read_back(cursor, entry.id)
+    environment = read_environment(cursor, entry.submission_id) or b""
+    return replace(claimed, submission=replace(claimed.submission, environment=environment))
 
 
 def _place_of(cursor: Cursor, submission: Submission, claim: Claim) -> str:
@@ -100,9 +111,9 @@ def _free_worktree(cursor: Cursor, git_directory: str) -> str:
     return next(slot for slot in slots if slot not in used)
 
 
-def start_run(cursor: Cursor, run: RunId, at: float) -> Entry:
-    """preparing → running; a later stage of the same run changes nothing."""
-    entry = entry_of_run(cursor, run)
+def start_run(cursor: Cursor, run: RunId, at: float, token: str | None = None) -> Entry:
+    """preparing → running; a later stage of the same run changes nothing. Raises WrongState for another token than its own."""
+    entry = _entry_under(cursor, run, token)
     if entry.state is not EntryState.PREPARING:
         return entry
     cursor.execute("UPDATE runs SET started_at = ? WHERE id = ?", (at, run))
@@ -110,12 +121,21 @@ def start_run(cursor: Cursor, run: RunId, at: float) -> Entry:
     return read_back(cursor, entry.id)
 
 
-def move_run(cursor: Cursor, run: RunId, state: EntryState, at: float) -> Entry:
-    """Pass a run's entry to another state."""
-    entry = entry_of_run(cursor, run)
+def collect_run(cursor: Cursor, run: RunId, at: float, token: str | None = None) -> Entry:
+    """preparing or running → collecting, once; raises WrongState from any other, and for another token than the run's own."""
+    entry = _entry_under(cursor, run, token)
+    if entry.state is EntryState.COLLECTING:
+        return entry
     cursor.execute("UPDATE runs SET started_at = coalesce(started_at, ?) WHERE id = ?", (at, run))
-    change_state(cursor, entry, state, at)
+    change_state(cursor, entry, EntryState.COLLECTING, at)
     return read_back(cursor, entry.id)
+
+
+def _entry_under(cursor: Cursor, run: RunId, token: str | None) -> Entry:
+    entry = entry_of_run(cursor, run)
+    if token is not None and (entry.run is None or entry.run.token != token):
+        raise WrongState(entry.id, entry.state)
+    return entry
 
 
 def cancel_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float, number: int | None = None) -> Entry:

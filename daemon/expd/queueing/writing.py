@@ -37,6 +37,14 @@ class WrongState(Exception):
         self.state = state
 
 
+class RunGone(Exception):
+    """`run` was removed, and its entry with it."""
+
+    def __init__(self, run: RunId) -> None:
+        super().__init__(f"run {run} was removed")
+        self.run = run
+
+
 def read_back(cursor: Cursor, entry_id: EntryId) -> Entry:
     """Read an entry that is there."""
     entry = read_entry(cursor, entry_id)
@@ -45,13 +53,14 @@ def read_back(cursor: Cursor, entry_id: EntryId) -> Entry:
 
 
 def entry_of_run(cursor: Cursor, run: RunId) -> Entry:
-    """Read the entry whose present run this is; raises WrongState for a run that another attempt has followed."""
+    """Read the entry whose present run this is; raises WrongState for a run that another attempt has followed, and RunGone."""
     entry = read_run_entry(cursor, run)
     if entry is not None:
         return entry
     sql = "SELECT entries.id, entries.state FROM runs JOIN entries ON entries.id = runs.entry WHERE runs.id = ?"
     row = cursor.execute(sql, (run,)).fetchone()
-    assert row is not None, f"run {run} has no entry"
+    if row is None:
+        raise RunGone(run)
     raise WrongState(EntryId(row["id"]), row["state"])
 
 
