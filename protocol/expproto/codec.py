@@ -12,6 +12,8 @@ from expproto.plain_codec import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, ITEMS_MAX
 
 STRING_BYTES_MAX = FRAME_BYTES_MAX
 """A string or bytes value is bounded by its frame."""
+VALUES_MAX = 2**18
+"""Of all lists and maps of a message together; a page of entries has some thousands."""
 
 
 def encode(message: dict[str, object]) -> bytes:
@@ -25,13 +27,15 @@ def encode(message: dict[str, object]) -> bytes:
 
 def decode(body: bytes) -> dict[str, object]:
     """Unpack one map with text keys; raises RemoteProtocolError for anything else or beyond the limits."""
+    budget = _Budget()
     try:
         value: object = msgpack.unpackb(
             body,
             raw=False,
             strict_map_key=True,
             use_list=True,
-            object_pairs_hook=_map_without_duplicates,
+            object_pairs_hook=budget.mapping,
+            list_hook=budget.sequence,
             ext_hook=_refuse_extension,
             max_array_len=ITEMS_MAX,
             max_map_len=ITEMS_MAX,
@@ -49,14 +53,31 @@ def decode(body: bytes) -> dict[str, object]:
     return value
 
 
-def _map_without_duplicates(pairs: list[tuple[object, object]]) -> dict[object, object]:
-    """Refuse a map that names a key twice: which one counts would depend on the reader."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise RemoteProtocolError(BAD_MESSAGE, "a map names a key twice")
-    if not all(isinstance(key, str) for key in result):
-        raise RemoteProtocolError(BAD_MESSAGE, "a map key is text")
-    return result
+class _Budget:
+    """Counts what one body unpacks to: an empty list is a byte in the frame, and fifty in memory."""
+
+    def __init__(self) -> None:
+        self._left = VALUES_MAX
+
+    def sequence(self, values: list[object]) -> list[object]:
+        """Take one list."""
+        self._spend(len(values))
+        return values
+
+    def mapping(self, pairs: list[tuple[object, object]]) -> dict[object, object]:
+        """Refuse a map that names a key twice: which one counts would depend on the reader."""
+        self._spend(len(pairs))
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise RemoteProtocolError(BAD_MESSAGE, "a map names a key twice")
+        if not all(isinstance(key, str) for key in result):
+            raise RemoteProtocolError(BAD_MESSAGE, "a map key is text")
+        return result
+
+    def _spend(self, values: int) -> None:
+        self._left -= 1 + values
+        if self._left < 0:
+            raise RemoteProtocolError(BAD_MESSAGE, f"more than {VALUES_MAX} values")
 
 
 def _refuse_extension(code: int, data: bytes) -> object:

@@ -131,6 +131,21 @@ def test_hostile_body_is_refused_in_bounded_memory(body: bytes, reading: ModuleT
     assert peak < 100 * MIB
 
 
+@pytest.mark.parametrize("tiny", [b"\x80", b"\x90", b"\xc0"], ids=["maps", "arrays", "nothings"])
+def test_a_frame_of_tiny_values_takes_no_more_memory_than_ten_frames(tiny: bytes) -> None:
+    """Four million empty values would be 270 MB: they are refused while they are counted, wherever they stand."""
+    body = b"\x81\xa1a\xdd\x00\x00\x3f\xff" + (b"\xdc\x00\xff" + tiny * 255) * 0x3FFF
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="more than 262144 values"):
+            decode(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 10 * FRAME_BYTES_MAX
+
+
 LARGEST = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
