@@ -66,3 +66,20 @@ def test_a_client_that_dies_leaves_a_submission_whole_or_absent(daemon: RunningD
         eventually(lambda: _submissions(daemon, repository) == len(_held(repository)), "refs and rows agree")
     assert all(entry["state"] == "held" for entry in daemon.entries(repository))
     assert len(daemon.entries(repository)) % POINTS == 0
+
+
+def test_what_the_last_entry_of_a_repository_held_is_swept(daemon: RunningDaemon, repository: Path) -> None:
+    """The ref could not go with the rows; the next start knows where to look, though no entry of the repository is left."""
+    daemon.expctl(repository, "submit", "-n", "one", "--", "true")
+    daemon.expctl(repository, "wait", "one")
+    lock = repository / ".git" / "packed-refs.lock"
+    lock.touch()
+    daemon.run_expctl(repository, "remove", "one")
+    lock.unlink()
+    left = _held(repository)
+
+    daemon.stop()
+    daemon.restart()
+
+    assert (daemon.entries(repository), len(left)) == ([], 1)
+    eventually(lambda: not _held(repository), "refs and rows agree")

@@ -49,7 +49,7 @@ class LockFile:
 
     def become(self, place: Path, data: bytes) -> None:
         """Put new content in the place of what the lock is of, and on the disk; raises OSError."""
-        with os.fdopen(os.dup(self.descriptor), "wb") as file:
+        with os.fdopen(self.descriptor, "wb", closefd=False) as file:
             file.write(data)
             file.flush()
             os.fsync(self.descriptor)

@@ -33,6 +33,12 @@ CREATE TABLE submissions (
 ) STRICT;
 CREATE INDEX submissions_by_name ON submissions (name) WHERE name IS NOT NULL;
 
+-- Where submissions came from, also when none of them is left: a crash after the rows of the last one leaves its ref there.
+CREATE TABLE repositories (git_directory TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TRIGGER repository_known AFTER INSERT ON submissions BEGIN
+    INSERT OR IGNORE INTO repositories VALUES (NEW.git_directory);
+END;
+
 -- Apart from the rest, because it may hold secrets and is wiped when nothing will need it again.
 CREATE TABLE environments (
     submission INTEGER PRIMARY KEY REFERENCES submissions (id) ON DELETE CASCADE,

@@ -301,9 +301,14 @@ class Store(PoolStore):
         return self._name
 
     async def repositories(self) -> list[str]:
-        """List the common Git directories that submissions came from."""
-        sql = "SELECT DISTINCT git_directory FROM submissions ORDER BY git_directory"
+        """List the common Git directories that submissions came from, also those of which none is left."""
+        sql = "SELECT git_directory FROM repositories ORDER BY git_directory"
         return await self._database.run(lambda cursor: [str(row["git_directory"]) for row in cursor.execute(sql)])
+
+    async def forget_repository(self, git_directory: str) -> None:
+        """Forget one of them, unless there is a submission of it."""
+        sql = "DELETE FROM repositories WHERE git_directory = ? AND git_directory NOT IN (SELECT git_directory FROM submissions)"
+        await self._database.run(lambda cursor: cursor.execute(sql, (git_directory,)))
 
     async def all_held_as(self) -> set[str]:
         """List the refs of all submissions."""

@@ -58,6 +58,8 @@ class Recovery:
             await self.give_back(Path(git_directory))
             for leftover in await self.leftovers_of(Path(git_directory)):
                 await trio.to_thread.run_sync(remove_leftover, leftover)
+            if not await trio.to_thread.run_sync(Path(git_directory).exists):
+                await insist(lambda git_directory=git_directory: self._store.forget_repository(git_directory))  # type: ignore[misc]
 
     async def give_back(self, git_directory: Path) -> None:
         """Let what was set apart, for entries that do not go on in it any more, be kept like what other runs have left."""

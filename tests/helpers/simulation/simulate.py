@@ -29,6 +29,8 @@ _RESULTS = 100
 _CLIENTS_MAX = 3
 _STEPS_MAX = 20_000
 """In one moment; a few hundred are usual."""
+_RECOVERY_SECONDS = 5.0
+"""Within which a start has found and mended what a crash has left."""
 _PATIENCE_SECONDS = 3 * 3600.0
 """Virtual: a bad day lasts minutes, and what has not come to rest hours later never will."""
 
@@ -188,6 +190,7 @@ async def _end(world: World) -> None:
     for is_last in (False, True):
         await world.wait_listening()
         life, world.is_over = world.life, is_last
+        await trio.sleep(_RECOVERY_SECONDS)
         await stop(world, Ending.DRAIN)
         while world.life is life:
             await world.changed.next_ring.wait()
