@@ -35,11 +35,11 @@ class Arguments:
     env: list[str]
     experiment: str
     failed: bool
+    follow: bool
     group: str | None
     file: str
     fix: bool
     explain: bool
-    follow: bool
     force: bool
     force_downstream: bool
     help: bool
@@ -97,6 +97,7 @@ class Arguments:
     time_limit: float | None
     top: bool
     timeout: float | None
+    wait: bool
 
 
 class Option:

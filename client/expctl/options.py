@@ -189,6 +189,8 @@ VERBS: Mapping[str, Verb] = {
         Option("--preview", help="show the points, queue nothing"),
         Option("--hold", help="queue without running, until `expctl release`"),
         Option("--explain", help="only show what would be taken along and what not; queue nothing"),
+        Option("--wait", help="stay until it has ended, with its exit code; of a sweep 1 if one did not succeed"),
+        Option("--follow", help="stay and watch the output until it has ended, with its exit code"),
         usage="expctl submit [OPTION…] [STAGE…] [-- COMMAND…]",
     ),
     "follow": Verb(

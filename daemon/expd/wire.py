@@ -46,6 +46,7 @@ class Wire:
     async def send(self, message: Message) -> None:
         """Send one message whole; waits for a slow reader."""
         async with self._sending:
+            await trio.lowlevel.checkpoint_if_cancelled()  # no byte of it is sent yet: nothing is torn
             await self._send_bytes(self.connection.send(message))
 
     def keep_open(self) -> None:

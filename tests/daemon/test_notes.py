@@ -197,6 +197,32 @@ async def test_notes_that_a_collection_takes_are_written_again(project: Path, he
     git(project, "fsck", "--connectivity-only")
 
 
+@pytest.mark.parametrize("lost", ["", "^{tree}"])
+def test_notes_that_nobody_can_restore_are_left_out(project: Path, lost: str) -> None:
+    """Where the newest commit of notes lost an object for good, the one before it goes on with what is written next."""
+    first, second, third = commits_of(project, 3)
+    write(project, {first: b"one\n"})
+    write(project, {second: b"two\n"})
+    rev = git(project, "rev-parse", f"{NOTES_REF}{lost}")
+    (project / ".git" / "objects" / rev[:2] / rev[2:]).unlink()
+
+    write(project, {third: b"three\n"})
+
+    assert (read(project, first), read(project, third)) == (b"one\n", b"three\n")
+
+
+def test_notes_whose_every_commit_is_gone_begin_anew(project: Path) -> None:
+    """Without any commit of notes that is whole, what is written next is the first."""
+    first, second = commits_of(project, 2)
+    write(project, {first: b"one\n"})
+    rev = git(project, "rev-parse", NOTES_REF)
+    (project / ".git" / "objects" / rev[:2] / rev[2:]).unlink()
+
+    write(project, {second: b"two\n"})
+
+    assert (read(project, first), read(project, second)) == (None, b"two\n")
+
+
 async def test_a_locked_ref_is_waited_for(project: Path) -> None:
     """A lock that somebody holds delays the note, and loses none."""
     (commit,) = commits_of(project, 1)

@@ -132,6 +132,24 @@ async def test_a_cancelled_send_closes_the_stream(tight: Ends) -> None:
     assert set(arrived[-1000:]) == {ord("1")}
 
 
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_send_that_is_cancelled_at_once_tears_nothing(steps: int) -> None:
+    """Where there is room for all of a message, it is sent or it is not: the conversation goes on."""
+    async with _a_daemon_and_its_worker(a_tight_pair) as (daemon, worker):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(daemon.send, _order(1, reason_chars=1))
+            for _step in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+        await daemon.send(_order(2, reason_chars=1))
+        heard = [await worker.receive()]
+        if heard == [_order(1, reason_chars=1)]:
+            heard.append(await worker.receive())
+
+        assert heard[-1] == _order(2, reason_chars=1)
+
+
 async def test_a_sender_that_waits_its_turn_is_told_of_the_closing(tight: Ends) -> None:
     """The second task does not add its frame to the torn one of the first."""
     ours, theirs = tight

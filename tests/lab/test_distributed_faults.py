@@ -189,6 +189,27 @@ def test_a_broker_that_forgets_loses_nothing(hosts: Hosts, repository: Path, tmp
     assert hosts.results(repository) == 2
 
 
+def test_a_broker_that_is_away_for_long_costs_no_attempt(hosts: Hosts, repository: Path, tmp_path: Path) -> None:
+    """However long a worker has tried in vain: once the broker is back, it says within a lease that it lives."""
+    talk, end = tmp_path / "talk", tmp_path / "end"
+    worker = hosts.worker("one")
+    script = (
+        f"echo begun; until [ -e {talk} ]; do sleep 0.05; done; echo again; until [ -e {end} ]; do sleep 0.05; done"
+    )
+    entry = hosts.submit(repository, "--", "sh", "-c", script)
+    hosts.first_line(repository, entry)
+
+    hosts.redis.stop()
+    eventually(lambda: worker.log.read_text().count("the broker is away") >= 5, "the worker has tried again and again")
+    talk.touch()
+    hosts.redis.start()
+    eventually(lambda: "again" in hosts.log(repository, entry), "the worker is heard")
+    end.touch()
+    hosts.daemon.expctl(repository, "wait", entry)
+
+    assert hosts.entry(repository, entry)["attempt"] == 1
+
+
 def test_the_submitting_host_may_be_off(hosts: Hosts, repository: Path) -> None:
     """What was sent runs without it, and is collected when it is back, although the broker has forgotten everything."""
     hosts.worker("one")

@@ -28,7 +28,7 @@ def run(arguments: Arguments, output: Output) -> int:
     (entry,) = accepted(pages, submitted, output)
     place = "a private worktree" if arguments.temp else "the workspace"
     output.words(f"expctl: {entry.id} {visible(entry.name)} runs in {place}")
-    code = _watch([entry], output, is_raw=arguments.raw, attention=_Attention(entry, output))
+    code = watch([entry], output, is_raw=arguments.raw, attention=_Attention(entry, output))
     if code == 0 and not arguments.temp:
         output.words(f"expctl: the results are in the workspace, and kept as experiment {visible(entry.name)}")
     return code
@@ -53,14 +53,11 @@ def _run_all(arguments: Arguments, output: Output) -> int:
         return 0
     _, pool = ask(requests.resume())
     output.words(f"expctl: {len(waiting)} to run, {Fields(pool).integer('jobs')} at once")
-    try:
-        return _watch(waiting, output, is_raw=arguments.raw)
-    except KeyboardInterrupt:
-        output.words("expctl: detached; everything goes on")
-        raise
+    return watch(waiting, output, is_raw=arguments.raw)
 
 
-def _watch(entries: list[Entry], output: Output, *, is_raw: bool, attention: "_Attention | None" = None) -> int:
+def watch(entries: list[Entry], output: Output, *, is_raw: bool, attention: "_Attention | None" = None) -> int:
+    """Follow entries to their end, and give the exit code of that; an interrupt leaves them to themselves."""
     cwd = os.getcwd()  # noqa: PTH109 - as everywhere in the client
     view = view_of(entries, output, is_raw=is_raw)
     before = signal.getsignal(signal.SIGINT)
@@ -68,6 +65,9 @@ def _watch(entries: list[Entry], output: Output, *, is_raw: bool, attention: "_A
         signal.signal(signal.SIGINT, attention.interrupted)
     try:
         return Following(cwd, {entry.id: str(entry.id) for entry in entries}, None, view, output).run()
+    except KeyboardInterrupt:
+        output.words("expctl: detached; everything goes on")
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
         view.close()

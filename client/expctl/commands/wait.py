@@ -23,18 +23,23 @@ def run(arguments: Arguments, output: Output) -> int:
     """Wait, show how the entries ended, and give the exit code of that."""
     if arguments.all and arguments.entries:
         raise Trouble(USAGE, {"what": "--all and ids exclude each other"})
-    deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
-    request = requests.wait(os.getcwd(), arguments.entries)  # noqa: PTH109 - pathlib costs 10 ms
+    return wait_for(arguments.entries, output, arguments.timeout)
+
+
+def wait_for(names: Sequence[str], output: Output, timeout: float | None = None) -> int:
+    """Wait for entries by id or name, or for all if none is given, at most so many seconds; the rest is as `run` does it."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    request = requests.wait(os.getcwd(), names)  # noqa: PTH109 - pathlib costs 10 ms
     try:
         pages, _ = ask(request, deadline=deadline)
     except TimeoutError:
-        raise Trouble(TIMEOUT, {"seconds": f"{arguments.timeout:g}"}) from None
+        raise Trouble(TIMEOUT, {"seconds": f"{timeout:g}"}) from None
     except KeyboardInterrupt:
         output.words("expctl: no longer waiting; everything goes on")
         raise
     entries = entries_of(pages)
     show_entries(entries, output)
-    return exit_code(entries, is_one_named=len(arguments.entries) == 1)
+    return exit_code(entries, is_one_named=len(names) == 1)
 
 
 def exit_code(entries: Sequence[Entry], *, is_one_named: bool) -> int:

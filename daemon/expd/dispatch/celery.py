@@ -227,7 +227,8 @@ class CeleryEngine:
     def _note_refs(self, attempt: RemoteAttempt, token: str, refs: Mapping[str, Rev]) -> None:
         attempt.has_result = attempt.has_result or attempt_ref(self._store, token) in refs
         if claim_ref(self._store, token) in refs:
-            attempt.is_claimed = True
+            if not attempt.is_claimed:
+                attempt.is_claimed, attempt.heard_at = True, trio.current_time()
         elif attempt.sent_at < self._link.up_since:
             attempt.sent_at = -math.inf
         attempt.is_known = True

@@ -1,4 +1,4 @@
-"""An entry → the order that a worker gets, and the outcome record a worker leaves → what it says."""
+"""An entry → the order that a worker gets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,8 @@ from expd.queueing.entry import Entry, Run
 from expd.settings import Settings
 from expproto import VERSION
 from expproto.codec import decode, encode
-from expproto.errors import ProtocolError
-from expproto.messages import message_from_map
 from expproto.vocabulary import Mode
-from expproto.work import Execute, RunEnded
+from expproto.work import Execute
 
 Environment = tuple[tuple[bytes, bytes], ...]
 
@@ -66,12 +64,3 @@ def unpack_environment(packed: bytes) -> Environment:
     variables = decode(packed)["variables"]
     assert isinstance(variables, list)
     return tuple((name, value) for name, value in variables)
-
-
-def read_record(path: Path) -> RunEnded | None:
-    """Read the outcome a worker left; None if there is none, or none that is whole."""
-    try:
-        message = message_from_map(decode(path.read_bytes()))
-    except (OSError, ProtocolError):
-        return None
-    return message if isinstance(message, RunEnded) else None

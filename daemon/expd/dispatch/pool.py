@@ -17,10 +17,11 @@ from expd.bell import Bell, wait_first
 from expd.dispatch.engine import Engine, RunReport, Seat
 from expd.dispatch.host import Host
 from expd.dispatch.local import LocalEngine
-from expd.dispatch.orders import execute_order, read_record
+from expd.dispatch.orders import execute_order
 from expd.dispatch.progress import ProgressBoard
 from expd.dispatch.settling import Settling, ids, insist
 from expd.dispatch.troubles import Troubles
+from expd.execute.record import read_record
 from expd.linux.systemd import Notifier
 from expd.queueing.entry import LOCAL, Entry, Run
 from expd.queueing.recovery import RunFacts, decide

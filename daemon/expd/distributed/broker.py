@@ -164,7 +164,7 @@ class Desk:
             try:
                 if self._connection is None:
                     self._connection = self._app.connection_for_write()
-                    self._connection.ensure_connection(max_retries=1, timeout=_SOCKET_SECONDS)
+                    self._connection.ensure_connection(max_retries=0, timeout=_SOCKET_SECONDS)
                 return work(self._connection)
             except _errors(self._connection) as error:
                 self._forget()
@@ -193,7 +193,7 @@ def listen(
     """Hear what workers tell a daemon, until the connection breaks: BrokerAway. Heard twice is possible."""
     connection = open_app(url, ca_file).connection_for_read()
     try:
-        connection.ensure_connection(max_retries=1, timeout=_SOCKET_SECONDS)
+        connection.ensure_connection(max_retries=0, timeout=_SOCKET_SECONDS)
 
         def take(body: object, message: "_Message") -> None:
             hear(body)

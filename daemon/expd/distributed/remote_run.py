@@ -21,6 +21,7 @@ from expd.distributed.premises import Premises, RunDirectory
 from expd.distributed.telling import Teller
 from expd.distributed.workers import Worker, WorkerGone, Workers
 from expd.execute.environment import run_environment
+from expd.execute.record import read_record
 from expd.gitio.errors import GitFailed
 from expd.gitio.refs import ENTRIES
 from expd.linux.inotify import Watcher
@@ -145,7 +146,17 @@ class RemoteRun:
     # --- execution
 
     async def _execute(self, order: Execute, directory: RunDirectory, teller: Teller) -> RunEnded:
-        """Have a worker process run the order; raises WorkerGone."""
+        """Have the order run; raises WorkerGone for a worker process that ended without an outcome, told or written."""
+        try:
+            return await self._execute_in_worker(order, directory, teller)
+        except WorkerGone as error:
+            gone = error
+        written = await trio.to_thread.run_sync(read_record, directory.record)
+        if written is None:
+            raise gone
+        return written
+
+    async def _execute_in_worker(self, order: Execute, directory: RunDirectory, teller: Teller) -> RunEnded:
         async with self._around.workers.borrow() as worker:
             watcher = Watcher()
             try:

@@ -30,7 +30,7 @@ from expproto.work import Progress
 
 _journal = logging.getLogger("expd.distributed")
 
-_BACKOFF_SECONDS, _BACKOFF_MAX_SECONDS = 0.5, 15.0
+_BACKOFF_SECONDS = 0.5
 _FULL_SECONDS = 10.0
 """Before a daemon that is away is told more: as much as may wait for it waits already."""
 _BETWEEN_PIECES_SECONDS = 0.1
@@ -75,7 +75,7 @@ class Teller:
                 await trio.sleep(_BETWEEN_PIECES_SECONDS)
 
     async def insist(self, word: Told) -> None:
-        """Tell one thing, however long the broker is away."""
+        """Tell one thing, however long the broker is away; a daemon that has it back hears of us within its lease."""
         backoff = _BACKOFF_SECONDS
         while True:
             try:
@@ -85,7 +85,7 @@ class Teller:
             except BrokerAway as away:
                 _journal.warning("the broker is away: %s", away.what)
                 await trio.sleep(backoff)
-                backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
+                backoff = min(2 * backoff, self._task.lease_seconds / _BEATS)
 
     def _next_word(self) -> Told | None:
         if trio.current_time() >= self._beat_at:

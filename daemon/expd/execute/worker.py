@@ -18,16 +18,15 @@ from expd.bell import Bell, wait_first
 from expd.execute.context import Surveyor, context_of
 from expd.execute.patience import Patience
 from expd.execute.progress import ProgressTeller, progress_of
+from expd.execute.record import write_record
 from expd.execute.run import Run
-from expd.linux.durable import write_durably
 from expd.linux.inotify import Watcher
 from expd.linux.presence import server_of
 from expd.linux.processes import ProcessIdentity, identity_of
 from expd.pipeline.memo import HashMemo
 from expd.wire import Wire
-from expproto.codec import encode
 from expproto.errors import VERSION_MISMATCH, ProtocolError
-from expproto.messages import Message, message_to_map
+from expproto.messages import Message
 from expproto.progress import RunProgress
 from expproto.vocabulary import RunId
 from expproto.work import Acknowledge, CancelRun, Execute, Leave, Obstacle, Progress, Register, Report, RunEnded
@@ -177,7 +176,9 @@ class Worker:
             context=context_of(order, found, current.run.timings),
         )
         try:
-            await self._patience(order).keep_trying(lambda: _write_record(ended, Path(order.record)))
+            await self._patience(order).keep_trying(
+                lambda: trio.to_thread.run_sync(write_record, ended, Path(order.record))
+            )
         except OSError as error:
             _journal.error("the outcome of run %s can't be written: %s; it is only reported", order.run, error)
         self._unheard[order.run] = ended
@@ -251,10 +252,6 @@ class Worker:
             return False
         await trio.aclose_forcefully(stream)
         return True
-
-
-async def _write_record(ended: RunEnded, path: Path) -> None:
-    await trio.to_thread.run_sync(write_durably, path, encode(message_to_map(ended)))
 
 
 def _nearest_directory(path: Path) -> Path:

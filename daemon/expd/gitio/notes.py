@@ -4,11 +4,13 @@ A note lies at `<2>/<38>` in the notes' tree; Git itself may lay the tree otherw
 and reads every layout. Whatever else a tree holds stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pygit2
 
+from expd.gitio.errors import ObjectMissing
 from expd.gitio.locate import common_directory_of
 from expd.gitio.loose import write_loose
 from expd.gitio.packing import NewObject
@@ -36,25 +38,48 @@ def write_notes(repository: Repository, notes: Mapping[Rev, bytes], at: float) -
     """Set the notes on some commits, in one commit; nothing moves if all are there as they are.
 
     Gives the objects that were written, for `restore_objects`: a `git gc --prune=now` that had looked at the refs before
-    takes them all the same. Raises RefLocked, RefMoved if somebody else wrote notes meanwhile, or GitFailed; doing it again is right.
+    takes them all the same. Where nobody could restore them, the newest notes that can be read go on.
+    Raises RefLocked, RefMoved if somebody else wrote notes meanwhile, or GitFailed; doing it again is right.
     """
     before = read_ref(repository, NOTES_REF)
-    old_tree = EMPTY_TREE if before is None else repository.tree_of(before)
+    try:
+        return _write_upon(repository, notes, at, before, before)
+    except ObjectMissing:
+        fresh = Repository(Path(repository.handle.path))  # this one may look into a pack that was replaced
+        for parent in [before, *_earlier(fresh, before)]:
+            with suppress(ObjectMissing):
+                return _write_upon(fresh, notes, at, before, parent)
+        return _write_upon(fresh, notes, at, before, None)
+
+
+def _write_upon(
+    repository: Repository, notes: Mapping[Rev, bytes], at: float, before: Rev | None, parent: Rev | None
+) -> Sequence[NewObject]:
+    """Add notes to those of a commit, and move the ref there from `before`."""
+    old_tree = EMPTY_TREE if parent is None else repository.tree_of(parent)
     with git_errors("the notes can't be read"):
         places = {commit: _place(repository.handle, old_tree, commit) for commit in notes}
-    parents = [] if before is None else [before]
     with repository.together() as written:
         files = {
             places[commit]: TreeFile(rev=repository.write_blob(content), mode=REGULAR)
             for commit, content in notes.items()
         }
         tree = repository.edit_tree(old_tree, files)
-        if tree == old_tree:
+        if tree == old_tree and parent == before:
             return ()
         message = f"Notes of {len(notes)} experiments\n"
+        parents = [] if parent is None else [parent]
         commit = repository.write_commit(tree, parents, message, repository.identity(at))
     change_ref(repository, RefChange(ref=NOTES_REF, new=commit, expected=before))
     return tuple(written.values())
+
+
+def _earlier(repository: Repository, before: Rev | None) -> Iterable[Rev]:
+    """Give the commits of notes that the ref named before this one, by its log, newest first; a bare repository has no log."""
+    if before is None:
+        return []
+    with git_errors("the log of the notes can't be read"):
+        return [Rev(str(line.oid_new)) for line in repository.handle.references[NOTES_REF].log()]
 
 
 def restore_objects(git_directory: Path, written: Sequence[NewObject]) -> int:

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from expd.pipeline.model import PipelineError
+from expd.pipeline.plainyaml import parse_plain
 from expd.pipeline.toml_nodes import offset_of
 
 _DOCUMENTS_REMEMBERED = 128
@@ -38,6 +39,12 @@ def parse_yaml(text: str, path: str) -> object:
 
     A worker meets the same dvc.yaml at every point of a sweep: what is given may be given again, and is not to be changed.
     """
+    plain = parse_plain(text)
+    return parse_thoroughly(text, path) if plain is None else plain
+
+
+def parse_thoroughly(text: str, path: str) -> object:
+    """The same by the parser of YAML alone, whatever the text."""
     try:
         value: object = YAML(typ="safe", pure=True, plug_ins=[]).load(text)
     except MarkedYAMLError as error:

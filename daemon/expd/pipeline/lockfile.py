@@ -10,7 +10,6 @@ from expd.pipeline.documents import MismatchError, View, located, parse_yaml
 from expd.pipeline.lockentry import LockEntry, read_entry
 from expd.pipeline.locktext import BLOCKS_REMEMBERED, SCHEMA, LockText, split_blocks
 from expd.pipeline.model import PipelineError
-from expd.pipeline.plainblock import parse_plain_block
 from expd.pipeline.textfiles import read_text, replace_text
 
 _TOP_KEYS = frozenset({"schema", "stages", "datasets"})
@@ -32,8 +31,7 @@ def _parse_blocks(blocks: dict[str, str], text: str, path: str) -> dict[str, Loc
 
 @lru_cache(maxsize=BLOCKS_REMEMBERED)
 def _parse_block(name: str, block: str) -> LockEntry:
-    plain = parse_plain_block(block)
-    stages = dict(View(parse_yaml(block, name) if plain is None else plain).entries())
+    stages = dict(View(parse_yaml(block, name)).entries())
     return read_entry(stages[name])
 
 

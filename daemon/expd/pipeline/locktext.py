@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 from expd.pipeline.documents import parse_yaml
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.model import PipelineError
+from expd.pipeline.plainblock import plain_block, plain_entry
+from expd.pipeline.plainyaml import parse_plain
 
 SCHEMA = "2.0"
 HEADER = f"schema: '{SCHEMA}'\nstages:\n"
@@ -75,14 +77,25 @@ def _name_of(line: str) -> str | None:
 @lru_cache(maxsize=BLOCKS_REMEMBERED)
 def is_stable(block: str) -> bool:
     """Whether DVC, rewriting the file for another stage, would leave this block as it is."""
+    if _is_written_plainly(block):
+        return True
     text = f"stages:\n{block}"
     yaml = _yaml()
     return not _ANCHOR.search(block) and dumped(yaml, yaml.load(text)) == text
 
 
+def _is_written_plainly(block: str) -> bool:
+    """Whether a block reads as what it would be written for: the quick way to find that it is stable, of most blocks."""
+    for name, entry in (parse_plain(block) or {}).items():
+        return isinstance(entry, dict) and plain_block(name, entry) == block
+    return False
+
+
 def block_text(name: str, entry: LockEntry) -> str:
     """The block of one stage."""
-    return dumped(_yaml(), {"stages": {name: entry.to_data()}}).removeprefix("stages:\n")
+    data = entry.to_data()
+    plain = plain_block(name, data)
+    return dumped(_yaml(), {"stages": {name: data}}).removeprefix("stages:\n") if plain is None else plain
 
 
 def whole_text(text: str, name: str, entry: LockEntry) -> str:
@@ -100,7 +113,9 @@ def whole_text(text: str, name: str, entry: LockEntry) -> str:
 
 def dump_entry(entry: LockEntry) -> str:
     """An entry alone, as a file of the run cache holds it."""
-    return dumped(_yaml(), entry.to_data())
+    data = entry.to_data()
+    plain = plain_entry(data)
+    return dumped(_yaml(), data) if plain is None else plain
 
 
 class LockText:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError, YAMLWarning
 
+from expd.pipeline.plainyaml import parse_plain
 from expd.prepare.overrides.changes import Change, Delete, Insert
 from expd.prepare.overrides.errors import FormatFault
 from expd.prepare.overrides.splices import Splice, line_break, line_end, line_start, next_line
@@ -29,6 +30,9 @@ _READER_FAULTS = (YAMLError, YAMLWarning, ValueError, TypeError, LookupError, At
 
 def load(text: str) -> object:
     """The tree that YAML 1.2 reads from the text, None for an empty one; raises FormatFault."""
+    plain = parse_plain(text)
+    if plain is not None:
+        return plain
     reader = YAML(typ="safe", pure=True, plug_ins=[])
     # An anchor that is used again is the newer value from there on, for every reader; nothing to warn the daemon's log of.
     reader.composer.warn_double_anchors = False
