@@ -30,6 +30,8 @@ RESULTS = "refs/expd/results/"
 _RENAMES_MAX = 10
 _LOCKED_MAX, _LOCKED_SECONDS = 200, 0.05
 """Ten seconds for a lock that Git holds for microseconds; another run that keeps the same commit holds it no longer."""
+_LOGGED = "refs/notes/"
+"""Of the refs that we move, those of which Git keeps a log (git-config(1), core.logAllRefUpdates)."""
 _PACKED_MAX = 20
 """One second, as long as Git waits for it (git-config(1), core.packedRefsTimeout)."""
 
@@ -102,8 +104,20 @@ def _change_locked(repository: Repository, common: Path, change: RefChange, lock
         if found is None:
             _make_room(common, change.ref)
         lock.become(common / change.ref, f"{change.new}\n".encode())
+        if change.ref.startswith(_LOGGED) and not repository.handle.is_bare:
+            _log(repository, common, change, found)
     elif found is not None:
         _delete(common, change.ref)
+
+
+def _log(repository: Repository, common: Path, change: RefChange, found: Rev | None) -> None:
+    """Add the line that Git adds to the log of such a ref: by it an earlier value is found when the newest is lost."""
+    who = repository.identity(time.time())
+    line = f"{found or '0' * 40} {change.new} {who.name} <{who.email}> {int(who.at)} +0000\texpd\n"
+    place = common / "logs" / change.ref
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("ab") as file:
+        file.write(line.encode())
 
 
 def _make_room(common: Path, ref: str) -> None:
