@@ -235,16 +235,24 @@ def open_connection(path: Path, schema: Schema | None = None) -> sqlite3.Connect
         is_new = _check_before_touching(path, schema.version) if path.exists() else True
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        if is_new:
-            _run_script(connection, schema.make, schema.version)
-        elif (found := _pragma(connection, "user_version")) < schema.version:
-            _migrate(connection, path, schema, found)
+        try:
+            _make_ready(connection, path, schema, is_new=is_new)
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.Error, OSError) as error:
         raise StoreUnusable(f"{path}: {error}; nothing was changed. {_way_out(path)}") from error
     return connection
+
+
+def _make_ready(connection: sqlite3.Connection, path: Path, schema: Schema, *, is_new: bool) -> None:
+    connection.row_factory = sqlite3.Row
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    if is_new:
+        _run_script(connection, schema.make, schema.version)
+    elif (found := _pragma(connection, "user_version")) < schema.version:
+        _migrate(connection, path, schema, found)
 
 
 def _check_before_touching(path: Path, schema_version: int) -> bool:
