@@ -194,6 +194,32 @@ class Entry:
 _ENTRY_FIELDS = frozenset(Entry.__slots__)
 
 
+class Experiment:
+    """One row of the experiments, as the daemon tells it: the fields of `expproto.records.ExperimentRecord`."""
+
+    __slots__ = ("baseline_rev", "created_at", "entry", "error", "metrics", "name", "outcome", "params", "rev")
+
+    def __init__(self, record: Fields) -> None:
+        record.has_only(_EXPERIMENT_FIELDS)
+        self.name = record.text("name")
+        self.rev = record.text_or_none("rev")
+        self.baseline_rev = record.text("baseline_rev")
+        self.created_at = record.seconds("created_at")
+        self.params = record.mapping("params")
+        self.metrics = record.mapping("metrics")
+        self.entry = record.integer_or_none("entry")
+        self.error = record.text_or_none("error")
+        self.outcome = record.record_or_none("outcome")
+
+
+_EXPERIMENT_FIELDS = frozenset(Experiment.__slots__)
+
+
+def experiments_of(pages: Sequence[Mapping[str, object]]) -> list[Experiment]:
+    """Give the experiments of some ExperimentPages, in the order in which they came."""
+    return [Experiment(record) for page in pages for record in Fields(page).records("experiments")]
+
+
 def entries_of(pages: Sequence[Mapping[str, object]]) -> list[Entry]:
     """Give the entries of some EntryPages, each once, in the order in which they came, as last told."""
     latest: dict[int, Entry] = {}

@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+_MANY = 1 << 30
+_LENGTHS = {"": range(1), "?": range(2), "+": range(1, _MANY), "*": range(_MANY)}
+"""How many words there may be."""
+
+
 def quick(verb: Verb, words: Sequence[str]) -> Arguments | None:
     """Read flags, options with a text after them, and one list of words; None if anything else is there."""
-    if [positional.count for positional in verb.positionals] not in (["*"], ["+"], []):
+    count = _count_of(verb)
+    if count is None:
         return None
     options = {flag: option for option in (*verb.options, *SHARED) for flag in option.flags}
     arguments, loose, rest = _defaults(verb), list[str](), iter(words)
@@ -29,10 +35,22 @@ def quick(verb: Verb, words: Sequence[str]) -> Arguments | None:
             return None
         else:
             loose.append(word)
-    if verb.positionals:
+    if len(loose) not in _LENGTHS[count]:
+        return None
+    if count == "?":
+        setattr(arguments, verb.positionals[0].name, loose[0] if loose else None)
+    elif verb.positionals:
         setattr(arguments, verb.positionals[0].name, loose)
-    is_complete = bool(loose) or not verb.positionals or verb.positionals[0].count == "*"
-    return arguments if is_complete and (verb.positionals or not loose) else None
+    return arguments
+
+
+def _count_of(verb: Verb) -> str | None:
+    """Tell how many words a verb takes, as argparse has it, "" for none; None where it takes several kinds, or chooses."""
+    if not verb.positionals:
+        return ""
+    first = verb.positionals[0]
+    is_simple = len(verb.positionals) == 1 and first.read is None and not first.choices
+    return first.count if is_simple and first.count in {"*", "+", "?"} else None
 
 
 def _defaults(verb: Verb) -> Arguments:

@@ -110,6 +110,11 @@ def status(cwd: str, entries: Sequence[str], most: int | None = None) -> dict[st
     return {"kind": "status", "cwd": cwd, "entries": list(entries), "most": most}
 
 
+def show(cwd: str) -> dict[str, object]:
+    """Ask for the experiments of HEAD."""
+    return {"kind": "show", "cwd": cwd}
+
+
 def wait(cwd: str, entries: Sequence[str]) -> dict[str, object]:
     """Ask for an answer when these are done."""
     return {"kind": "wait", "cwd": cwd, "entries": list(entries), "until_idle": False}

@@ -70,8 +70,9 @@ class _Budget:
         result = dict(pairs)
         if len(result) != len(pairs):
             raise RemoteProtocolError(BAD_MESSAGE, "a map names a key twice")
-        if not all(isinstance(key, str) for key in result):
-            raise RemoteProtocolError(BAD_MESSAGE, "a map key is text")
+        for key in result:
+            if type(key) is not str:
+                raise RemoteProtocolError(BAD_MESSAGE, "a map key is text")
         return result
 
     def _spend(self, values: int) -> None:
@@ -84,15 +85,12 @@ def _refuse_extension(code: int, data: bytes) -> object:
     raise RemoteProtocolError(BAD_MESSAGE, f"extension type {code} of {len(data)} bytes")
 
 
-def _check(value: object, depth: int) -> None:
+def _check(value: dict[str, object] | list[object], depth: int) -> None:
     """Bound the depth and the integers; msgpack itself allows 1,024 levels and 64-bit unsigned integers."""
-    if depth > DEPTH_MAX:
+    if value and depth >= DEPTH_MAX:
         raise RemoteProtocolError(BAD_MESSAGE, f"nested deeper than {DEPTH_MAX}")
-    if isinstance(value, dict):
-        for item in value.values():
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (dict, list)):
             _check(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, depth + 1)
-    elif isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
-        raise RemoteProtocolError(BAD_MESSAGE, "an integer outside 64 signed bits")
+        elif type(item) is int and not INTEGER_MIN <= item <= INTEGER_MAX:
+            raise RemoteProtocolError(BAD_MESSAGE, "an integer outside 64 signed bits")

@@ -146,6 +146,8 @@ def test_quick_way_is_the_thorough_one_or_none(verb: str, words: list[str]) -> N
         ["cancel", "1", "2"],
         ["wait", "--all"],
         ["pause"],
+        ["show", "--json"],
+        ["show", "tuned"],
     ],
 )
 def test_everyday_commands_take_the_quick_way(argv: list[str]) -> None:

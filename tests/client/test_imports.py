@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from client.scripted import Step, a_page, an_entry, serving
-from expproto.replies import CancelAccepted, Listed, Submitted
+from client.scripted import BASELINE, RESULT, Step, a_page, an_entry, serving
+from expproto.records import ExperimentRecord
+from expproto.replies import CancelAccepted, ExperimentPage, Listed, Shown, Submitted
 
 HEAVY = {
     "argparse", "asyncio", "collections", "dataclasses", "datetime", "difflib", "email", "hydra", "importlib", "inspect", "json", "logging", "msgpack", "pathlib", "psutil", "pygit2", "re",
@@ -26,15 +27,25 @@ print(*sorted(set(sys.modules) - before), file=sys.stderr)
 
 SUBMITTED: list[Step] = [a_page(an_entry()), Submitted(submission=1, count=1)]
 CANCELLED: list[Step] = [a_page(an_entry()), CancelAccepted(count=1)]
+SHOWN: list[Step] = [
+    ExperimentPage(
+        experiments=(
+            ExperimentRecord(
+                name="n", rev=RESULT, baseline_rev=BASELINE, created_at=1.0, params={}, metrics={"x": 1}, entry=None
+            ),
+        )
+    ),
+    Shown(baseline_rev=BASELINE, baseline_name="main", baseline_params={}, baseline_metrics={}, count=1),
+]
 LISTED: list[Step] = [a_page(an_entry()), Listed(count=1, paused=False)]
 
 
 @pytest.mark.parametrize(
     ("argv", "answer"),
-    [(["submit", "-S", "a=1"], SUBMITTED), (["status"], LISTED), (["cancel", "1"], CANCELLED)],
+    [(["submit", "-S", "a=1"], SUBMITTED), (["status"], LISTED), (["cancel", "1"], CANCELLED), (["show"], SHOWN)],
 )
 def test_fast_commands_import_nothing_heavy(sock: Path, argv: list[str], answer: list[Step]) -> None:
-    """Off a terminal, submit, status and cancel load neither what starts daemons nor what draws tables."""
+    """Off a terminal, submit, status, cancel and show load neither what starts daemons nor what draws tables."""
     with serving(sock, [answer]):
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, *argv], capture_output=True, text=True, timeout=30, check=True

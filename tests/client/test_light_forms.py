@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from client.scripted import RESULT, an_entry
 from expctl import requests, transport
-from expctl.fields import Entry, Fields, entries_of
+from expctl.fields import Entry, Experiment, Fields, entries_of, experiments_of
 from expctl.limits import run_limits
 from expctl.parser import thorough
 from expctl.place import ANYWHERE as PLACE_ANYWHERE
@@ -22,8 +22,8 @@ from expproto.fields import from_map, to_map
 from expproto.limits import RunLimits
 from expproto.messages import Hello, Message, message_to_map
 from expproto.place import ANYWHERE, QueuePlace
-from expproto.records import EntryRecord
-from expproto.replies import EntryPage, Event, Reply
+from expproto.records import EntryRecord, ExperimentRecord
+from expproto.replies import EntryPage, Event, ExperimentPage, Reply
 from expproto.requests import (
     AskDaemon,
     Cancel,
@@ -37,6 +37,7 @@ from expproto.requests import (
     Restore,
     ResumeRuns,
     Retry,
+    Show,
     Status,
     Stop,
     Submit,
@@ -46,7 +47,7 @@ from expproto.requests import (
 from expproto.retries import NO_RETRIES, RetryPolicy
 from expproto.stage_options import OnFailure, Reach, StageOptions
 from expproto.steering import AddGroup, EditEntries, Hold, Move, Pause, RemoveGroup, Resume, RunNow, SetJobs
-from expproto.vocabulary import Ending, EntryState, Mode, Succeeded
+from expproto.vocabulary import Ending, EntryId, EntryState, Mode, Succeeded
 from protocol.samples import fixed_samples
 
 SUBMIT = requests.submit(
@@ -188,6 +189,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
             requests.edit("/w", ["1"], {"priority": 3, "not_before": 1.5, "after": ["2:any"], "causes": ["lost"]}),
             EditEntries(cwd="/w", entries=("1",), priority=3, not_before=1.5, after=("2:any",), causes=("lost",)),
         ),
+        (requests.show("/w"), Show(cwd="/w")),
         (requests.ask_daemon(), AskDaemon()),
         (requests.stop("now"), Stop(ending=Ending.NOW)),
     ],
@@ -224,6 +226,40 @@ def test_entry_is_refused_where_its_record_is(field: str, value: object) -> None
             Entry(Fields(changed))
     else:
         Entry(Fields(changed))
+
+
+EXPERIMENT = ExperimentRecord(
+    name="n", rev=RESULT, baseline_rev=RESULT, created_at=1.5, params={"a": 1}, metrics={}, entry=None
+)
+
+
+def test_experiment_has_the_fields_of_its_record() -> None:
+    """What the daemon tells of an experiment, all of it and nothing else, is read by the light form."""
+    records = (EXPERIMENT, dataclasses.replace(EXPERIMENT, rev=None, outcome=Succeeded(rev=RESULT), entry=EntryId(1)))
+    page = decode(encode(message_to_map(ExperimentPage(experiments=records))))
+    first, second = experiments_of([page])
+
+    assert set(Experiment.__slots__) == {field.name for field in dataclasses.fields(ExperimentRecord)}
+    for name in Experiment.__slots__:
+        assert getattr(first, name) == getattr(EXPERIMENT, name)
+    assert second.outcome is not None
+    assert second.outcome.plain == {"kind": "succeeded", "rev": RESULT}
+
+
+@given(
+    field=st.sampled_from(sorted(Experiment.__slots__)),
+    value=st.sampled_from([True, "text", b"bytes", [1], {"a": 1}, 1, 0.5, None]),
+)
+def test_experiment_is_refused_where_its_record_is(field: str, value: object) -> None:
+    """The light form and the typed one agree on what a row is."""
+    changed = {**to_map(EXPERIMENT), field: value}
+    try:
+        from_map(ExperimentRecord, changed)
+    except RemoteProtocolError:
+        with pytest.raises(RemoteProtocolError):
+            Experiment(Fields(changed))
+    else:
+        Experiment(Fields(changed))
 
 
 @pytest.mark.parametrize("page", [{"kind": "entry_page"}, {"kind": "entry_page", "entries": [1]}, {"entries": []}])

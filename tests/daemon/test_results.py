@@ -233,3 +233,23 @@ def test_a_working_directory_moves_what_is_pointed_at() -> None:
     """`wdir` is where a pointer's paths begin; what it reaches outside the project keeps its dots."""
     assert list(pointed_at(f"wdir: ..\nouts:\n{OUT}", "a/b/x.dvc")) == ["a/data.bin"]
     assert list(pointed_at(f"wdir: ../..\nouts:\n{OUT}", "a/x.dvc")) == ["../data.bin"]
+
+
+def test_one_reader_reads_each_experiment_as_if_it_were_the_only_one(project: Path) -> None:
+    """What is remembered of one (pipelines, directories, texts) is never told of another that differs in it."""
+    pipeline = "stages:\n  t:\n    cmd: x\n    metrics:\n    - {name}:\n        cache: false\n"
+    plain, filled = pipeline.format(name="m.json"), pipeline.format(name="${file}")
+    revs = [
+        commit(project, {"dvc.yaml": plain, "m.json": '{"x": 1}', "params.yaml": "file: n.json\n"}),
+        commit(project, {"n.json": '{"x": 2}', "sub/dvc.yaml": plain, "sub/m.json": '{"y": 3}'}),
+        commit(project, {"dvc.yaml": filled}),
+        commit(project, {"params.yaml": "file: m.json\n"}),
+    ]
+    reader = ResultReader(Repository(project / ".git"), ".", Cache(project / ".dvc" / "cache"))
+
+    found = [reader.facts(rev) for rev in (*revs, *revs)]
+
+    assert [shown(one.metrics) for one in found[:4]] == [{"x": 1}, {"x": 1, "y": 3}, {"x": 2, "y": 3}, {"x": 1, "y": 3}]
+    alone = [read(project, rev) for rev in revs]
+    assert [(one.params, one.metrics) for one in found] == [(one.params, one.metrics) for one in alone] * 2
+    assert {one.committed_at for one in found} != {0.0}

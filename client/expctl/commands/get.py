@@ -3,7 +3,7 @@
 import os
 
 from expctl.arguments import Arguments
-from expctl.commands.show import inspect
+from expctl.inspecting import inspect
 from expctl.output import Output
 from expctl.render.lines import lines
 from expctl.transport import ask

@@ -3,7 +3,7 @@
 import os
 
 from expctl.arguments import Arguments
-from expctl.commands.show import inspect, show_one
+from expctl.inspecting import inspect, show_one
 from expctl.output import Output
 
 

@@ -11,7 +11,14 @@ SCHEMA = 1
 
 def to_json(value: Mapping[str, object]) -> str:
     """Give a document on a line of its own. Pure ASCII: no byte of it can steer a terminal."""
-    return json.dumps({"schema": SCHEMA, **_plain_map(value)}, allow_nan=False) + "\n"
+    document = {"schema": SCHEMA, **value}
+    try:
+        return json.dumps(document, allow_nan=False) + "\n"
+    except (
+        TypeError,
+        ValueError,
+    ):  # something that JSON does not know; looking for it first costs more than most documents
+        return json.dumps(_plain_map(document), allow_nan=False) + "\n"
 
 
 def _plain_map(value: Mapping[str, object]) -> dict[str, object]:

@@ -5,8 +5,8 @@ ones. A commit never changes, so what was read of one may be kept for ever.
 """
 
 import posixpath
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from expd.gitio.errors import GitDisturbed, GitFailed
 from expd.gitio.repository import EMPTY_TREE, Repository
@@ -22,6 +22,8 @@ METRICS_BY_CONVENTION = ("metrics.json", "metrics.yaml", "metrics.toml", "dvcliv
 """Read for experiments of a plain command, which declares nothing."""
 METRICS_BYTES_MAX = 4 * 1024 * 1024
 """A metrics file is for people; a larger one is data, and would only fill the table's memory."""
+
+_PIPELINE_NAMES = frozenset(PIPELINE_FILES)
 
 _ROOT = "/project"
 """Stands for the project's root where only a commit is there."""
@@ -47,16 +49,20 @@ class ResultPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """All there is to know of one experiment; `error` says what could not be read of it."""
+    """What is known of one experiment; `error` says what could not be read of it. `paths` are read only where they are asked for."""
 
     params: Facts = field(default_factory=dict)
     metrics: Facts = field(default_factory=dict)
     paths: tuple[ResultPath, ...] = ()
     error: str | None = None
+    committed_at: float = 0.0
 
 
 class ResultReader:
-    """Reads experiments of one project: `root` relative to the workspace ("." for itself)."""
+    """Reads experiments of one project: `root` relative to the workspace ("." for itself).
+
+    One reader reads many cheaply: what their trees have in common is looked through once.
+    """
 
     def __init__(self, repository: Repository, root: str, cache: Cache) -> None:
         self._repository = repository
@@ -64,24 +70,36 @@ class ResultReader:
         self._cache = cache
 
     def read(self, commit: Rev, baseline: Rev | None) -> Results:
-        """Read one experiment; what is broken in it is its `error`, and never another row's. Raises GitDisturbed."""
+        """Read one experiment, and list its files; what is broken in it is its `error`, and never another row's.
+
+        Raises GitDisturbed.
+        """
+        return self._whole_or_broken(lambda: self._read(commit, baseline))
+
+    def facts(self, commit: Rev) -> Results:
+        """Read one experiment but for its `paths`. Raises GitDisturbed, and GitFailed for a commit that is not there."""
+        committed_at = self._repository.committed_at(commit)
+        found = self._whole_or_broken(lambda: self._facts(commit)[0])
+        return replace(found, committed_at=committed_at)
+
+    def _whole_or_broken(self, read: Callable[[], Results]) -> Results:
         try:
-            return self._read(commit, baseline)
+            return read()
         except GitDisturbed:
             raise
         except (PipelineError, GitFailed, OSError) as error:
             return Results(error=str(error))
 
     def _read(self, commit: Rev, baseline: Rev | None) -> Results:
-        tree = self._repository.tree_of(commit)
         base_tree = EMPTY_TREE if baseline is None else self._repository.tree_of(baseline)
+        found, tree, files = self._facts(commit)
         changed = [path.removeprefix(self._prefix) for path in self._changed(base_tree, tree)]
+        return replace(found, paths=tuple(self._paths(tree, files, changed)))
+
+    def _facts(self, commit: Rev) -> tuple[Results, Rev, ResultFiles]:
+        tree = self._repository.tree_of(commit)
         files = self._declared(tree)
-        return Results(
-            params=self._params(tree, files),
-            metrics=self._metrics(tree, files),
-            paths=tuple(self._paths(tree, files, changed)),
-        )
+        return Results(params=self._params(tree, files), metrics=self._metrics(tree, files)), tree, files
 
     def _changed(self, base_tree: Rev, tree: Rev) -> list[str]:
         return [path for path in self._repository.changed_paths(base_tree, tree) if path.startswith(self._prefix)]
@@ -93,7 +111,7 @@ class ResultReader:
     def _declared(self, tree: Rev) -> ResultFiles:
         """Merge what every pipeline of the project declares."""
         found: list[ResultFiles] = []
-        for path in sorted(path for name in PIPELINE_FILES for path in self._repository.paths_named(tree, name)):
+        for path in sorted(self._repository.paths_named(tree, _PIPELINE_NAMES)):
             if path.startswith(self._prefix):
                 dvcyaml = path.removeprefix(self._prefix)
                 lock = posixpath.join(posixpath.dirname(dvcyaml), LOCK_FILE)

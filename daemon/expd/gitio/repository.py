@@ -17,7 +17,7 @@ from expd.gitio.errors import GitDisturbed, GitFailed, ObjectMissing
 from expd.gitio.locate import common_directory_of
 from expd.gitio.loose import write_loose
 from expd.gitio.packing import Kind, NewObject, is_collecting, new_object, write_pack
-from expd.gitio.trees import TreeEntry, edited
+from expd.gitio.trees import DIRECTORY, TreeEntry, edited, parse_tree
 from expproto.vocabulary import Rev
 
 EMPTY_TREE = Rev("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
@@ -90,6 +90,7 @@ class Repository:
                 self.handle = pygit2.Repository(str(git_directory), RepositoryOpenFlag.BARE)
         self._unwritten: dict[bytes, NewObject] | None = None
         self._trees: dict[bytes, bytes] = {}
+        self._found_named: dict[tuple[bytes, frozenset[bytes]], tuple[bytes, ...]] = {}
         self._objects = common_directory_of(Path(self.handle.path)) / "objects"
 
     def head_rev(self) -> Rev | None:
@@ -203,9 +204,22 @@ class Repository:
         with git_errors(f"tree {tree} can't be read"):
             return dict(_walk(self.handle, self._tree(tree), b""))
 
-    def paths_named(self, tree: Rev, name: str) -> list[str]:
-        """List the files of a tree that have this name, in any directory."""
-        return [path for path in self.files_of(tree) if path == name or path.endswith(f"/{name}")]
+    def paths_named(self, tree: Rev, names: frozenset[str]) -> list[str]:
+        """List the files of a tree that have one of these names, in any directory; a directory looked through is remembered."""
+        with git_errors(f"tree {tree} can't be read"):
+            return [os.fsdecode(path) for path in self._named(bytes.fromhex(tree), frozenset(map(os.fsencode, names)))]
+
+    def _named(self, tree: bytes, names: frozenset[bytes]) -> tuple[bytes, ...]:
+        key = (tree, names)
+        if key not in self._found_named:
+            found = list[bytes]()
+            for name, entry in parse_tree(self._read_tree(tree)).items():
+                if entry.mode == DIRECTORY:
+                    found += [name + b"/" + path for path in self._named(entry.id, names)]
+                elif name in names:
+                    found.append(name)
+            self._found_named[key] = tuple(found)
+        return self._found_named[key]
 
     def changed_paths(self, old_tree: Rev, new_tree: Rev) -> list[str]:
         """List the paths that two trees do not hold alike."""

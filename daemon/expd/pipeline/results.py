@@ -7,15 +7,28 @@ worktree. Paths are relative to the root.
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.dvcyaml import parse_pipeline
 from expd.pipeline.locations import is_within, locate, relative
 from expd.pipeline.lockentry import LockEntry
 from expd.pipeline.lockfile import parse_lock
-from expd.pipeline.model import DEFAULT_PARAMS_FILE, LOCK_FILE, Fingerprint, Output, OutputKind, Pipeline, Stage
+from expd.pipeline.model import (
+    DEFAULT_PARAMS_FILE,
+    LOCK_FILE,
+    Fingerprint,
+    Output,
+    OutputKind,
+    Pipeline,
+    PipelineError,
+    Stage,
+)
+from expd.pipeline.params import parse_params
 from expd.pipeline.stages import StageFile, plot_properties
 
+_PIPELINES_REMEMBERED = 32
+"""A project has one or a few, which an experiment seldom changes."""
 # Any absolute path will do: what is outside the root is left out, and nothing is opened.
 _ROOT = "/project"
 
@@ -90,12 +103,34 @@ def result_files(
     def read_location(location: str) -> str | None:
         return read(relative(location, _ROOT)) if is_within(location, _ROOT) else None
 
-    file = StageFile(path=dvcyaml, root=_ROOT)
-    pipeline = parse_pipeline(dvcyaml_text, file, parsing or ParsingSettings(), read_location)
+    if parsing is None and not _takes_values(dvcyaml_text):
+        pipeline = _parse_alone(dvcyaml_text, dvcyaml)
+        _check_values(posixpath.join(posixpath.dirname(dvcyaml), DEFAULT_PARAMS_FILE), read)
+    else:
+        file = StageFile(path=dvcyaml, root=_ROOT)
+        pipeline = parse_pipeline(dvcyaml_text, file, parsing or ParsingSettings(), read_location)
     if pipeline is None:
         return ResultFiles()
     lock = posixpath.join(posixpath.dirname(dvcyaml), LOCK_FILE)
     return collect_results([pipeline], {dvcyaml: parse_lock(lock_text, lock)}, _ROOT)
+
+
+def _takes_values(text: str) -> bool:
+    """Whether what a dvc.yaml says may depend on another file: by an interpolation, or by naming files of values."""
+    return "${" in text or "vars" in text
+
+
+def _check_values(path: str, read: Callable[[str], str | None]) -> None:
+    """Refuse a params.yaml that gives no values, as it is refused where one is taken from it."""
+    text = read(path)
+    if text is not None and not isinstance(parse_params(text, path), Mapping):
+        raise PipelineError(path=path, expected="a mapping at the top")
+
+
+@lru_cache(maxsize=_PIPELINES_REMEMBERED)
+def _parse_alone(text: str, path: str) -> Pipeline | None:
+    """The pipeline of a text that takes no values: the same for every experiment that has it."""
+    return parse_pipeline(text, StageFile(path=path, root=_ROOT), ParsingSettings(), _nothing)
 
 
 def collect_results(

@@ -53,7 +53,7 @@ def _read(named: NamedExperiment, memory: ResultMemory) -> tuple[Results, Result
     opened = open_project_at(named.cwd, memory)
     if named.rev is None:
         return Results(), Results()
-    return opened.results_of(named.rev, named.baseline_rev), opened.results_of(named.baseline_rev, None)
+    return opened.results_of(named.rev, named.baseline_rev), opened.facts_of(named.baseline_rev)
 
 
 def _output(path: ResultPath) -> OutputFile:

@@ -8,7 +8,7 @@ import trio
 from expd.collect.results import Facts, Results, changed_facts, shown
 from expd.prepare.capture import NoCommit
 from expd.queueing.entry import Unfinished
-from expd.serve.projects import ResultMemory, open_project_at
+from expd.serve.projects import OpenProject, ResultMemory, open_project_at
 from expd.serve.services import Answer, Services
 from expproto.records import ExperimentRecord
 from expproto.replies import PAGE_ENTRIES, ExperimentPage, Shown
@@ -61,21 +61,20 @@ def _read_table(cwd: str, memory: ResultMemory) -> _Table:
     baseline = opened.repository.head_rev()
     if baseline is None:
         raise NoCommit
-    rows = [
-        _Row(
-            name=name,
-            rev=rev,
-            created_at=opened.repository.committed_at(rev),
-            results=opened.results_of(rev, baseline),
-        )
-        for name, rev in opened.experiments(baseline).items()
-    ]
+    rows = [_row(opened, name, rev) for name, rev in opened.experiments(baseline).items()]
     return _Table(
         git_directory=str(opened.project.location.common_directory),
         baseline_rev=baseline,
         baseline_name=opened.repository.head_name(),
-        baseline=opened.results_of(baseline, None),
+        baseline=opened.facts_of(baseline),
         rows=rows,
+    )
+
+
+def _row(opened: OpenProject, name: str, rev: Rev) -> _Row:
+    results = opened.facts_of(rev)
+    return _Row(
+        name=name, rev=rev, created_at=results.committed_at or opened.repository.committed_at(rev), results=results
     )
 
 
