@@ -181,7 +181,8 @@ class FindingRecord:
 class GarbageRecord:
     """What is given up, or was: `size` in bytes, `rule` is `age`, `count`, `size` or `unused`; `repository` is nil for the daemon's own.
 
-    `what` is `entry`, `log`, `worktree`, `copy`, `restored`, `result`, `environment` or `leftover`.
+    `what` is `entry`, `log`, `worktree`, `copy`, `restored`, `result`, `environment`, `leftover` or, of a ref on the
+    hub of other hosts, `hub`.
     """
 
     kind = "garbage"

@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.scripted import an_order
-from expd.distributed.hub import BadHub, Hub, HubFailed, HubLacks, check_hub, shown
+from expd.distributed.hub import BadHub, Hub, HubFailed, HubLacks, check_hub, refs_of, shown
 from expd.distributed.logpieces import complete, places_from, put, read_pieces
-from expd.distributed.messages import Task, order_of, queue_of, task_from, task_of, told_from, variables_of
+from expd.distributed.messages import Parcel, Task, order_of, queue_of, task_from, task_of, told_from, variables_of
 from expproto.errors import RemoteProtocolError
 from expproto.fields import to_map
 from expproto.vocabulary import Rev
 from helpers.distributed import a_hub
 from helpers.repositories import git
 
+ENTRY, CLAIM = "refs/expd/entries/s/r", "refs/expd/claims/s/r/t"
 TOKEN = "0123456789abcdef" * 2
 PIECES = st.lists(st.tuples(st.integers(0, 60), st.binary(min_size=1, max_size=30)), max_size=20)
 
@@ -25,7 +26,14 @@ PIECES = st.lists(st.tuples(st.integers(0, 60), st.binary(min_size=1, max_size=3
 def _task(repository: Path, **changed: object) -> Task:
     environment = ((b"A", b"\xff=1"), (b"B", b""))
     order = an_order(repository, repository, ("true",), run_token=TOKEN, environment=environment, **changed)
-    return task_of(order, store="0a1b2c3d", held_as=f"0a1b2c3d/{'r' * 32}", lease_seconds=5.0, pushes_data=True)
+    parcel = Parcel(
+        held_as=f"0a1b2c3d/{'r' * 32}",
+        held_rev=Rev("1" * 40),
+        cargo=None,
+        author_name="Ada",
+        author_email="ada@example.org",
+    )
+    return task_of(order, parcel, lease_seconds=5.0, pushes_data=True)
 
 
 @pytest.mark.parametrize("url", ["/srv/hub.git", "ssh://git@host/hub.git", "https://host/hub.git", "file:///hub.git"])
@@ -59,10 +67,23 @@ async def test_a_ref_is_claimed_by_one(repository: Path, tmp_path: Path) -> None
     hub = Hub(url=str(a_hub(tmp_path / "hub.git")), git_directory=repository / ".git")
     first, second = (Rev(git(repository, "commit-tree", "-m", text, "HEAD^{tree}")) for text in ("one", "two"))
 
-    assert await hub.push_new(first, "refs/expd/claims/s/t")
-    assert not await hub.push_new(second, "refs/expd/claims/s/t")
-    assert await hub.push_new(first, "refs/expd/claims/s/t")
-    assert await hub.list_refs(["refs/expd/claims/*"]) == {"refs/expd/claims/s/t": first}
+    assert await hub.push_new({CLAIM: first}, while_there={})
+    assert not await hub.push_new({CLAIM: second}, while_there={})
+    assert await hub.push_new({CLAIM: first}, while_there={})
+    assert await hub.list_refs(["refs/expd/claims/*"]) == {CLAIM: first}
+
+
+async def test_nothing_is_put_beside_what_is_gone(repository: Path, tmp_path: Path) -> None:
+    """A claim needs its submission, a result its claim: where that is not there, or is another, none of it comes to be."""
+    hub = Hub(url=str(a_hub(tmp_path / "hub.git")), git_directory=repository / ".git")
+    held, other = (Rev(git(repository, "commit-tree", "-m", text, "HEAD^{tree}")) for text in ("one", "two"))
+    await hub.push({ENTRY: held})
+
+    assert await hub.push_new({CLAIM: other}, while_there={ENTRY: held})
+    assert not await hub.push_new({f"{CLAIM}2": other, f"{CLAIM}3": other}, while_there={ENTRY: other})
+    await hub.delete([ENTRY, "refs/expd/entries/s/never"])
+    assert not await hub.push_new({f"{CLAIM}2": other, f"{CLAIM}3": other}, while_there={ENTRY: held})
+    assert list(await hub.list_refs([refs_of("s")])) == [CLAIM]
 
 
 async def test_what_is_not_on_a_hub_is_no_failure_of_it(repository: Path, tmp_path: Path) -> None:
@@ -98,7 +119,7 @@ def test_a_task_is_json_and_says_nothing_of_this_host(repository: Path) -> None:
     "changed",
     [
         {"store": "../../x"}, {"token": "a/b"}, {"held_as": "0a1b2c3d/../../heads/main"}, {"held_as": "other/rrrrrrrr"},
-        {"stash_rev": "HEAD"}, {"stash_rev": "--upload-pack=x"}, {"token": "f" * 32}, {"format": 2}, {"more": 1}, {"order": {}},
+        {"cargo": "refs/heads/main"}, {"stash_rev": "HEAD"}, {"stash_rev": "--upload-pack=x"}, {"token": "f" * 32}, {"format": 2}, {"more": 1}, {"order": {}},
     ],
 )  # fmt: skip
 def test_a_task_that_names_what_can_not_be_is_passed_over(repository: Path, changed: dict[str, object]) -> None:

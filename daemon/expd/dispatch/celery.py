@@ -7,7 +7,6 @@ The broker keeps nothing that is needed: whenever it was away, the hub is asked 
 
 import logging
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,10 +15,11 @@ import trio
 from expd.bell import Bell
 from expd.dispatch.engine import Ledger, Seat
 from expd.dispatch.host import Host
-from expd.dispatch.remote_attempt import RemoteAttempt, cancelled, inputs_of, refused, revocation, write_piece
-from expd.distributed.arrival import Expected, UnusableResult, collect_result, forget_result
-from expd.distributed.hub import Hub, HubFailed, attempt_ref, claim_ref
-from expd.distributed.inputs import DataStuck, push_inputs
+from expd.dispatch.hubkeeper import HubKeeper
+from expd.dispatch.remote_attempt import RemoteAttempt, cancelled, expected_of, refused, revocation, write_piece
+from expd.distributed.arrival import UnusableResult, collect_result
+from expd.distributed.hub import Hub, HubFailed, claim_ref, refs_of, result_ref
+from expd.distributed.inputs import DataStuck
 from expd.distributed.link import Link
 from expd.distributed.messages import (
     BrokerAway,
@@ -34,9 +34,6 @@ from expd.distributed.messages import (
     task_of,
     told_from,
 )
-from expd.gitio.errors import GitFailed, RefLocked, RefMoved
-from expd.gitio.refs import ENTRIES, read_ref
-from expd.gitio.repository import Repository
 from expd.queueing.entry import Entry, Run
 from expd.settings import CelerySettings
 from expproto.errors import RemoteProtocolError
@@ -66,9 +63,9 @@ class CeleryEngine:
         self._link = Link(settings, store, host.worker_log)
         self._attempts: dict[str, RemoteAttempt] = {}
         self._strangers: dict[str, float] = {}
-        self._pushed: dict[str, trio.Lock] = {}
-        self._on_hub: dict[str, Rev | None] = {}
+        self._keeper = HubKeeper(settings.hub, store, ledger)
         self._to_mind, self._minded = trio.open_memory_channel[RemoteAttempt](math.inf)
+        self._to_end, self._over = trio.open_memory_channel[Entry](math.inf)
         self._look = Bell()
 
     @property
@@ -103,6 +100,7 @@ class CeleryEngine:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._link.run, self._hear, self._note_change)
             nursery.start_soon(self._survey_always)
+            nursery.start_soon(self._end_always)
             async for attempt in self._minded:
                 nursery.start_soon(self._mind, attempt)
 
@@ -129,6 +127,14 @@ class CeleryEngine:
     def adopt(self, entry: Entry) -> None:
         """Take in an attempt that an earlier daemon sent."""
         self._take_in(entry, None)
+
+    def ended(self, entry: Entry) -> None:
+        """Clear away a submission on the hub, of which another entry may have been there."""
+        self._to_end.send_nowait(entry)
+
+    async def sweep(self, *, is_dry: bool) -> list[str]:
+        """Clear away refs on the hub; raises HubFailed."""
+        return await self._keeper.sweep(is_dry=is_dry)
 
     async def dismiss(self, *, with_runs: bool) -> None:
         """Leave everything as it is: what is out needs no daemon."""
@@ -202,7 +208,18 @@ class CeleryEngine:
             rung = self._look.next_ring
             if self._link.trouble is None and self._link.up_since != seen and await self._survey():
                 seen = self._link.up_since
+                await self._sweep_quietly()
             await rung.wait()
+
+    async def _sweep_quietly(self) -> None:
+        """Clear away what an earlier daemon left; what fails now is done the next time."""
+        try:
+            swept = await self._keeper.sweep(is_dry=False)
+        except HubFailed as failed:
+            _journal.warning("the hub can't be swept: %s", failed.what)
+        else:
+            if swept:
+                _journal.info("%d refs of what is over are removed from the hub", len(swept))
 
     async def _survey(self) -> bool:
         """Look once; an attempt that nobody has claimed may have been lost with the broker, and is sent again."""
@@ -213,7 +230,7 @@ class CeleryEngine:
         hub = Hub(url=self._settings.hub, git_directory=next(iter(repositories)))
         while self._link.trouble is None:
             try:
-                refs = await hub.list_refs([attempt_ref(self._store, "*"), claim_ref(self._store, "*")])
+                refs = await hub.list_refs([refs_of(self._store)])
             except HubFailed as failed:
                 _journal.warning("the hub can't be asked: %s", failed.what)
                 await trio.sleep(backoff)
@@ -225,14 +242,24 @@ class CeleryEngine:
         return False
 
     def _note_refs(self, attempt: RemoteAttempt, token: str, refs: Mapping[str, Rev]) -> None:
-        attempt.has_result = attempt.has_result or attempt_ref(self._store, token) in refs
-        if claim_ref(self._store, token) in refs:
+        held_as = attempt.entry.submission.held_as
+        attempt.has_result = attempt.has_result or result_ref(held_as, token) in refs
+        if claim_ref(held_as, token) in refs:
             if not attempt.is_claimed:
                 attempt.is_claimed, attempt.heard_at = True, trio.current_time()
         elif attempt.sent_at < self._link.up_since:
+            self._keeper.doubt(held_as)
             attempt.sent_at = -math.inf
         attempt.is_known = True
         attempt.bell.ring()
+
+    async def _end_always(self) -> None:
+        """Clear away what is over without an attempt of ours; what fails is left to the next sweep."""
+        async for entry in self._over:
+            try:
+                await self._keeper.end(entry)
+            except HubFailed as failed:
+                _journal.warning("what entry %s has on the hub is left behind: %s", entry.id, failed.what)
 
     # --- one attempt
 
@@ -248,7 +275,7 @@ class CeleryEngine:
         finally:
             del self._attempts[attempt.run.token]
             self._ledger.ring()
-        await self._clean(attempt)
+        await self._keeper.clean(attempt)
 
     async def _see_to_end(self, attempt: RemoteAttempt) -> RunEnded | str:
         """Do what is to be done next, until there is an outcome, or a reason why there will be none."""
@@ -272,23 +299,14 @@ class CeleryEngine:
             if attempt.order is None and attempt.is_known and not attempt.is_claimed:
                 attempt.order = await self._ledger.order_again(attempt.run.id)
 
-    def _hub(self, attempt: RemoteAttempt) -> Hub:
-        return Hub(url=self._settings.hub, git_directory=Path(attempt.entry.submission.git_directory))
-
     async def _send(self, attempt: RemoteAttempt) -> None:
         """Bring an entry to the hub and its task to the broker; what is in the way is told, and tried again."""
         entry, order = attempt.entry, attempt.order
         assert order is not None
-        ref = f"{ENTRIES}{entry.submission.held_as}"
-        task = task_of(
-            order,
-            store=self._store,
-            held_as=entry.submission.held_as,
-            lease_seconds=self._settings.lease_seconds,
-            pushes_data=entry.submission.pushes_data,
-        )
         try:
-            await self._push_once(attempt, ref)
+            parcel = await self._keeper.bring(entry)
+            lease, pushes_data = self._settings.lease_seconds, entry.submission.pushes_data
+            task = task_of(order, parcel, lease_seconds=lease, pushes_data=pushes_data)
             queue = queue_of(entry.submission.engine_queue)
             await self._link.request(do="send", task=to_map(task), queue=queue)
         except DataStuck as stuck:
@@ -305,29 +323,13 @@ class CeleryEngine:
         with trio.move_on_after(_NAG_SECONDS):
             await rung.wait()
 
-    async def _push_once(self, attempt: RemoteAttempt, ref: str) -> None:
-        """Bring a submission to the hub, once however many entries it has, and again if one was edited; raises HubFailed."""
-        async with self._pushed.setdefault(ref, trio.Lock()):
-            rev = await trio.to_thread.run_sync(_rev_at, Path(attempt.entry.submission.git_directory), ref)
-            if ref not in self._on_hub or self._on_hub[ref] != rev:
-                with tempfile.TemporaryDirectory(prefix="expd-inputs-") as directory:
-                    await push_inputs(inputs_of(attempt.entry), Path(directory))
-                await self._hub(attempt).push(f"+{ref}", ref)
-                self._on_hub[ref] = rev
-
     async def _collect(self, attempt: RemoteAttempt) -> RunEnded | None:
         """Bring the result here, however long that takes; None if there is none."""
-        expected = Expected(
-            store=self._store,
-            run=attempt.run.id,
-            token=attempt.run.token,
-            baseline_rev=attempt.entry.submission.baseline_rev,
-            log=Path(attempt.run.log),
-        )
+        expected = expected_of(attempt)
         backoff = _BACKOFF_SECONDS
         while True:
             try:
-                ended = await collect_result(self._hub(attempt), expected)
+                ended = await collect_result(self._keeper.hub_of(attempt.entry), expected)
             except (HubFailed, OSError) as error:
                 attempt.obstacle = f"its result can't be fetched: {error}"
                 _journal.warning("entry %s: %s", attempt.entry.id, attempt.obstacle)
@@ -349,10 +351,9 @@ class CeleryEngine:
         attempt.told_at = now
         try:
             if not attempt.is_claimed:
-                revoked = await trio.to_thread.run_sync(
-                    revocation, self._hub(attempt).git_directory, attempt.run.token, wish
-                )
-                if await self._hub(attempt).push_new(revoked, claim_ref(self._store, attempt.run.token)):
+                hub, held_as = self._keeper.hub_of(attempt.entry), attempt.entry.submission.held_as
+                revoked = await trio.to_thread.run_sync(revocation, hub.git_directory, attempt.run.token, wish)
+                if await hub.push_new({claim_ref(held_as, attempt.run.token): revoked}, while_there={}):
                     return True
                 attempt.is_claimed, attempt.heard_at = True, now
             await self._link.request(do="cancel", token=attempt.run.token, reason=wish.reason, at=wish.at)
@@ -375,6 +376,8 @@ class CeleryEngine:
         except BrokerAway as away:
             _journal.debug("%s", away.what)
             return
+        if not waiting:
+            self._keeper.doubt(attempt.entry.submission.held_as)
         attempt.sent_at = now if waiting else -math.inf
 
     def _lease_is_out(self, attempt: RemoteAttempt) -> str | None:
@@ -396,21 +399,3 @@ class CeleryEngine:
             return max(0.05, attempt.sent_at + self._settings.lease_seconds - trio.current_time())
         due = max(attempt.heard_at, self._link.up_since) + self._settings.lease_seconds
         return max(0.0, due - trio.current_time()) + 0.05  # never a moment too early
-
-    async def _clean(self, attempt: RemoteAttempt) -> None:
-        """Remove what held the result on its way; the claim stays, so that a task that comes late runs nothing."""
-        ref = attempt_ref(self._store, attempt.run.token)
-        hub = self._hub(attempt)
-        try:
-            await trio.to_thread.run_sync(forget_result, hub.git_directory, ref)
-            await hub.delete([ref])
-        except (HubFailed, GitFailed, RefLocked, RefMoved) as error:
-            _journal.warning("%s is left behind: %s", ref, error)
-
-
-def _rev_at(git_directory: Path, ref: str) -> Rev | None:
-    """Read what a submission holds now; None where that can't be told, and the push will say why."""
-    try:
-        return read_ref(Repository(git_directory), ref)
-    except GitFailed:
-        return None

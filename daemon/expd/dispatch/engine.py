@@ -48,6 +48,9 @@ class Ledger(Protocol):
     def wish(self, run: RunId) -> CancelRun | None:
         """Give the wish to end a run, if there is one."""
 
+    async def is_over(self, held_as: str) -> bool:
+        """Tell whether nothing of a submission waits or runs any more, or ever was in the queue."""
+
     async def settled(self, run: RunId) -> None:
         """Wait until a run whose end was told is done in the store, its result in its ref."""
 
@@ -92,6 +95,12 @@ class Engine(Protocol):
 
     def adopt(self, entry: Entry) -> None:
         """Take in the run of an entry that an earlier daemon started."""
+
+    def ended(self, entry: Entry) -> None:
+        """Take note that an entry has ended which this engine did not start, or not again: what it keeps for it may go."""
+
+    async def sweep(self, *, is_dry: bool) -> Sequence[str]:
+        """Remove what nobody needs any more of all that it keeps elsewhere; gives in words what that is. Raises HubFailed."""
 
     async def dismiss(self, *, with_runs: bool) -> None:
         """Let go what is idle, and with its run also what is not, and wait a moment until it has gone."""

@@ -102,6 +102,13 @@ class LocalEngine:
         assert run is not None
         self._adopt(WorkerSlot(token=run.worker, identity=_identity(run), run=run.id))
 
+    def ended(self, entry: Entry) -> None:
+        """Keep nothing of it: what runs here is in the store."""
+
+    async def sweep(self, *, is_dry: bool) -> Sequence[str]:  # noqa: ARG002 - an Engine's
+        """Find nothing: retention sees to what is on this host."""
+        return []
+
     async def dismiss(self, *, with_runs: bool) -> None:
         """Let workers go, and wait a moment until they have; one that stays with its run has heard all it was told."""
         self._dismissing = True

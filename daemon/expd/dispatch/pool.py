@@ -193,10 +193,18 @@ class Pool:
         """End entries in whatever state they are; gives them as they are once the wish is on disk."""
         cancelled = await self._store.cancel(entries, reason, self._host.now(), number)
         for entry in cancelled:
+            engine = self._engines.get(entry.submission.engine)
             if entry.run is not None and entry.state is not EntryState.DONE:
                 self._note_wish(entry.run)
-                self._pass_wish(self._engines.get(entry.submission.engine), entry.run.id)
+                self._pass_wish(engine, entry.run.id)
+            elif engine is not None:
+                engine.ended(entry)
         return cancelled
+
+    async def sweep_elsewhere(self, *, is_dry: bool) -> list[str]:
+        """Remove what the other engines keep elsewhere and nobody needs; gives it in words. Raises HubFailed."""
+        swept = [await engine.sweep(is_dry=is_dry) for engine in self._engines.values()]
+        return [what for each in swept for what in each]
 
     # --- scheduling
 
@@ -305,6 +313,10 @@ class Pool:
             and entry.run.token == token
             and entry.state is not EntryState.DONE
         )
+
+    async def is_over(self, held_as: str) -> bool:
+        """Tell whether nothing of a submission waits or runs any more, or ever was in the queue."""
+        return await insist(lambda: self._store.is_over(held_as))
 
     async def settled(self, run: RunId) -> None:
         """Wait until a run whose end was told is done in the store."""

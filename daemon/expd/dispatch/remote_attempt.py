@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expd.bell import Bell
+from expd.distributed.arrival import Expected
+from expd.distributed.cargo import Sender
 from expd.distributed.inputs import Inputs
 from expd.distributed.logpieces import put
 from expd.distributed.messages import Written, from_text
@@ -36,6 +38,31 @@ class RemoteAttempt:
     has_result: bool = False
     gone: str | None = None
     obstacle: str | None = None
+
+
+def sender_of(entry: Entry) -> Sender:
+    """Give what the cargo of an entry's submission is made of."""
+    submission = entry.submission
+    return Sender(
+        git_directory=Path(submission.git_directory),
+        workspace=Path(submission.workspace),
+        stash_rev=entry.stash_rev,
+        copies=submission.copies,
+    )
+
+
+def expected_of(attempt: RemoteAttempt) -> Expected:
+    """Give what is expected of an attempt."""
+    submission = attempt.entry.submission
+    return Expected(
+        held_as=submission.held_as,
+        run=attempt.run.id,
+        token=attempt.run.token,
+        baseline_rev=submission.baseline_rev,
+        stash_rev=attempt.entry.stash_rev,
+        workspace=Path(submission.workspace),
+        log=Path(attempt.run.log),
+    )
 
 
 def inputs_of(entry: Entry) -> Inputs:

@@ -5,6 +5,7 @@ takes nothing new; what it leaves when it is killed is ended by the next one, an
 """
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -27,6 +28,9 @@ from expproto.address import state_directory
 from expproto.errors import RemoteProtocolError
 
 _journal = logging.getLogger("expd.distributed")
+
+_BETWEEN_SHEDS_SECONDS = 600.0
+"""At least, while nothing runs: what was run here is not looked through after each run."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class WorkerHost:
         )
         self._slots = _Slots()
         self._loop: trio.lowlevel.TrioToken | None = None
+        self._shed_at = -math.inf
 
     def work(self) -> int:
         """Work until told to leave; gives the exit code. Raises OSError or CalledProcessError if it can't begin."""
@@ -103,6 +108,10 @@ class WorkerHost:
             with self._slots.lock:
                 if self._slots.runs.get(run.task.token) is run:
                     del self._slots.runs[run.task.token]
+        now = trio.current_time()
+        if not self._slots.runs and now - self._shed_at >= _BETWEEN_SHEDS_SECONDS:
+            self._shed_at = now
+            await trio.to_thread.run_sync(self._around.premises.hub_cache.shed)
 
     def _cancel(self, token: str, reason: str, at: float | None) -> bool:
         """End a run if it is here."""

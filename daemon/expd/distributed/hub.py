@@ -1,8 +1,13 @@
 """The hub: a Git repository that all hosts reach. Entries are pushed to it, attempts claimed in it, results found in it.
 
-    refs/expd/entries/<store>/<request>     the stash commits of a submission
-    refs/expd/claims/<store>/<token>        who executes an attempt: made once, by whoever comes first
-    refs/expd/attempts/<store>/<token>      its result: outcome, log and marks, on top of the experiment's commit
+    refs/expd/entries/<store>/<request>                     the stash commits of a submission
+    refs/expd/cargo/<store>/<request>                       submodules and copies (-C) that go with it, if there are any
+    refs/expd/claims/<store>/<request>/<token>              who executes an attempt: made once, by whoever comes first
+    refs/expd/attempts/<store>/<request>/<token>/result     its result: outcome, log and marks, on top of the experiment's commit
+    refs/expd/attempts/<store>/<request>/<token>/modules/N  what it left in a submodule
+
+`<store>/<request>` is what a submission is held as. An attempt is claimed only while its submission is there, and has a
+result only while its claim is there: once the submission is over all of it goes, and whoever comes late changes nothing.
 
 Spoken by the git program, which knows every transport and its credentials. No hook, no terminal, no transport but those
 that are listed, and nothing that comes from elsewhere can be taken for an option.
@@ -10,7 +15,7 @@ that are listed, and nothing that comes from elsewhere can be taken for an optio
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +34,8 @@ _QUIET = (
 )  # fmt: skip
 _SSH = "ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=4"
 """Asks nobody, and notices that the other side has gone."""
+_REFS_MAX = 1000
+"""Refs in one push: they are words of a command."""
 _LACKS = "couldn't find remote ref"
 
 
@@ -72,14 +79,38 @@ def shown(url: str) -> str:
     return f"{scheme}://{user.partition(':')[0]}:***@{host}{slash}{path}"
 
 
-def claim_ref(store: str, token: str) -> str:
+def cargo_ref(held_as: str) -> str:
+    """Give the ref of what goes along with a submission."""
+    return f"refs/expd/cargo/{held_as}"
+
+
+def claim_ref(held_as: str, token: str) -> str:
     """Give the ref whose existence says that an attempt is somebody's."""
-    return f"refs/expd/claims/{store}/{token}"
+    return f"refs/expd/claims/{held_as}/{token}"
 
 
-def attempt_ref(store: str, token: str) -> str:
+def result_ref(held_as: str, token: str) -> str:
     """Give the ref of an attempt's result."""
-    return f"refs/expd/attempts/{store}/{token}"
+    return f"refs/expd/attempts/{held_as}/{token}/result"
+
+
+def module_ref(held_as: str, token: str, number: int) -> str:
+    """Give the ref of what an attempt left in a submodule; they are numbered as its result lists them."""
+    return f"refs/expd/attempts/{held_as}/{token}/modules/{number}"
+
+
+def refs_of(store: str, held_as: str | None = None) -> str:
+    """Give the pattern of all refs of a store, or of one of its submissions."""
+    return f"refs/expd/*/{store if held_as is None else held_as}*"
+
+
+def held_as_of(ref: str) -> str:
+    """Give the submission that a ref belongs to."""
+    return "/".join(ref.split("/")[3:5])
+
+
+def _specifications(revs: Mapping[str, Rev]) -> list[str]:
+    return [f"{rev}:{ref}" for ref, rev in revs.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +120,24 @@ class Hub:
     url: str
     git_directory: Path
 
-    async def push(self, source: str, ref: str) -> None:
-        """Put a commit at a ref that may be there already; raises HubFailed."""
-        if not await self._push(f"{source}:{ref}"):
-            raise HubFailed(f"{ref} is there with something else")
+    async def push(self, revs: Mapping[str, Rev]) -> None:
+        """Put commits at refs, whatever is there; raises HubFailed."""
+        if not await self._push(*(f"+{specification}" for specification in _specifications(revs))):
+            raise HubFailed(f"the hub does not take {' or '.join(revs)}")
 
-    async def push_new(self, source: Rev, ref: str) -> bool:
-        """Put a commit at a ref that must not be there yet; False if it is, with anything but this. Raises HubFailed."""
-        return await self._push(f"--force-with-lease={ref}:", f"{source}:{ref}")
+    async def push_new(self, revs: Mapping[str, Rev], *, while_there: Mapping[str, Rev]) -> bool:
+        """Put commits at refs that must not be there yet, all of them while others are there as said, or none.
+
+        False for none: whoever asks again after an answer was lost is told as the first time. Raises HubFailed.
+        """
+        leases = [f"--force-with-lease={ref}:" for ref in revs]
+        leases += [f"--force-with-lease={ref}:{rev}" for ref, rev in while_there.items()]
+        return await self._push("--atomic", *leases, *_specifications({**revs, **while_there}))
 
     async def delete(self, refs: Sequence[str]) -> None:
         """Remove refs, those that are there; raises HubFailed."""
-        there = await self.list_refs(refs)
-        if there:
-            await self._push(*(f":{ref}" for ref in there))
+        for start in range(0, len(refs), _REFS_MAX):
+            await self._push(*(f":{ref}" for ref in refs[start : start + _REFS_MAX]))
 
     async def fetch(self, specifications: Sequence[str]) -> None:
         """Bring refs and what they hold, each object checked; raises HubLacks or HubFailed."""
@@ -122,7 +157,7 @@ class Hub:
 
     async def _push(self, *words: str) -> bool:
         """Push; False if the hub refused a ref."""
-        options = [word for word in words if word.startswith("--force-with-lease=")]
+        options = [word for word in words if word.startswith("--")]
         specifications = [word for word in words if word not in options]
         fixed = ("--quiet", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
         done = await self._git("push", *fixed, *options, "--end-of-options", self.url, *specifications)

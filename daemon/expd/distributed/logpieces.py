@@ -1,7 +1,8 @@
 """A run log on its way from one host to another: pieces with their places, since its middle may have been cut out.
 
 A result's tree has the files `record` (the outcome), `log` (all that the log holds, without what was cut out), `places`
-(JSON: where each piece of it belongs, as [offset, length]) and `marks`.
+(JSON: where each piece of it belongs, as [offset, length]), `marks`, and `modules` (JSON: [path, commit] of each submodule
+in which the run left something).
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 
-RECORD, LOG, PLACES, MARKS = "record", "log", "places", "marks"
+RECORD, LOG, PLACES, MARKS, MODULES = "record", "log", "places", "marks", "modules"
 """The files of a result's tree."""
 _LOG_BYTES_MAX = 2**40
 """Where a log can end that was cut: it says nothing of what is kept of it."""

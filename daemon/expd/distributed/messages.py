@@ -53,8 +53,9 @@ class BrokerAway(Exception):
 class Task:
     """One attempt. `order` is an Execute without the places of a host; `environment` the variables that travel, as text.
 
-    `store` names the daemon; `held_as` the ref on the hub that has the stash commit; `pushes_data` that outputs go to the
-    DVC remote. A worker that lives says so once in `lease_seconds`, or oftener.
+    `store` names the daemon; `held_as` the ref on the hub that has the stash commit; `cargo` is what goes along with it,
+    if anything does. Results are by `author_name` and `author_email`. `pushes_data`
+    says that outputs go to the DVC remote. A worker that lives says so once in `lease_seconds`, or oftener.
     """
 
     kind = "task"
@@ -66,7 +67,10 @@ class Task:
     order: Mapping[str, object]
     environment: tuple[tuple[str, str], ...]
     lease_seconds: float
+    author_name: str
+    author_email: str
     pushes_data: bool = False
+    cargo: Rev | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,20 +132,34 @@ Report = StageStarted | Progress | Collecting | Obstacle
 _REPORTS: tuple[type[Report], ...] = (StageStarted, Progress, Collecting, Obstacle)
 
 
-def task_of(order: Execute, *, store: str, held_as: str, lease_seconds: float, pushes_data: bool) -> Task:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What of a submission is on the hub, and who submitted it."""
+
+    held_as: str
+    held_rev: Rev
+    cargo: Rev | None
+    author_name: str
+    author_email: str
+
+
+def task_of(order: Execute, parcel: Parcel, *, lease_seconds: float, pushes_data: bool) -> Task:
     """Make the task of an order; its environment is what travels, and nothing else."""
     bare = replace(order, environment=(), git_directory="", worktree="", origin_root="", cache="", log="", record="")
     variables = tuple((os.fsdecode(name), os.fsdecode(value)) for name, value in order.environment)
     return Task(
         format=FORMAT,
-        store=store,
+        store=parcel.held_as.partition("/")[0],
         token=order.run_token,
-        held_as=held_as,
+        held_as=parcel.held_as,
         stash_rev=order.stash_rev,
         order=to_map(bare),
         environment=variables,
         lease_seconds=lease_seconds,
+        author_name=parcel.author_name,
+        author_email=parcel.author_email,
         pushes_data=pushes_data,
+        cargo=parcel.cargo,
     )
 
 
@@ -155,7 +173,8 @@ def task_from(value: object) -> Task:
     parts = task.held_as.split("/")
     if not all(map(_NAME.fullmatch, (task.store, task.token))) or len(parts) != 2 or parts[0] != task.store:
         raise RemoteProtocolError(BAD_MESSAGE, "a task names what can't be on a hub")
-    if not re.fullmatch(r"[0-9A-Za-z]{4,64}", parts[1]) or not re.fullmatch(r"[0-9a-f]{40}", task.stash_rev):
+    revs = [rev for rev in (task.stash_rev, task.cargo) if rev is not None]
+    if not re.fullmatch(r"[0-9A-Za-z]{4,64}", parts[1]) or not all(re.fullmatch(r"[0-9a-f]{40}", rev) for rev in revs):
         raise RemoteProtocolError(BAD_MESSAGE, "a task names what can't be on a hub")
     if order_of(task).run_token != task.token:
         raise RemoteProtocolError(BAD_MESSAGE, "a task has the order of another")

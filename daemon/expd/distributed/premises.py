@@ -7,16 +7,21 @@ however its holder ends.
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from expd.distributed.logpieces import LOG, MARKS, PLACES, RECORD, read_pieces
+from expd.distributed.cargo import modules_of, unpack_copies
+from expd.distributed.hubcache import HubCache
+from expd.distributed.logpieces import LOG, MARKS, MODULES, PLACES, RECORD, read_pieces
 from expd.distributed.messages import Task, order_of, variables_of
+from expd.gitio.borrowing import lay_borrower, lay_module
 from expd.gitio.repository import EMPTY_TREE, REGULAR, Repository, TreeFile
+from expd.gitio.slots import module_place
+from expd.gitio.submodules import submodules_of
 from expd.linux.durable import private_directory, try_lock
+from expd.pipeline.copies import copies_store
 from expproto.vocabulary import Rev, Succeeded
 from expproto.work import Execute, RunEnded
 
@@ -46,6 +51,16 @@ class RunDirectory:
         return self.path / "outcome"
 
     @property
+    def git_directory(self) -> Path:
+        """Give the repository that the run takes for the submitter's: what it writes goes with it."""
+        return self.path / "repository.git"
+
+    @property
+    def unpacking(self) -> Path:
+        """Give the place for files that came along and are not in their store yet."""
+        return self.path / "unpacking"
+
+    @property
     def inputs(self) -> Path:
         """Give the DVC project in which data is fetched."""
         return self.path / "inputs"
@@ -61,16 +76,15 @@ class Premises:
 
     def __init__(self, directory: Path, dvc_config: Path | None = None) -> None:
         self.directory = private_directory(directory)
-        self.git_directory = directory / "hub.git"
+        self.hub_cache = HubCache(directory / "hub.git")
         self.cache = directory / "cache"
         self._dvc_config = dvc_config
         self._runs = private_directory(directory / "runs")
 
     def make(self) -> None:
-        """Make what is not there yet; raises OSError or CalledProcessError."""
-        if not (self.git_directory / "HEAD").exists():
-            init = ["git", "init", "--quiet", "--bare", "--template=", str(self.git_directory)]
-            subprocess.run(init, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        """Make what is not there yet, and let go what is old; raises OSError or CalledProcessError."""
+        self.hub_cache.make()
+        self.hub_cache.shed()
 
     @contextmanager
     def run_directory(self, token: str) -> Iterator[RunDirectory]:
@@ -99,7 +113,7 @@ class Premises:
     @contextmanager
     def worktree(self) -> Iterator[Path]:
         """Have a slot for a worktree while inside: the first that nobody has."""
-        slots = self.git_directory / "expd" / "worktrees"
+        slots = self.hub_cache.git_directory / "expd" / "worktrees"
         slots.mkdir(parents=True, exist_ok=True)
         number = 0
         while (lock := try_lock(slots / f"{number}.lock")) is None:
@@ -110,13 +124,17 @@ class Premises:
             os.close(lock)
 
     def order(self, task: Task, directory: RunDirectory, worktree: Path) -> Execute:
-        """Give the order of a task as this host carries it out; blocks."""
+        """Give the order of a task as this host carries it out, with all that it needs in its place.
+
+        Blocks; raises GitFailed or OSError.
+        """
         order = order_of(task)
+        self._lay_repository(task, directory)
         origin = directory.origin / order.root
         self._lay_origin(order, origin)
         return replace(
             order,
-            git_directory=str(self.git_directory),
+            git_directory=str(directory.git_directory),
             worktree=str(worktree),
             origin_root=os.path.normpath(origin),
             cache=str(self.cache),
@@ -125,9 +143,25 @@ class Premises:
             environment=tuple((_variables() | variables_of(task)).items()),
         )
 
+    def _lay_repository(self, task: Task, directory: RunDirectory) -> None:
+        """Make the repository of a run: commits in it are the submitter's, submodules are where Git would have them.
+
+        What runs share beside Git (worktrees, flights, copies) is in one place for all of them.
+        """
+        place, author = directory.git_directory, (task.author_name, task.author_email)
+        lay_borrower(place, [self.hub_cache.git_directory], author)
+        (place / "expd").symlink_to(self.hub_cache.git_directory / "expd", target_is_directory=True)
+        if task.cargo is None:
+            return
+        repository = Repository(place)
+        paths = list(modules_of(repository, task.cargo))
+        for path in paths:
+            lay_module(place / module_place(path, paths), place, author)
+        unpack_copies(repository, task.cargo, copies_store(place), directory.unpacking)
+
     def _lay_origin(self, order: Execute, origin: Path) -> None:
         """Put DVC's configuration where a run looks for the user's: that of the project, and the host's own on top."""
-        repository = Repository(self.git_directory)
+        repository = Repository(self.hub_cache.git_directory)
         (origin / ".dvc").mkdir(parents=True)
         path = ".dvc/config" if order.root == "." else f"{order.root}/.dvc/config"
         config = repository.read_file(repository.tree_of(order.stash_rev), path)
@@ -137,21 +171,34 @@ class Premises:
             local.write_bytes(self._dvc_config.read_bytes())
             local.chmod(0o600)
 
-    def has(self, rev: Rev) -> bool:
-        """Tell whether a commit was fetched before, with another entry of its sweep. Blocks."""
-        return Repository(self.git_directory).has_object(rev)
-
     def claim_commit(self, task: Task, host: str, nonce: str, at: float) -> Rev:
         """Make the commit that claims an attempt: no two are alike. Blocks."""
-        repository = Repository(self.git_directory)
+        repository = Repository(self.hub_cache.git_directory)
         message = json.dumps({"host": host, "nonce": nonce, "token": task.token})
         return repository.write_commit(EMPTY_TREE, [], message, repository.identity(at))
 
-    def result_commit(self, ended: RunEnded, record: bytes, directory: RunDirectory) -> Rev:
+    def left_in_modules(self, task: Task, ended: RunEnded, directory: RunDirectory) -> list[tuple[str, Rev]]:
+        """Give the submodules in which a run left something, and as what commit. Blocks; raises GitFailed."""
+        if task.cargo is None or not isinstance(ended.outcome, Succeeded):
+            return []
+        repository = Repository(directory.git_directory)
+        before = modules_of(repository, task.cargo)
+        after = submodules_of(repository, repository.tree_of(ended.outcome.rev), None)
+        return [(submodule.path, submodule.rev) for submodule in after if before.get(submodule.path) != submodule.rev]
+
+    def result_commit(
+        self, ended: RunEnded, record: bytes, modules: Sequence[tuple[str, Rev]], directory: RunDirectory
+    ) -> Rev:
         """Make the commit of a result: outcome, log and marks, on top of the experiment if there is one. Blocks."""
-        repository = Repository(self.git_directory)
+        repository = Repository(directory.git_directory)
         places, log = read_pieces(directory.log)
-        files = {RECORD: record, LOG: log, PLACES: json.dumps(places).encode(), MARKS: directory.marks.read_bytes()}
+        files = {
+            RECORD: record,
+            LOG: log,
+            PLACES: json.dumps(places).encode(),
+            MARKS: directory.marks.read_bytes(),
+            MODULES: json.dumps(modules).encode(),
+        }
         changes: dict[str, TreeFile | None] = {
             name: TreeFile(rev=repository.write_blob(content), mode=REGULAR) for name, content in files.items()
         }

@@ -5,6 +5,7 @@ marks and progress are what they are anywhere.
 """
 
 import logging
+import os
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import trio
 
 from expd.distributed.broker import Desk, TryLater
 from expd.distributed.dvcdata import DataNotPushed, push_outputs
-from expd.distributed.hub import Hub, HubFailed, HubLacks, attempt_ref, claim_ref
+from expd.distributed.hub import Hub, HubFailed, HubLacks, cargo_ref, claim_ref, module_ref, result_ref
 from expd.distributed.inputs import DataStuck, Inputs, fetch_inputs
 from expd.distributed.messages import Gone, ResultPushed, Task, order_of
 from expd.distributed.premises import Premises, RunDirectory
@@ -29,7 +30,7 @@ from expd.linux.processes import kill_token
 from expd.wire import Wire
 from expproto.codec import encode
 from expproto.messages import message_to_map
-from expproto.vocabulary import Refused, Succeeded
+from expproto.vocabulary import Refused, Rev, Succeeded
 from expproto.work import (
     Acknowledge,
     CancelRun,
@@ -64,7 +65,7 @@ class Surroundings:
     @property
     def hub(self) -> Hub:
         """Give the hub, as seen from this host's repository."""
-        return Hub(url=self.hub_url, git_directory=self.premises.git_directory)
+        return Hub(url=self.hub_url, git_directory=self.premises.hub_cache.git_directory)
 
 
 class RemoteRun:
@@ -75,6 +76,7 @@ class RemoteRun:
         self.order = order_of(task)
         self._around = around
         self._wish: CancelRun | None = None
+        self._claim_rev: Rev | None = None
         self._orders, self._ordered = trio.open_memory_channel[Order](16)
 
     def cancel(self, reason: str, at: float | None) -> None:
@@ -85,8 +87,17 @@ class RemoteRun:
 
     async def carry_out(self) -> None:
         """Do it, if nobody else does; raises TryLater if the hub can't be reached."""
-        if not await self._claim():
-            _journal.info("attempt %s is somebody else's: passed over", self.task.token)
+        cache = self._around.premises.hub_cache
+        lock = await trio.to_thread.run_sync(cache.share)
+        try:
+            await self._carry_out()
+        finally:
+            os.close(lock)
+
+    async def _carry_out(self) -> None:
+        self._claim_rev = await self._claim()
+        if self._claim_rev is None:
+            _journal.info("attempt %s is somebody else's, or over: passed over", self.task.token)
             return
         with self._around.premises.run_directory(self.task.token) as directory:
             teller = Teller(self.task, self._around.host, self._around.desk, directory.log, directory.marks)
@@ -97,24 +108,41 @@ class RemoteRun:
             with trio.move_on_after(self.task.lease_seconds):  # if the broker is away the daemon finds it on the hub
                 await teller.insist(pushed)
 
-    async def _claim(self) -> bool:
-        """Fetch what is to be run, and be the one who runs it."""
+    async def _claim(self) -> Rev | None:
+        """Fetch what is to be run, and be the one who runs it; gives the commit that says so."""
         task, hub = self.task, self._around.hub
         make = self._around.premises.claim_commit
         claim = await trio.to_thread.run_sync(make, task, self._around.host, secrets.token_hex(8), time.time())
-        entry = f"{ENTRIES}{task.held_as}"
+        entry, ref = f"{ENTRIES}{task.held_as}", claim_ref(task.held_as, task.token)
         try:
-            if not await trio.to_thread.run_sync(self._around.premises.has, task.stash_rev):
-                await hub.fetch([f"+{entry}:{entry}"])
-            return await hub.push_new(claim, claim_ref(task.store, task.token))
+            held = await self._hold()
+            while not await hub.push_new({ref: claim}, while_there={entry: held}):
+                there = await hub.list_refs([entry, ref])
+                if ref in there or there.get(entry) in {None, held}:
+                    return None
+                held = await self._hold(anew=True)  # another entry of the submission was edited since
         except HubLacks:
             _journal.info("%s is not on the hub any more: passed over", entry)
-            return False
+            return None
         except HubFailed as failed:
             what = failed.what
+        else:
+            return claim
         _journal.warning("%s", what)
         await trio.sleep(_LATER_SECONDS)
         raise TryLater(what)
+
+    async def _hold(self, *, anew: bool = False) -> Rev:
+        """Have the submission in the cache; gives what its ref is on the hub, as far as that is known here. Raises HubFailed."""
+        task, cache = self.task, self._around.premises.hub_cache
+        for is_fetched in (anew, True):
+            if is_fetched:
+                refs = [f"{ENTRIES}{task.held_as}", *([] if task.cargo is None else [cargo_ref(task.held_as)])]
+                await self._around.hub.fetch([f"+{ref}:{ref}" for ref in refs])
+            held = await trio.to_thread.run_sync(cache.held, task.held_as, task.stash_rev, task.cargo)
+            if held is not None:
+                return held
+        raise HubLacks(f"what is to be run is not in {task.held_as} any more")
 
     async def _run_and_push(self, directory: RunDirectory, teller: Teller) -> ResultPushed | Gone:
         with self._around.premises.worktree() as worktree:
@@ -122,8 +150,9 @@ class RemoteRun:
         if isinstance(ended, Gone):
             await trio.to_thread.run_sync(kill_token, self.task.token)
             return ended
-        await self._push_result(ended, directory)
-        return ResultPushed(run=self.order.run, token=self.task.token)
+        if await self._push_result(ended, directory):
+            return ResultPushed(run=self.order.run, token=self.task.token)
+        return Gone(run=self.order.run, token=self.task.token, how="the hub has given it up")
 
     async def _attempt(self, directory: RunDirectory, worktree: Path, teller: Teller) -> RunEnded | Gone:
         try:
@@ -215,21 +244,32 @@ class RemoteRun:
             return replace(ended, outcome=Refused(reason=str(error)), ended_at=time.time())
         return ended
 
-    async def _push_result(self, ended: RunEnded, directory: RunDirectory) -> None:
-        """Put the result on the hub, however long that takes."""
-        record = encode(message_to_map(ended))
-        commit = await trio.to_thread.run_sync(self._around.premises.result_commit, ended, record, directory)
-        ref, backoff = attempt_ref(self.task.store, self.task.token), _HUB_BACKOFF_SECONDS
+    async def _push_result(self, ended: RunEnded, directory: RunDirectory) -> bool:
+        """Put the result on the hub, however long that takes; False if the attempt is not wanted there any more."""
+        assert self._claim_rev is not None
+        task, backoff = self.task, _HUB_BACKOFF_SECONDS
+        result = await trio.to_thread.run_sync(self._result, ended, directory)
+        claim = {claim_ref(task.held_as, task.token): self._claim_rev}
+        hub = Hub(url=self._around.hub_url, git_directory=directory.git_directory)
         while True:
             try:
-                if not await self._around.hub.push_new(commit, ref):
-                    _journal.error("%s is on the hub already, and not ours: this result is dropped", ref)
+                is_there = await hub.push_new(result, while_there=claim)
             except HubFailed as failed:
-                _journal.warning("the result of attempt %s waits: %s", self.task.token, failed.what)
+                _journal.warning("the result of attempt %s waits: %s", task.token, failed.what)
                 await trio.sleep(backoff)
                 backoff = min(2 * backoff, _HUB_BACKOFF_MAX_SECONDS)
             else:
-                return
+                if not is_there:
+                    _journal.warning("attempt %s was given up: its result is dropped", task.token)
+                return is_there
+
+    def _result(self, ended: RunEnded, directory: RunDirectory) -> dict[str, Rev]:
+        """Make what goes to the hub: the result, and what was left in submodules, each with its ref."""
+        premises, (held_as, token) = self._around.premises, (self.task.held_as, self.task.token)
+        modules = premises.left_in_modules(self.task, ended, directory)
+        commit = premises.result_commit(ended, encode(message_to_map(ended)), modules, directory)
+        refs = {module_ref(held_as, token, number): rev for number, (_path, rev) in enumerate(modules)}
+        return {result_ref(held_as, token): commit, **refs}
 
     def state(self) -> dict[str, object]:
         """Say what runs, for who asks the host."""

@@ -52,15 +52,16 @@ def _copy_info(users: Path, ours: Path) -> None:
 def _config_text(user: Repository, worktree: str | None) -> str:
     lines = ["[core]", "\trepositoryformatversion = 0", "\tbare = false", "\tlogallrefupdates = false"]
     if worktree is not None:
-        lines.append(f"\tworktree = {_quoted(worktree)}")
+        lines.append(f"\tworktree = {quoted(worktree)}")
     for key in _CONFIG_KEYS:
         if (value := user.setting(key)) is not None:
             section, name = key.split(".")
-            lines += [f"[{section}]", f"\t{name} = {_quoted(value)}"]
+            lines += [f"[{section}]", f"\t{name} = {quoted(value)}"]
     return "\n".join([*lines, "[submodule]", "\tactive = ."]) + "\n"
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Give a value as a configuration file of Git has it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 

@@ -32,14 +32,15 @@ def _git_directory(submodule: Submodule, submodules: Sequence[Submodule]) -> str
     if submodule.in_place:
         return _GIT
     up = "../" * (submodule.path.count("/") + 1)
-    return f"{up}{_GIT}/{_module(submodule.path, submodules)}"
+    return f"{up}{_GIT}/{module_place(submodule.path, [each.path for each in submodules])}"
 
 
-def _module(path: str, submodules: Sequence[Submodule]) -> str:
-    outer = max((each.path for each in submodules if path.startswith(f"{each.path}/")), key=len, default=None)
+def module_place(path: str, paths: Sequence[str]) -> str:
+    """Give the place of a submodule's Git directory below the superproject's own; `paths` are those of all submodules."""
+    outer = max((each for each in paths if path.startswith(f"{each}/")), key=len, default=None)
     if outer is None:
         return f"modules/{path}"
-    return f"{_module(outer, submodules)}/modules/{path[len(outer) + 1 :]}"
+    return f"{module_place(outer, paths)}/modules/{path[len(outer) + 1 :]}"
 
 
 def _name_of(content: bytes) -> Rev:

@@ -69,6 +69,11 @@ def is_checked_out(place: Path) -> bool:
     return not place.is_symlink() and os.path.lexists(place / _GIT)
 
 
+def is_shallow(git_directory: Path) -> bool:
+    """Tell whether a repository lacks the history before some commit."""
+    return (common_directory_of(git_directory) / "shallow").exists()
+
+
 def open_checked_out(place: Path) -> Repository:
     """Open the repository whose work tree is `place`; raises GitFailed if there is none, or if it has another one."""
     repository = Repository(place / _GIT)

@@ -61,6 +61,17 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def share_lock(path: Path) -> int:
+    """Take a shared flock(2) on such a file, and wait for whoever has it alone; gives its descriptor. Blocks."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def try_lock(path: Path) -> int | None:
     """Take an exclusive flock(2) on a file that is never unlinked; gives its descriptor, or None if it is held.
 

@@ -38,9 +38,14 @@ class Listing:
         return json.dumps(plain, sort_keys=True).encode()
 
 
+def copies_place(common_directory: Path) -> Path:
+    """Give the directory of that store."""
+    return common_directory / "expd" / "copies"
+
+
 def copies_store(common_directory: Path, checkpoint: Checkpoint = no_checkpoint) -> Cache:
     """Give the content store of a repository, by its common Git directory."""
-    return Cache(common_directory / "expd" / "copies", types=DEFAULT_LINK_TYPES, checkpoint=checkpoint)
+    return Cache(copies_place(common_directory), types=DEFAULT_LINK_TYPES, checkpoint=checkpoint)
 
 
 def files_below(workspace: Path, path: str) -> Iterator[tuple[str, os.stat_result]]:

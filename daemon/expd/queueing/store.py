@@ -315,6 +315,14 @@ class Store(PoolStore):
         sql = "SELECT held_as FROM submissions"
         return await self._database.run(lambda cursor: {str(row["held_as"]) for row in cursor.execute(sql)})
 
+    async def is_over(self, held_as: str) -> bool:
+        """Tell whether no entry of a submission is left that is not done."""
+        sql = (
+            "SELECT 1 FROM entries JOIN submissions ON submissions.id = entries.submission"
+            " WHERE submissions.held_as = ? AND entries.state <> 'done' LIMIT 1"
+        )
+        return await self._database.run(lambda cursor: cursor.execute(sql, (held_as,)).fetchone() is None)
+
     async def kept(self, git_directory: str | None = None) -> list[KeptEntry]:
         """Read what holds the entries of a repository; with None those of all submissions of which something waits."""
         return await self._database.run(lambda cursor: read_kept(cursor, git_directory))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expd.distributed.messages import queue_of
 from expd.gitio.repository import Repository
-from expd.gitio.submodules import submodules_of
+from expd.gitio.submodules import is_shallow, submodules_of
 from expd.pipeline.config import read_config
 from expd.pipeline.model import DATA_FILE_SUFFIX
 from expd.prepare.environment import Environment
@@ -50,9 +50,6 @@ def destination_of(request: Submit, settings: Settings) -> Destination:
         queue_of(queue if colon else None)
     except ValueError as error:
         raise Refused(USAGE, what=f"--on {request.engine}: {error}") from None
-    if request.copy_paths:
-        what = "what -C names is in no commit, and does not travel to another host"
-        raise Refused(CANNOT_TRAVEL, what=what, paths=list(request.copy_paths), hint="let Git or DVC track it")
     return Destination(engine=engine, queue=queue if colon else None)
 
 
@@ -72,10 +69,14 @@ def check_travel(project: Project, stash_rev: Rev, *, push_data: bool | None) ->
     remote = read_config(project.location.workspace / project.root).default_remote
     repository = Repository(project.location.common_directory)
     tree = repository.tree_of(stash_rev)
-    inside = [submodule.path for submodule in submodules_of(repository, tree, project.location.workspace)]
-    if inside:
-        what = "submodules do not travel to another host yet"
-        raise Refused(CANNOT_TRAVEL, what=what, paths=inside[:_SHOWN_MAX], hint="run it here, without --on")
+    inside = list(submodules_of(repository, tree, project.location.workspace))
+    shallow = [each.path for each in inside if is_shallow(each.git_directory)]
+    shallow += ["."] if is_shallow(project.location.common_directory) else []
+    if shallow:
+        what = "a hub takes no commit without its history"
+        raise Refused(
+            CANNOT_TRAVEL, what=what, paths=shallow[:_SHOWN_MAX], hint="git fetch --unshallow, in each of them"
+        )
     if remote is None and push_data:
         raise Refused(CANNOT_TRAVEL, what="there is no default DVC remote to push outputs to", paths=[], hint=_REMOTE)
     data = _data_files(repository, tree, project.root)

@@ -19,11 +19,11 @@ from expd.gitio.refs import ENTRIES
 from expd.gitio.repository import Repository
 from expd.linux.filesystems import file_system_of
 from expd.linux.holders import at_work_in, holder_of
+from expd.linux.measuring import size_below
 from expd.queueing.recovery import Decision, GiveUp, HoldAgain, LetGo, SetAside
 from expd.queueing.store import Store
 from expd.settings import Settings
 from expd.upkeep.leftovers import Leftover
-from expd.upkeep.measuring import size_below
 from expd.upkeep.recovering import Recovery, remove_leftover
 from expd.upkeep.service import examine_service
 from expproto.records import FindingRecord

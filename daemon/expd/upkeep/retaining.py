@@ -9,20 +9,22 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
 from expd.dispatch.clearing import clear_away
 from expd.dispatch.settling import insist
+from expd.distributed.hub import HubFailed
 from expd.execute.kept import remove_place
 from expd.execute.marks import marks_of
+from expd.linux.measuring import size_below, size_of
 from expd.queueing.database import StoreFailed
 from expd.queueing.retention import EndedRun, Item, Rule, given_up
 from expd.queueing.store import Store
 from expd.queueing.writing import WrongState
 from expd.settings import Retention
 from expd.upkeep.leftovers import Leftover
-from expd.upkeep.measuring import size_below, size_of
 from expd.upkeep.recovering import Recovery, remove_leftover
 from expd.upkeep.sharing import remove_restored, restored_refs, unused_copies
 from expproto.records import GarbageRecord
@@ -33,6 +35,13 @@ _journal = logging.getLogger("expd.upkeep")
 _DAY_SECONDS = 86400.0
 _FIRST_SECONDS, _PAUSE_SECONDS = 60.0, 3600.0
 """From the start to the first collection, which nobody should wait for, and from one to the next."""
+
+
+class SweepElsewhere(Protocol):
+    """Removes what is kept elsewhere and nobody needs, or only says what that is; raises HubFailed."""
+
+    async def __call__(self, *, is_dry: bool) -> list[str]:
+        """Give what was removed, in words."""
 
 
 @dataclass(slots=True)
@@ -55,8 +64,11 @@ class _Pass:
 class Collector:
     """Collects garbage; `run` does so by itself."""
 
-    def __init__(self, store: Store, recovery: Recovery, rules: Retention, runs_directory: Path) -> None:
+    def __init__(
+        self, store: Store, recovery: Recovery, rules: Retention, runs_directory: Path, sweep_elsewhere: SweepElsewhere
+    ) -> None:
         self._store = store
+        self._sweep_elsewhere = sweep_elsewhere
         self._recovery = recovery
         self._rules = rules
         self._runs_directory = runs_directory
@@ -118,6 +130,7 @@ class Collector:
             await self._worktrees(this, runs)
             await self._logs(this, runs)
             await self._leftovers(this, repositories)
+            await self._elsewhere(this)
             if not is_dry:
                 await self._back_up()
             return this.garbage, this.problems
@@ -198,6 +211,14 @@ class Collector:
             log = logs[RunId(item.key)]
             problem = None if this.is_dry else await trio.to_thread.run_sync(_unlink, log, marks_of(log))
             this.note(problem, _garbage("log", log, item.size, why))
+
+    async def _elsewhere(self, this: _Pass) -> None:
+        """Give up what is kept for other hosts, and of submissions that are over."""
+        try:
+            for ref in await self._sweep_elsewhere(is_dry=this.is_dry):
+                this.note(None, _garbage("hub", ref, 0, "unused"))
+        except HubFailed as failed:
+            this.problems.append(f"the hub can't be swept: {failed.what}")
 
     async def _leftovers(self, this: _Pass, repositories: Iterable[str]) -> None:
         async for leftover in self._all_leftovers(repositories):
