@@ -132,7 +132,16 @@ def _usage(data: Data) -> str:
 def _taken(data: Data) -> str:
     holder = f"entry {data['entry']}" if data["entry"] else f"an {data['holder'] or 'experiment'}"
     baseline = f" of baseline {data.short('baseline_rev')}" if data["baseline_rev"] else ""
+    if data["as_held"]:
+        of_whom = f"{data['as_held']}, which belongs to {holder}{baseline}"
+        return f"the name {data['name']} differs from {of_whom}, by case alone; nothing was queued"
     return f"the name {data['name']} belongs to {holder}{baseline}; nothing was queued"
+
+
+def _other_name(data: Data) -> str:
+    if data["as_held"]:
+        return "choose another name: where a file system knows no case the two would be one"
+    return "choose another name, leave -n away, or replace it with --force"
 
 
 def _unknown_entry(data: Data) -> str:
@@ -278,7 +287,7 @@ SENTENCES: Mapping[str, Sentence] = {
         lambda data: f"{data['name']} can't be an experiment's name: {data['what']}; nothing was queued",
         hint_or("use letters, digits, - and _"),
     ),
-    errors.NAME_TAKEN: (EXIT_REFUSED, _taken, fixed("choose another name, leave -n away, or replace it with --force")),
+    errors.NAME_TAKEN: (EXIT_REFUSED, _taken, _other_name),
     errors.NOTHING_TO_RUN: (
         EXIT_USAGE,
         lambda data: f"there is neither a dvc.yaml (or a [pipeline] in expd.toml) in {data['directory']} nor a command to run; "

@@ -128,6 +128,21 @@ def test_an_experiment_is_renamed_with_its_ref(daemon: RunningDaemon, repository
     assert daemon.entries(repository, "best")[0]["id"] == 1
 
 
+def test_a_name_that_differs_from_another_by_case_is_refused_by_it(daemon: RunningDaemon, repository: Path) -> None:
+    """Refs are files, and some file systems know no case: said at submit, by force too, at rename, and within a sweep."""
+    daemon.expctl(repository, "submit", "-n", "Tuned", "--", "true")
+    daemon.expctl(repository, "submit", "-n", "other", "--", "true")
+    daemon.expctl(repository, "wait")
+    asked = [("submit", "-n", "tuned"), ("submit", "--force", "-n", "tuned"), ("rename", "other", "tuned")]
+
+    refused = [daemon.run_expctl(repository, *arguments) for arguments in asked]
+    daemon.expctl(repository, "rename", "Tuned", "tuned")
+
+    assert [ran.returncode for ran in refused] == [5, 5, 5]
+    assert all(b"differs from Tuned, which belongs to an experiment of baseline" in ran.stderr for ran in refused)
+    assert {entry["name"] for entry in daemon.entries(repository)} == {"tuned", "other"}
+
+
 def test_a_queued_entry_is_renamed_before_it_runs(daemon: RunningDaemon, repository: Path) -> None:
     """The result of an entry that was renamed while it waited has the new name."""
     daemon.expctl(repository, "pause")

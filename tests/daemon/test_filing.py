@@ -197,3 +197,13 @@ async def test_who_holds_a_lock_is_told(project: Path) -> None:
 
     assert any(f"(process {os.getpid()}) has it" in what for what in told)
     assert experiments(project) == {"tried": "result 1"}
+
+
+async def test_a_name_that_differs_by_case_alone_is_given_way_to(project: Path) -> None:
+    """Somebody made it with DVC meanwhile: both results are kept, under names that no file system takes for one."""
+    await file(result_of(project, 1, name="Tried"))
+
+    names = [await file(result_of(project, 2, force=force)) for force in (False, True)]
+
+    assert names == ["tried-2", "tried-2"]
+    assert experiments(project) == {"Tried": "result 1", "tried-2": "result 2"}

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
-from expd.gitio.refs import ENTRIES, RefChange, change_ref, experiment_ref, experiments_of, read_ref
+from expd.gitio.refs import (
+    ENTRIES,
+    RefChange,
+    change_ref,
+    experiment_ref,
+    experiments_of,
+    read_ref,
+    spellings_of,
+    twin_of,
+)
 from expd.gitio.repository import Repository
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, git
@@ -267,3 +276,21 @@ def test_the_ref_of_an_experiment_tells_its_baseline(baseline: str, name: str) -
 
     first, second, *rest = ref.removeprefix("refs/exps/").split("/")
     assert (first + second, len(first), rest) == (baseline, 2, [name])
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+def test_a_ref_in_another_case_is_found(path: Path, packed: bool) -> None:
+    """Loose or packed; what is deeper, what is elsewhere and what is the same is none."""
+    baseline, other = _rev(path, "one"), _rev(path, "two")
+    for name in ("Tuned", "x", "deeper/TUNED"):
+        _change(path, "three", ref=experiment_ref(baseline, name))
+    _change(path, "three", ref=experiment_ref(other, "tunED"))
+    if packed:
+        git(path, "pack-refs", "--all", "--prune")
+    repository = Repository(path / ".git")
+
+    assert twin_of(repository, experiment_ref(baseline, "tuned")) == "Tuned"
+    assert twin_of(repository, experiment_ref(baseline, "tuned"), but_for="Tuned") is None
+    assert twin_of(repository, experiment_ref(baseline, "Tuned")) is None
+    assert twin_of(repository, experiment_ref(baseline, "X")) == "x"
+    assert {"tuned", "x"} <= spellings_of(repository, experiment_ref(baseline, "")).keys() <= {"tuned", "x", "deeper"}

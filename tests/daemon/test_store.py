@@ -108,6 +108,22 @@ async def test_force_replaces_an_entry_that_waits(queue: Queue) -> None:
     assert (old.ended_at, new.id, new.state) == (3.0, 2, EntryState.QUEUED)
 
 
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_name_in_another_case_is_the_same_name(queue: Queue, force: bool) -> None:
+    """Where a file system knows no case the refs of both would be one file; also by force neither takes the other's place."""
+    await queue.submit("Tuned")
+
+    with pytest.raises(NameTaken) as refused:
+        await queue.submit("tuned", force=force)
+
+    assert (refused.value.name, refused.value.as_held, refused.value.entry) == ("tuned", "Tuned", 1)
+    await queue.submit("tuned-2")
+    with pytest.raises(NameTaken):
+        await queue.rename(EntryId(2), "TUNED")
+    await queue.rename(EntryId(1), "tuned")
+    assert ids(await queue.named("tuned", None)) == [1]
+
+
 async def test_force_does_not_touch_an_entry_that_runs(queue: Queue) -> None:
     """What has a run keeps its name: it would be a result lost."""
     await queue.submit("x")

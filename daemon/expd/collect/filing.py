@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from expd.gitio.errors import GitFailed, ObjectMissing, RefLocked, RefMoved
-from expd.gitio.refs import RefChange, change_ref, experiment_ref, read_ref
+from expd.gitio.refs import RefChange, change_ref, experiment_ref, read_ref, twin_of
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.linux.holders import holder_of
 from expproto.vocabulary import Rev
@@ -89,11 +89,16 @@ def _file_once(result: Result) -> str:
 
 
 def _take_name(repository: Repository, result: Result, name: str) -> bool:
-    """Set one ref; True if it holds the result, also if it did so before (a crash after the ref, before the row)."""
+    """Set one ref; True if it holds the result, also if it did so before (a crash after the ref, before the row).
+
+    A name that differs from another one by case alone is taken.
+    """
     ref = experiment_ref(result.baseline_rev, name)
     held = read_ref(repository, ref)
     if held == result.rev:
         return True
+    if held is None and twin_of(repository, ref) is not None:
+        return False
     expected = held if held in result.replaces else None
     try:
         change_ref(repository, RefChange(ref=ref, new=result.rev, expected=expected, force=result.force))
@@ -113,7 +118,7 @@ def rename_result(result: Result, name: str, *, exists: bool) -> bool:
     held, found = read_ref(repository, old), read_ref(repository, new)
     if old == new or (exists and held is None and found == result.rev):
         return True
-    if found is not None:
+    if found is not None or twin_of(repository, new, but_for=result.name) is not None:
         return False
     if exists and held == result.rev:
         change_ref(repository, RefChange(ref=new, new=result.rev))

@@ -1,5 +1,7 @@
 """The file of packed refs (gitrepository-layout(5)): a line a ref, and below a tag's the object it peels to, after a `^`."""
 
+import os
+import re
 from pathlib import Path
 
 PACKED = "packed-refs"
@@ -21,6 +23,14 @@ def is_packed(packed: bytes, ref: str) -> bool:
 def has_packed_below(packed: bytes, ref: str) -> bool:
     """Tell whether there is a ref that has this one for a directory."""
     return f" {ref}/".encode() in packed
+
+
+def packed_names(packed: bytes, prefix: str) -> set[str]:
+    """Give the last parts of the refs right below a prefix."""
+    return {
+        os.fsdecode(match[1])
+        for match in re.finditer(rb" %s([^/\n]+)$" % re.escape(prefix.encode()), packed, re.MULTILINE)
+    }
 
 
 def without(packed: bytes, ref: str) -> bytes:

@@ -18,7 +18,7 @@ import pygit2
 from expd.gitio.errors import GitDisturbed, GitFailed, RefLocked, RefMoved
 from expd.gitio.locate import common_directory_of
 from expd.gitio.locking import LockFile, LockHeld, locked
-from expd.gitio.packedrefs import PACKED, has_packed_below, is_packed, packed_refs, without
+from expd.gitio.packedrefs import PACKED, has_packed_below, is_packed, packed_names, packed_refs, without
 from expd.gitio.repository import Repository, git_errors
 from expd.linux.durable import sync_directory
 from expproto.vocabulary import Rev
@@ -58,6 +58,28 @@ def read_ref(repository: Repository, ref: str) -> Rev | None:
             return Rev(str(repository.handle.lookup_reference(ref).resolve().target))
         except KeyError:
             return None
+
+
+def spellings_of(repository: Repository, prefix: str) -> Mapping[str, set[str]]:
+    """List the last parts of the refs right below a prefix, damaged ones too, each under itself in lower case."""
+    common = common_directory_of(Path(repository.handle.path))
+    try:
+        names = {path.name for path in (common / prefix).iterdir() if path.suffix != ".lock"}
+    except (FileNotFoundError, NotADirectoryError):
+        names = set()
+    found: dict[str, set[str]] = {}
+    for name in names | packed_names(packed_refs(common), prefix):
+        found.setdefault(name.lower(), set()).add(name)
+    return found
+
+
+def twin_of(repository: Repository, ref: str, but_for: str = "") -> str | None:
+    """Find the last part of a ref that differs from this one by case alone: where a file system knows no case it is the same file.
+
+    `but_for` is one that counts for none.
+    """
+    prefix, _, name = ref.rpartition("/")
+    return min(spellings_of(repository, f"{prefix}/").get(name.lower(), set()) - {name, but_for}, default=None)
 
 
 def experiments_of(repository: Repository, baseline: Rev) -> Mapping[str, Rev]:

@@ -14,14 +14,14 @@ from typing import IO
 from expd.gitio.bundles import needs_of_bundle, read_bundle, write_bundle
 from expd.gitio.errors import GitFailed
 from expd.gitio.locate import Location
-from expd.gitio.refs import ENTRIES, experiment_ref, put_ref, read_ref
+from expd.gitio.refs import ENTRIES, put_ref
 from expd.gitio.repository import SUBMODULE, Repository
 from expd.linux.durable import sync_directory
 from expd.pipeline.config import cache_directory
 from expd.prepare.checks import check_pipeline
 from expd.prepare.manifest import Manifest, UnusableExport, manifest_from_json, manifest_to_json
 from expd.prepare.project import Project
-from expd.prepare.submission import ExperimentExists
+from expd.prepare.submission import check_free
 from expproto.vocabulary import Rev
 
 MANIFEST, BUNDLE = "manifest.json", "entry.bundle"
@@ -161,9 +161,7 @@ def _check_commits(repository: Repository, manifest: Manifest) -> None:
         raise UnusableExport(f"its bundle lacks what its manifest names: {error.what}") from error
     if not kept.issuperset(stash_revs) or set(shapes) != {manifest.baseline_rev}:
         raise UnusableExport("its commits are no stash commits on the baseline that it names")
-    for entry in manifest.entries:
-        if read_ref(repository, experiment_ref(manifest.baseline_rev, entry.name)) is not None:
-            raise ExperimentExists(entry.name, manifest.baseline_rev)
+    check_free(repository, manifest.baseline_rev, [entry.name for entry in manifest.entries])
 
 
 def _project(location: Location, repository: Repository, manifest: Manifest) -> Project:

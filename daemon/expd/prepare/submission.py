@@ -7,13 +7,13 @@ import logging
 import math
 import os
 import random
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from expd.gitio.damage import mend_empty_objects
 from expd.gitio.errors import GitFailed
-from expd.gitio.refs import experiment_ref, read_ref
+from expd.gitio.refs import experiment_ref, read_ref, spellings_of
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.pipeline.model import COMMAND_STAGE, DEFAULT_PARAMS_FILE
 from expd.pipeline.remotes import find_dvc
@@ -42,12 +42,13 @@ _EMPTY_NAMED = 5
 
 
 class ExperimentExists(Exception):
-    """`name` is an experiment of `baseline_rev` already."""
+    """`name` is an experiment of `baseline_rev` already; `as_held` is how that is spelled, where only its case differs."""
 
-    def __init__(self, name: str, baseline_rev: Rev) -> None:
+    def __init__(self, name: str, baseline_rev: Rev, as_held: str | None = None) -> None:
         super().__init__(name)
         self.name = name
         self.baseline_rev = baseline_rev
+        self.as_held = as_held
 
 
 class SweepOutsideQueue(Exception):
@@ -339,14 +340,23 @@ def _choose_names(
         living = circumstances.living_names
         return _random_names(circumstances.rng, len(points), lambda name: name in living or is_experiment(name))
     names = _asked_names(request.name, points)
-    if len(set(names)) < len(names):
-        raise UnusableName(
-            name=request.name, problem="two points of the sweep would have one name", hint="add {n} to it"
-        )
-    for name in names:
-        if not request.force and is_experiment(name):
-            raise ExperimentExists(name, baseline)
+    if len({name.lower() for name in names}) < len(names):
+        problem = "two points of the sweep would have one name, or names that differ by case alone"
+        raise UnusableName(name=request.name, problem=problem, hint="add {n} to it")
+    check_free(repository, baseline, names, force=request.force)
     return names
+
+
+def check_free(repository: Repository, baseline: Rev, names: Iterable[str], *, force: bool = False) -> None:
+    """Raise ExperimentExists if an experiment of a baseline has one of these names; with `force`, one in another case."""
+    spelled = spellings_of(repository, experiment_ref(baseline, ""))
+    for name in names:
+        if read_ref(repository, experiment_ref(baseline, name)) is None:
+            twins = spelled.get(name.lower(), set()) - {name}
+            if twins:
+                raise ExperimentExists(name, baseline, min(twins))
+        elif not force:
+            raise ExperimentExists(name, baseline)
 
 
 def _asked_names(name: str, points: list[Point]) -> list[str]:

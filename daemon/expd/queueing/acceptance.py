@@ -124,8 +124,8 @@ def _make_room(cursor: Cursor, submission: Submission, name: str) -> list[EntryI
     holder = living_holder(cursor, submission, name)
     if holder is None:
         return []
-    if not submission.force or holder.state in ACTIVE:
-        raise NameTaken(name, holder.id)
+    if not submission.force or holder.state in ACTIVE or holder.name != name:
+        raise NameTaken(name, holder.id, holder.name)
     cancel_entry(cursor, holder.id, "replaced by a newer submission of this name", submission.submitted_at)
     return [holder.id]
 

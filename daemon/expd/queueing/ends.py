@@ -157,7 +157,7 @@ def _check_name(cursor: Cursor, entry: Entry) -> None:
     """Refuse to let an entry live again whose name a living one has."""
     holder = living_holder(cursor, entry.submission, entry.name)
     if holder is not None:
-        raise NameTaken(entry.name, holder.id)
+        raise NameTaken(entry.name, holder.id, holder.name)
 
 
 def _give_environment(cursor: Cursor, entry: Entry, environment: bytes | None) -> None:

@@ -83,8 +83,8 @@ CREATE TABLE entries (
     CHECK ((outcome_kind IS NULL) = (ended_at IS NULL))
 ) STRICT;
 
--- A name belongs to one living entry under a baseline; a finished one's name is held by its ref.
-CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name) WHERE state <> 'done';
+-- A name belongs to one living entry under a baseline, whatever its case; a finished one's name is held by its ref.
+CREATE UNIQUE INDEX one_living_entry_a_name ON entries (git_directory, baseline_rev, name COLLATE NOCASE) WHERE state <> 'done';
 -- A workspace is given to one run at once.
 CREATE UNIQUE INDEX one_living_entry_a_workspace ON entries (workspace) WHERE workspace IS NOT NULL AND state <> 'done';
 CREATE INDEX entries_by_state ON entries (state, id) WHERE state <> 'done';

@@ -171,4 +171,5 @@ def rename_entry(cursor: Cursor, entry_id: EntryId, name: str) -> None:
         cursor.execute("UPDATE entries SET name = ? WHERE id = ?", (name, entry_id))
     except IntegrityError as error:
         holder = living_holder(cursor, read_back(cursor, entry_id).submission, name)
-        raise NameTaken(name, entry_id if holder is None else holder.id) from error
+        taken = NameTaken(name, entry_id) if holder is None else NameTaken(name, holder.id, holder.name)
+        raise taken from error

@@ -10,12 +10,13 @@ from expproto.vocabulary import EntryId, EntryState, Outcome, RunId, Skipped
 
 
 class NameTaken(Exception):
-    """`name` belongs to the living entry `entry`."""
+    """`name` belongs to the living entry `entry`; `as_held` is how that one spells it, where only its case differs."""
 
-    def __init__(self, name: str, entry: EntryId) -> None:
+    def __init__(self, name: str, entry: EntryId, as_held: str | None = None) -> None:
         super().__init__(name)
         self.name = name
         self.entry = entry
+        self.as_held = None if as_held == name else as_held
 
 
 class WorkspaceBusy(Exception):
@@ -65,8 +66,8 @@ def entry_of_run(cursor: Cursor, run: RunId) -> Entry:
 
 
 def living_holder(cursor: Cursor, submission: Submission, name: str) -> Entry | None:
-    """Find the entry that is not done and has this name beside a submission's entries."""
-    where = "entries.git_directory = ? AND entries.baseline_rev = ? AND entries.name = ? AND entries.state <> 'done'"
+    """Find the entry that is not done and has this name, in whatever case, beside a submission's entries."""
+    where = "entries.git_directory = ? AND entries.baseline_rev = ? AND entries.name = ? COLLATE NOCASE AND entries.state <> 'done'"
     values = (submission.git_directory, submission.baseline_rev, name)
     row = cursor.execute(f"{SELECT_ENTRY} WHERE {where}", values).fetchone()
     return None if row is None else entry_from_row(row)

@@ -86,7 +86,12 @@ def _of_the_repository(error: Exception) -> Refusal | None:
             limit = {"setting": error.setting, "limit": error.limit, "found": error.found, "largest": largest}
             return Refusal(code=errors.TOO_LARGE, data=limit)
         case ExperimentExists():
-            data = {"name": error.name, "holder": "experiment", "baseline_rev": error.baseline_rev}
+            data = {
+                "name": error.name,
+                "holder": "experiment",
+                "baseline_rev": error.baseline_rev,
+                "as_held": error.as_held,
+            }
             return Refusal(code=errors.NAME_TAKEN, data=data)
         case RefLocked():
             holder = holder_of(Path(error.path))
@@ -106,7 +111,8 @@ def _of_the_queue(error: Exception) -> Refusal | None:
     """Refuse what the state of entries, results and the workspace does not allow."""
     match error:
         case NameTaken():
-            return Refusal(code=errors.NAME_TAKEN, data={"name": error.name, "holder": "entry", "entry": error.entry})
+            data = {"name": error.name, "holder": "entry", "entry": error.entry, "as_held": error.as_held}
+            return Refusal(code=errors.NAME_TAKEN, data=data)
         case CannotRestore():
             return Refusal(code=errors.CANNOT_RESTORE, data=_at_path(error))
         case NewerEdits():

@@ -5,6 +5,8 @@ from pathlib import Path
 import trio
 
 from expd.collect.filing import Result, rename_result
+from expd.gitio.refs import experiment_ref, twin_of
+from expd.gitio.repository import Repository
 from expd.prepare.names import check_name
 from expd.prepare.submission import ExperimentExists
 from expd.queueing.entry import Entry
@@ -41,4 +43,6 @@ def _rename_ref(entry: Entry, name: str) -> None:
         force=False,
     )
     if not rename_result(result, name, exists=entry.experiment_rev is not None):
-        raise ExperimentExists(name, entry.submission.baseline_rev)
+        ref = experiment_ref(result.baseline_rev, name)
+        twin = twin_of(Repository(result.git_directory), ref, but_for=entry.name)
+        raise ExperimentExists(name, result.baseline_rev, twin)
