@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from helpers.daemons import DEADLINE_SECONDS, RunningDaemon, a_daemon
 from helpers.repositories import git
+from helpers.waiting import eventually
 
 NEWER = """\
 import sys
@@ -54,6 +57,25 @@ def test_a_run_of_an_older_worker_ends_well_under_a_newer_daemon(repository: Pat
     assert waited.returncode == 0, waited.stderr
     assert git(repository, "show", f"{rev}:made.txt") == "well"
     assert told < 5  # it is not asked again and again
+
+
+def test_a_run_of_an_older_worker_is_cancelled_by_a_newer_daemon(repository: Path) -> None:
+    """What can't be told to end it is killed, with all that its run has started, also out of its session."""
+    pids = repository.parent / "pids"
+    script = f"setsid sh -c 'echo $$ >> {pids}; exec sleep 1000' & echo $$ >> '{pids}'; sleep 1000"
+    with a_daemon() as daemon:
+        daemon.expctl(repository, "submit", "-n", "old", "--", "sh", "-c", script)
+        eventually(lambda: pids.exists() and len(pids.read_text().split()) == 2, "both processes run")
+        daemon.kill()
+        daemon.process = daemon.start(*_newer(daemon.directory, "expd.__main__", "main"))
+        cancelled = _newer_expctl(daemon, repository, "cancel", "old")
+        waited = _newer_expctl(daemon, repository, "wait", "old")
+        _newer_expctl(daemon, repository, "daemon", "stop", "--now")
+        daemon.process.wait(DEADLINE_SECONDS)
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert waited.returncode == 125, waited.stderr
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids.read_text().split())
 
 
 def test_a_daemon_of_another_version_is_replaced_on_request_and_its_run_goes_on(repository: Path) -> None:

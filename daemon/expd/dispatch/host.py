@@ -51,6 +51,9 @@ class Host(Protocol):
     async def wait_gone(self, worker: ProcessIdentity) -> None:
         """Wait until a process has ended that need not be our child."""
 
+    def end_worker(self, worker: ProcessIdentity) -> None:
+        """Kill a worker that can't be told anything."""
+
     async def start_worker(self, token: str) -> Child:
         """Start a worker that comes back over the socket; raises OSError."""
 
@@ -89,6 +92,10 @@ class LocalHost:
     async def wait_gone(self, worker: ProcessIdentity) -> None:
         """Wait on a pidfd."""
         await worker.wait_gone()
+
+    def end_worker(self, worker: ProcessIdentity) -> None:
+        """Send SIGKILL to this very process."""
+        worker.kill()
 
     async def start_worker(self, token: str) -> trio.Process:
         """Start a worker process in a session of its own, its remarks in a file."""

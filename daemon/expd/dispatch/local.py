@@ -25,6 +25,8 @@ _CRASH_MIN_SECONDS, _CRASH_MAX_SECONDS = 1.0, 30.0
 """Between workers that end before they register, doubled each time: a broken installation must not spin."""
 _LEAVE_SECONDS = 5.0
 """How long the end of the daemon waits for idle workers to go."""
+_DEAF_SECONDS = 30.0
+"""For a worker of an earlier daemon to come back after a wish: it takes a second, of a stopped one for ever."""
 _MINDED_MAX = 3000
 """Workers that wait for a task to mind them, those nobody started that register at once among them."""
 
@@ -91,6 +93,13 @@ class LocalEngine:
         slot = next((slot for slot in self._slots.values() if slot.run == wish.run), None)
         if slot is not None:
             slot.order(wish)
+            slot.unwanted.set()
+
+    def set_deaf(self, pid: int) -> None:
+        """Take note that a worker speaks another protocol: nothing can be told to it but its end."""
+        for slot in self._slots.values():
+            if slot.identity is not None and slot.identity.pid == pid:
+                slot.answered.set()
 
     def lives(self, run: Run) -> bool:
         """Ask whether its worker lives."""
@@ -142,8 +151,20 @@ class LocalEngine:
     async def _mind_adopted(self, slot: WorkerSlot) -> None:
         """Wait for the end of a worker that is not our child: a pidfd tells of it."""
         assert slot.identity is not None
-        await self._host.wait_gone(slot.identity)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_if_deaf, slot, slot.identity)
+            await self._host.wait_gone(slot.identity)
+            nursery.cancel_scope.cancel()
         await self._bury(slot, "its worker, started by an earlier daemon, ended")
+
+    async def _end_if_deaf(self, slot: WorkerSlot, identity: ProcessIdentity) -> None:
+        """End a worker whose run is not wanted any more, if it can't be told: what it started is ended with its run."""
+        await slot.unwanted.wait()
+        with trio.move_on_after(_DEAF_SECONDS):
+            await slot.answered.wait()
+        if slot.orders is None:
+            _journal.warning("worker %s of run %s can't be told to end it, and is killed", identity.pid, slot.run)
+            self._host.end_worker(identity)
 
     async def _bury(self, slot: WorkerSlot, how: str) -> None:
         """A worker has ended, and with it the run it was in."""
@@ -177,7 +198,7 @@ class LocalEngine:
                 nursery.cancel_scope.cancel()
         finally:
             if slot.orders is mine:
-                slot.orders = None
+                slot.orders, slot.answered = None, trio.Event()
 
     def _recognise(self, register: Register) -> WorkerSlot:
         """Find the slot of a worker; one that nobody here started has outlived its daemon, and is taken in."""

@@ -117,6 +117,10 @@ class Pool:
         """Serve one connection of a worker of this host until it ends."""
         await self._local.attend(register, wire)
 
+    def set_deaf(self, pid: int) -> None:
+        """Take note that a worker of this host speaks another protocol."""
+        self._local.set_deaf(pid)
+
     async def recover(self) -> None:
         """Compare the store with what lives, before anything is scheduled; carries out `queueing.recovery`."""
         for entry in await self._store.active():

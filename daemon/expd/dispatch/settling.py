@@ -22,7 +22,7 @@ from expd.queueing.store import Store
 from expd.queueing.writing import NameTaken, WrongState
 from expproto.fields import to_map
 from expproto.progress import RunProgress
-from expproto.vocabulary import EntryState, Lost, Outcome, RunId, Succeeded
+from expproto.vocabulary import Cancelled, EntryState, Lost, Outcome, RunId, Succeeded
 from expproto.work import RunEnded
 
 _journal = logging.getLogger("expd.dispatch")
@@ -233,13 +233,15 @@ class Settling:
     ) -> None:
         """A run vanished with its worker: end whatever of it still runs, then say so, and how far it was when last heard.
 
-        What it left is kept aside, so that its slot starts empty.
+        What it left is kept aside, so that its slot starts empty. One whose end was wanted is cancelled, not lost.
         """
         assert entry.run is not None
         if entry.submission.engine == LOCAL:
             await self._host.kill_run(entry.run.token)
             await trio.to_thread.run_sync(self._keep_aside, entry, entry.run)
-        outcome = Lost(reason=reason, is_explained=is_explained)
+        outcome: Outcome = Lost(reason=reason, is_explained=is_explained)
+        if entry.run.cancel_reason is not None:
+            outcome = Cancelled(reason=entry.run.cancel_reason, at=entry.run.cancel_at)
         told = RunEnded(
             run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=self._host.now(), progress=progress
         )

@@ -24,6 +24,10 @@ class WorkerSlot:
     orders: trio.MemorySendChannel[Order | trio.Event] | None = None
     run: RunId | None = None
     gone: trio.Event = field(default_factory=trio.Event)
+    unwanted: trio.Event = field(default_factory=trio.Event)
+    """Set once the end of the run is wanted in which it was taken in."""
+    answered: trio.Event = field(default_factory=trio.Event)
+    """Set once it is known whether it can be spoken to: it has a connection then, or none."""
 
     @property
     def is_idle(self) -> bool:
@@ -33,6 +37,7 @@ class WorkerSlot:
     def connect(self) -> trio.MemoryReceiveChannel[Order | trio.Event]:
         """Open the way to a new connection of this worker; one before is forgotten."""
         self.orders, receiving = trio.open_memory_channel[Order | trio.Event](_ORDERS_MAX)
+        self.answered.set()
         return receiving
 
     def order(self, order: Order) -> None:

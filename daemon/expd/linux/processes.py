@@ -38,6 +38,20 @@ class ProcessIdentity:
         """Tell whether this very process exists and is no zombie."""
         return self.boot_id == boot_id() and _start_ticks(self.pid) == self.start_ticks
 
+    def kill(self) -> None:
+        """Kill this very process, if it lives."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.is_alive():
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(descriptor)
+
     async def wait_gone(self) -> None:
         """Wait until this process has ended; it need not be our child."""
         try:

@@ -18,7 +18,7 @@ from expd.serve.services import Answer, Services
 from expd.serve.verbs import handle
 from expd.wire import Wire
 from expproto.connection import Turn
-from expproto.errors import EXHAUSTED, INTERNAL, OUT_OF_TURN, ProtocolError, RemoteProtocolError
+from expproto.errors import EXHAUSTED, INTERNAL, OUT_OF_TURN, VERSION_MISMATCH, ProtocolError, RemoteProtocolError
 from expproto.replies import Refusal, Reply
 from expproto.requests import Request, Stop
 from expproto.work import Register
@@ -39,8 +39,8 @@ async def serve_connection(
     """Serve one connection to its end, whatever comes over it."""
     wire = Wire(stream, "daemon")
     try:
-        if _is_ours(stream):
-            await _converse(wire, services, door, greeted)
+        if (pid := _pid_of_ours(stream)) is not None:
+            await _converse(wire, pid, services, door, greeted)
     except Exception as error:  # noqa: BLE001 - the boundary around a connection
         await _end_badly(wire, causes(error))
     finally:
@@ -66,15 +66,15 @@ async def _end_badly(wire: Wire, errors: list[Exception]) -> None:
             _journal.error("a connection met a bug", exc_info=error)
 
 
-def _is_ours(stream: trio.SocketStream) -> bool:
-    """Tell whether the peer is our own user (or root), by the kernel's word."""
+def _pid_of_ours(stream: trio.SocketStream) -> int | None:
+    """Give the peer's process if it is of our own user (or root), by the kernel's word; else None."""
     credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     assert isinstance(credentials, bytes)
-    pid, uid, _gid = _UCRED.unpack(credentials)
+    pid, uid, _gid = map(int, _UCRED.unpack(credentials))
     if uid in {os.geteuid(), 0}:
-        return True
+        return pid
     _journal.warning("user %s (process %s) may not connect", uid, pid)
-    return False
+    return None
 
 
 async def _say_why(wire: Wire, error: ProtocolError) -> None:
@@ -87,9 +87,14 @@ async def _say_why(wire: Wire, error: ProtocolError) -> None:
         return
 
 
-async def _converse(wire: Wire, services: Services, door: Door, greeted: Greeted) -> None:
+async def _converse(wire: Wire, pid: int, services: Services, door: Door, greeted: Greeted) -> None:
     with trio.fail_after(GREETING_SECONDS):
-        await wire.greet()
+        try:
+            await wire.greet()
+        except RemoteProtocolError as error:
+            if error.code == VERSION_MISMATCH:
+                services.pool.set_deaf(pid)
+            raise
     assert wire.connection.peer is not None
     if wire.connection.peer.role == "worker":
         with trio.fail_after(GREETING_SECONDS):

@@ -94,6 +94,12 @@ class SimulatedHost:
         if found is not None and found.identity == worker:
             await found.gone.wait()
 
+    def end_worker(self, worker: ProcessIdentity) -> None:
+        """Kill this very process."""
+        found = self._world.workers.get(worker.pid)
+        if found is not None and found.identity == worker:
+            found.kill()
+
     async def start_worker(self, token: str) -> SimulatedWorker:
         """Start a worker, if the machine has a process left."""
         await trio.sleep(self._chance.uniform(0, 0.01))
