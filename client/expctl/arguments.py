@@ -42,6 +42,7 @@ class Arguments:
     explain: bool
     force: bool
     force_downstream: bool
+    freeze: bool
     help: bool
     hold: bool
     ignore_errors: bool

@@ -344,7 +344,8 @@ VERBS: Mapping[str, Verb] = {
         Option("-j", "--jobs", metavar="N", read=number_of_jobs, help="add: so many of it at once (default 1)"),
     ),
     "pause": Verb(
-        "Start nothing more; what runs goes on",
+        "Start nothing more; what runs goes on, or with --freeze stands still until `expctl resume`",
+        Option("--freeze", help="stop the processes of what runs where they are; memory and GPUs stay taken"),
         Option("-g", "--group", metavar="GROUP", help="of this group alone"),
     ),
     "drain": Verb("Start nothing more, and wait until nothing runs"),

@@ -256,9 +256,9 @@ def move(cwd: str, entries: Sequence[str], before: str | None) -> dict[str, obje
     return {"kind": "move", "cwd": cwd, "entries": list(entries), "before": before}
 
 
-def pause(group: str | None = None) -> dict[str, object]:
-    """Ask that nothing more is started."""
-    return {"kind": "pause", "group": group}
+def pause(group: str | None = None, *, freeze: bool = False) -> dict[str, object]:
+    """Ask that nothing more is started, and perhaps that what runs stands still."""
+    return {"kind": "pause", "group": group, "freeze": freeze}
 
 
 def resume(group: str | None = None) -> dict[str, object]:

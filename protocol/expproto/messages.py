@@ -78,6 +78,7 @@ from expproto.work import (
     CancelRun,
     Collecting,
     Execute,
+    FreezeRun,
     Leave,
     Obstacle,
     Order,
@@ -86,6 +87,7 @@ from expproto.work import (
     Report,
     RunEnded,
     StageStarted,
+    ThawRun,
 )
 
 
@@ -105,7 +107,7 @@ _ALL: tuple[type[Message], ...] = (
     Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, ResumeRuns, Remove, Verify, Rename, Restore, Doctor, Gc, Hold, RunNow, EditEntries, Move, Pause, Resume, SetJobs, Engines, AddGroup, RemoveGroup, AskDaemon,
     Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
-    CancelAccepted, Examined, GarbageCollected, PoolShown, EnginesShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, Acknowledge, Leave,
+    CancelAccepted, Examined, GarbageCollected, PoolShown, EnginesShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, FreezeRun, ThawRun, Acknowledge, Leave,
     StageStarted, Progress, Collecting, Obstacle, RunEnded,
 )  # fmt: skip
 MESSAGES: Mapping[str, type[Message]] = {kind_of(message): message for message in _ALL}

@@ -28,16 +28,14 @@ PAGE_FILES = 500
 """Files in one page: at the 4096 bytes a path can have, half a frame."""
 DIFFERENCES_MAX = 200
 """Differences that one answer names: more than a person reads."""
-LEFT_OUT_MAX = 200
-"""Files left out that one answer names: more than a person reads, far below a frame."""
+LEFT_OUT_MAX = RESTORED_MAX = 200
+"""Files left out, and of each kind that a restore names, in one answer: more than a person reads, far below a frame."""
 ATTEMPTS_MAX = 100
 """Attempts that one answer tells of, the newest: more than a person reads."""
 FINDINGS_MAX = 200
 """Findings that one answer names: more than a person reads."""
 GARBAGE_MAX = 1000
 """Pieces of garbage that one answer names: with paths of 4096 bytes each, a few megabytes."""
-RESTORED_MAX = 200
-"""Files that a restore names of each kind: as above."""
 TAIL_BYTES = 16 * 1024
 """Of a log, beside what else is told of a run: a few screens of text."""
 OUTPUT_BYTES = 64 * 1024
@@ -368,7 +366,7 @@ class GarbageCollected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolShown:
-    """The pool as it is now. `jobs` are those of the default group, `running` and `queued` of all. `trouble` says why nothing is started, where that is nobody's wish."""
+    """The pool as it is now. `jobs` are those of the default group, `running` and `queued` of all. `trouble` says why nothing is started, where that is nobody's wish; so many runs are `frozen`."""
 
     kind = "pool_shown"
     jobs: int
@@ -377,6 +375,7 @@ class PoolShown:
     queued: int
     trouble: str | None = None
     groups: tuple[GroupRecord, ...] = ()
+    frozen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

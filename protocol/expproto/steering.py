@@ -60,15 +60,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Start nothing more, of one `group` or of all; what runs goes on."""
+    """Start nothing more, of one `group` or of all; what runs goes on, or with `freeze` stands still."""
 
     kind = "pause"
     group: str | None = None
+    freeze: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Start entries again, of one `group` or of all."""
+    """Start entries again, of one `group` or of all; what was frozen goes on, unless the pool or its own group is still paused."""
 
     kind = "resume"
     group: str | None = None

@@ -12,7 +12,7 @@ from expproto.vocabulary import EntryId, Outcome, Rev, RunId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
-    """A worker says who it is: the token it was started with, its process, and the run it is in, if any.
+    """A worker says who it is: the token it was started with, its process, and the run it is in, if any, and whether that is frozen.
 
     `ended` are runs whose end it has not been told is on the daemon's disk. Sent after every connect, so that a daemon that was restarted adopts what still runs.
     """
@@ -25,6 +25,7 @@ class Register:
     run: RunId | None
     run_token: str | None
     ended: tuple[RunId, ...] = ()
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,22 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeRun:
+    """Let everything that the run has started stand still."""
+
+    kind = "freeze_run"
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThawRun:
+    """Let a frozen run go on."""
+
+    kind = "thaw_run"
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledge:
     """The outcome of this run is on the daemon's disk: the worker may forget it."""
 
@@ -101,7 +118,7 @@ class Leave:
     kind = "leave"
 
 
-Order = Execute | CancelRun | Acknowledge | Leave
+Order = Execute | CancelRun | FreezeRun | ThawRun | Acknowledge | Leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

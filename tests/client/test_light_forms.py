@@ -179,6 +179,7 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
         (requests.set_jobs(3), SetJobs(jobs=3)),
         (requests.set_jobs(None, -1, "gpu"), SetJobs(change=-1, group="gpu")),
         (requests.pause("gpu"), Pause(group="gpu")),
+        (requests.pause(freeze=True), Pause(freeze=True)),
         (requests.resume("gpu"), Resume(group="gpu")),
         (requests.add_group("gpu", 2), AddGroup(name="gpu", jobs=2)),
         (requests.remove_group("gpu"), RemoveGroup(name="gpu")),

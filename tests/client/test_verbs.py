@@ -171,6 +171,7 @@ def test_pool_as_json(sock: Path, expctl: Expctl) -> None:
         "paused": True,
         "trouble": None,
         "group": None,
+        "frozen": 0,
     }
 
 

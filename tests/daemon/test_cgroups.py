@@ -22,7 +22,14 @@ TREE = """
     group = cgroups.run_group(Path(sys.argv[1]), 3, "0123456789abcdef")
     assert cgroups.enter(group)
     subprocess.run(["sh", "-c", "setsid setsid sleep 300 & (sleep 300 &) ; exit 0"], check=True)
-    if "leave" in sys.argv:
+    if "freeze" in sys.argv:
+        assert cgroups.freeze_group(group)
+        print("frozen", flush=True)
+        sys.stdin.readline()
+        cgroups.thaw_group(group)
+        print("thawed", flush=True)
+        sys.stdin.readline()
+    elif "leave" in sys.argv:
         cgroups.leave(group)
         print(Path("/proc/self/cgroup").read_text(), flush=True)
     else:
@@ -51,7 +58,7 @@ def _processes(group: Path) -> list[psutil.Process]:
 
 def _start(delegated: Path, *arguments: str) -> "subprocess.Popen[str]":
     argv = [sys.executable, "-c", textwrap.dedent(TREE), str(delegated), *arguments]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_what_a_worker_leaves_in_its_group_is_ended(delegated: Path) -> None:
@@ -79,6 +86,31 @@ def test_the_group_of_a_dead_worker_is_ended_by_its_token(delegated: Path) -> No
 
     assert (len(tree), still) == (3, True)
     assert (len(gone), alive) == (3, [])
+    assert not group.exists()
+
+
+def _states(group: Path) -> list[str]:
+    return (group / "cgroup.events").read_text().splitlines()
+
+
+def test_what_a_run_started_is_frozen_without_its_worker(delegated: Path) -> None:
+    """The worker steps out of the group, which stands still as a whole, and back when it goes on; frozen, it can be ended."""
+    group = cgroups.run_group(delegated, 3, "0123456789abcdef")
+    with _start(delegated, "freeze") as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        frozen, inside = _states(group), [process.pid for process in _processes(group)]
+        print(file=worker.stdin, flush=True)
+        worker.stdout.readline()
+        thawed, again = _states(group), [process.pid for process in _processes(group)]
+        worker.kill()
+    (group / "cgroup.freeze").write_text("1")
+    cgroups.kill_run_group(delegated, "0123456789abcdef")
+
+    assert ("frozen 1" in frozen, "frozen 0" in thawed) == (True, True)
+    assert (len(inside), worker.pid in inside) == (2, False)
+    assert (len(again), worker.pid in again) == (3, True)
     assert not group.exists()
 
 

@@ -14,17 +14,19 @@ import pytest
 import trio
 
 from expd.execute.commands import StartFailed, run_command
+from expd.execute.freezing import Freezer
 from helpers.daemons import DEADLINE_SECONDS
 
 DRIVER = """
 import json, os, pathlib, sys, psutil, trio
+from expd.execute.freezing import Freezer
 from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, end_tree, run_command
 from expd.linux.processes import become_subreaper
 
 async def main(argv, ready, grace, signals):
     log = os.open("log", os.O_WRONLY | os.O_CREAT)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_command, argv, pathlib.Path.cwd(), dict(os.environ), log)
+        nursery.start_soon(run_command, argv, pathlib.Path.cwd(), dict(os.environ), log, Freezer())
         await trio.to_thread.run_sync(pathlib.Path(ready).read_text)
         nursery.cancel_scope.cancel()
     start = trio.current_time()
@@ -145,13 +147,13 @@ def log(tmp_path: Path) -> Iterator[int]:
 )
 async def test_a_command_gives_its_own_end(tmp_path: Path, log: int, script: str, code: int) -> None:
     """The exit status is the command's, a death by signal is its number, negative."""
-    assert await run_command(["sh", "-c", script], tmp_path, dict(os.environ), log) == code
+    assert await run_command(["sh", "-c", script], tmp_path, dict(os.environ), log, Freezer()) == code
 
 
 async def test_a_command_that_cannot_start_names_itself(tmp_path: Path, log: int) -> None:
     """A program that does not exist is an error with its name, no exit status."""
     with pytest.raises(StartFailed, match="/nonexistent/program"):
-        await run_command(["/nonexistent/program"], tmp_path, dict(os.environ), log)
+        await run_command(["/nonexistent/program"], tmp_path, dict(os.environ), log, Freezer())
 
 
 SCORE = "/proc/self/oom_score_adj"
@@ -167,7 +169,7 @@ async def test_a_command_is_ended_before_us_when_memory_runs_out(tmp_path: Path,
 
     async with trio.open_nursery() as nursery:
         for _command in range(3):
-            nursery.start_soon(run_command, ["cat", SCORE], tmp_path, dict(os.environ), log)
+            nursery.start_soon(run_command, ["cat", SCORE], tmp_path, dict(os.environ), log, Freezer())
 
     assert (tmp_path / "log").read_text().split() == [str(min(before + 200, 1000))] * 3
     assert _score() == before
@@ -177,7 +179,7 @@ async def test_output_keeps_its_order(tmp_path: Path, log: int) -> None:
     """Twenty thousand lines, to standard output and error in turns, stand in the log as they were written."""
     script = "import os\nfor n in range(20000): os.write(1 + n % 2, b'%d\\n' % n)"
 
-    await run_command([sys.executable, "-c", script], tmp_path, dict(os.environ), log)
+    await run_command([sys.executable, "-c", script], tmp_path, dict(os.environ), log, Freezer())
 
     assert (tmp_path / "log").read_text() == "".join(f"{number}\n" for number in range(20000))
 
@@ -187,7 +189,7 @@ async def test_a_command_has_a_group_of_its_own_and_no_input(tmp_path: Path, log
     script = 'test "$(ps -o pgid= -p $$ | tr -d " ")" = $$ && echo leads; cat; env | grep -v -e ^PWD= -e ^_= -e ^SHLVL='
     start = time.monotonic()
 
-    await run_command(["/bin/sh", "-c", script], tmp_path, {"ONLY": "this", "PATH": os.environ["PATH"]}, log)
+    await run_command(["/bin/sh", "-c", script], tmp_path, {"ONLY": "this", "PATH": os.environ["PATH"]}, log, Freezer())
 
     lines = (tmp_path / "log").read_text().splitlines()
     assert sorted(lines) == sorted(["leads", "ONLY=this", f"PATH={os.environ['PATH']}"])
@@ -197,6 +199,8 @@ async def test_a_command_has_a_group_of_its_own_and_no_input(tmp_path: Path, log
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE])
 async def test_a_command_ignores_no_signal_from_the_start(tmp_path: Path, log: int, number: signal.Signals) -> None:
     """No signal is ignored or blocked in a command because it was so in us: each of these ends it."""
-    code = await run_command(["sh", "-c", f"kill -{number.value} $$; exit 0"], tmp_path, dict(os.environ), log)
+    code = await run_command(
+        ["sh", "-c", f"kill -{number.value} $$; exit 0"], tmp_path, dict(os.environ), log, Freezer()
+    )
 
     assert code == -number.value

@@ -10,11 +10,12 @@ import trio
 
 from daemon.scripted import ScriptedDaemon, a_scripted_daemon, an_order, told_of
 from expd.execute.confinement import Confinement
+from expd.execute.freezing import Freezer
 from expd.execute.limits import Watch, _Signs
 from expd.execute.runlog import RunLog
 from expd.execute.timings import Timings
 from expproto.limits import RunLimits
-from expproto.vocabulary import Limit, Outcome, Succeeded, TimedOut
+from expproto.vocabulary import Limit, Outcome, OutOfMemory, Succeeded, TimedOut
 from helpers.daemons import DEADLINE_SECONDS
 from helpers.repositories import git
 
@@ -125,12 +126,37 @@ def test_idleness_is_no_output_and_no_work(now: _Signs, seconds: float, is_idle:
     assert now.is_idle_since(BEFORE, seconds) == is_idle
 
 
+async def test_no_time_passes_while_a_run_is_frozen(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """The limit does not count the hour in which it stood still; the time that is told is the one in which it went on."""
+    reached = list[TimedOut | OutOfMemory]()
+    began_at, freezer = autojump_clock.current_time(), Freezer()
+    limits = RunLimits(time_seconds=10.0)
+    watch = Watch(limits, Timings(), Confinement(limits, "a run"), freezer, reached.append)
+    log = RunLog(tmp_path / "log", Timings())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        watch.begin(log)
+        await trio.sleep(4.0)
+        freezer.note_change(frozen=True)
+        await trio.sleep(3600.0)
+        freezer.note_change(frozen=False)
+        assert reached == []
+    log.close()
+
+    (outcome,) = reached
+    assert isinstance(outcome, TimedOut)
+    assert outcome.limit is Limit.TIME
+    assert outcome.seconds == pytest.approx(10.0)
+    assert autojump_clock.current_time() - began_at == pytest.approx(3610.0)
+
+
 async def test_what_is_collected_has_no_limit(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """Once the stages are through, no limit is reached any more, however long the rest takes."""
     reached = list[Outcome]()
     began_at = autojump_clock.current_time()
     limits = RunLimits(time_seconds=10.0)
-    watch = Watch(limits, Timings(), Confinement(limits, "a run"), reached.append)
+    watch = Watch(limits, Timings(), Confinement(limits, "a run"), Freezer(), reached.append)
     log = RunLog(tmp_path / "log", Timings())
 
     async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ from daemon.pipeline.driver import a_project
 from daemon.pipeline.oracle import write_files
 from expd.execute.commands import end_tree
 from expd.execute.flights import Flights
+from expd.execute.freezing import Freezer
 from expd.execute.marks import marks_of
 from expd.execute.patience import Patience
 from expd.execute.runlog import RunLog
@@ -49,6 +50,7 @@ class Pipeline:
             flights=Flights(self.base / "flights", "this run"),
             tell_stage=tell,
             patience=Patience(self.hear_obstacle),
+            freezer=Freezer(),
             options=StageOptions(stage_jobs=jobs, on_failure=on_failure),
         )
         try:

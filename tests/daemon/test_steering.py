@@ -104,6 +104,34 @@ def _rank(cursor: Cursor, number: int) -> tuple[int, float]:
     return -row["priority"], row["place"]
 
 
+async def test_what_is_frozen_goes_on_when_nothing_of_it_is_paused(queue: Queue) -> None:
+    """What runs of a group stands still with it; it goes on when neither its group nor the pool is paused, and what is cancelled is left alone."""
+    await queue.add_group("gpu", 2)
+    await queue.submit("a", "b")
+    await queue.submit("g", place=QueuePlace(group="gpu"))
+    runs = [
+        await queue.claim(a_claim("t1")),
+        await queue.claim(a_claim("t2")),
+        await queue.claim(a_claim("t3", group="gpu")),
+    ]
+    first, second, third = [entry.run.id for entry in runs if entry is not None and entry.run is not None]
+    await queue.cancel([EntryId(2)], "by hand", 1.0)
+    of_group = await queue.pause("gpu", freezes=True, at=5.0)
+    of_all = await queue.pause(None, freezes=True, at=6.0)
+    again = await queue.pause(None, freezes=True, at=7.0)
+    frozen = await queue.entry(EntryId(3))
+    group_alone = await queue.unpause("gpu")
+    everything = await queue.unpause(None)
+
+    assert [found for _pool, found in (of_group, of_all, again)] == [[third], [first], []]
+    assert [pool.frozen for pool, _found in (of_group, of_all, group_alone, everything)] == [1, 2, 2, 0]
+    assert [group_alone[1], sorted(everything[1])] == [[], [first, third]]
+    assert frozen is not None
+    assert frozen.run is not None
+    assert frozen.run.frozen_at == 5.0
+    assert second not in everything[1]
+
+
 async def test_groups_have_slots_of_their_own(queue: Queue) -> None:
     """What runs in one takes nothing of another; each starts as many as it has slots, and nothing while it is paused."""
     await queue.add_group("gpu", 2)
@@ -111,7 +139,7 @@ async def test_groups_have_slots_of_their_own(queue: Queue) -> None:
     await queue.submit("g", "h", "i", place=QueuePlace(group="gpu"))
     starts = starts_now(await queue.pool(), draining=False)
     gpu = await queue.claim(a_claim("t", group="gpu"))
-    await queue.set_paused(paused=True, group="gpu")
+    await queue.pause("gpu", freezes=False, at=0.0)
     after = starts_now(await queue.pool(), draining=False)
 
     assert (starts.queued, dict(starts.others), list(starts.turns())) == (

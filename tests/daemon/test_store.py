@@ -367,7 +367,7 @@ async def test_the_pool_is_remembered_and_counted(queue: Queue) -> None:
     await queue.submit("a", "b", "c")
     await queue.take()
     await queue.set_jobs(7)
-    await queue.set_paused(paused=True)
+    await queue.pause(None, freezes=False, at=0.0)
 
     await queue.ensure_pool(1)
 
@@ -382,7 +382,7 @@ CHANGES: dict[str, tuple[Change, bool]] = {
     "run to its end": (lambda queue: queue.run(FAILED), True),
     "another submitted": (lambda queue: queue.submit("y"), False),
     "pool resized": (lambda queue: queue.set_jobs(3), False),
-    "pool paused": (lambda queue: queue.set_paused(paused=True), False),
+    "pool paused": (lambda queue: queue.pause(None, freezes=False, at=0.0), False),
 }
 
 

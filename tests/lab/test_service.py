@@ -272,6 +272,25 @@ def test_a_run_has_a_control_group_that_ends_with_it(service: Lab) -> None:
     assert service.shell(f"ls -d {group}/run-* 2>/dev/null || echo none") == "none"
 
 
+def test_a_frozen_run_stays_so_under_the_next_daemon(service: Lab) -> None:
+    """The kernel freezes its group, and not its worker; the restarted service lets it go on, in the group, to its end."""
+    gate = _waiting(service, "frozen")
+    service.shell("expctl pause --freeze")
+    events = f"/sys/fs/cgroup{service.fact('ControlGroup')}/run-*/cgroup.events"
+    eventually(lambda: "frozen 1" in service.shell(f"cat {events}"), "it is frozen")
+    service.shell("systemctl --user restart expd.service")
+    told = _entry(service, "frozen")
+    still = service.shell(f"cat {events}")
+    service.shell("expctl resume")
+    eventually(lambda: "frozen 0" in service.shell(f"cat {events}"), "it goes on")
+
+    entry = _finished(service, "frozen", gate)
+
+    assert (told["state"], told["waits_for"]) == ("running", "it is frozen: expctl resume")
+    assert "frozen 1" in still
+    assert (entry["attempt"], entry["outcome"]) == (1, "succeeded")
+
+
 def test_systemd_has_nothing_to_say_about_the_installed_units(service: Lab) -> None:
     """Every setting is known to systemd, which would tell on stderr alone; what exposure it sees is that of a shell."""
     verified = service.user("systemd-analyze", "--user", "verify", "expd.service", "expd.socket")

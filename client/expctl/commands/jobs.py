@@ -21,15 +21,16 @@ def show_pool(reply: Message, output: Output, group: str | None = None) -> None:
     pool = Fields(reply)
     shown = pool if group is None else next(each for each in pool.records("groups") if each.text("name") == group)
     jobs, running, queued = (shown.integer(name) for name in ("jobs", "running", "queued"))
+    frozen = pool.integer("frozen")
     is_paused = pool.flag("paused") or shown.flag("paused")
     state, trouble = "paused" if is_paused else "active", pool.text_or_none("trouble")
     output.show(
         document=lambda: {
-            "jobs": jobs, "running": running, "queued": queued, "paused": is_paused, "trouble": trouble, "group": group,
+            "jobs": jobs, "running": running, "queued": queued, "paused": is_paused, "trouble": trouble, "group": group, "frozen": frozen,
         },
         names=lambda: f"{jobs}\n",
         lines=lambda: lines([(str(jobs), str(running), str(queued), state)]),
-        table=lambda: f"{jobs} at once, {running} running, {queued} queued, {state}\n",
+        table=lambda: f"{jobs} at once, {running} running, {queued} queued, {state}{f', {frozen} frozen' if frozen else ''}\n",
     )  # fmt: skip
     if trouble:
         output.words(trouble_words(trouble))

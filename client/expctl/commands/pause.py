@@ -1,4 +1,4 @@
-"""`expctl pause`: start nothing more."""
+"""`expctl pause`: start nothing more, and with --freeze let what runs stand still."""
 
 from expctl import requests
 from expctl.arguments import Arguments
@@ -9,5 +9,5 @@ from expctl.transport import ask
 
 def run(arguments: Arguments, output: Output) -> int:
     """Pause, and show the pool."""
-    show_pool(ask(requests.pause(arguments.group))[1], output, arguments.group)
+    show_pool(ask(requests.pause(arguments.group, freeze=arguments.freeze))[1], output, arguments.group)
     return 0

@@ -51,6 +51,9 @@ class Ledger(Protocol):
     async def is_over(self, held_as: str) -> bool:
         """Tell whether nothing of a submission waits or runs any more, or ever was in the queue."""
 
+    def is_frozen(self, run: RunId) -> bool:
+        """Tell whether a run is to stand still: of this host, others are not frozen."""
+
     async def settled(self, run: RunId) -> None:
         """Wait until a run whose end was told is done in the store, its result in its ref."""
 

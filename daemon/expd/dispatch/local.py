@@ -17,7 +17,7 @@ from expd.queueing.entry import LOCAL, Entry, Run
 from expd.wire import Wire
 from expproto.messages import Message
 from expproto.vocabulary import RunId
-from expproto.work import Acknowledge, CancelRun, Execute, Leave, Order, Register, RunEnded
+from expproto.work import Acknowledge, CancelRun, Execute, FreezeRun, Leave, Order, Register, RunEnded, ThawRun
 
 _journal = logging.getLogger("expd.dispatch")
 
@@ -100,6 +100,15 @@ class LocalEngine:
         for slot in self._slots.values():
             if slot.identity is not None and slot.identity.pid == pid:
                 slot.answered.set()
+
+    def freeze(self, run: RunId) -> None:
+        """Tell the worker of a run whether that is to stand still, if it can hear; else it is told when it registers."""
+        slot = next((slot for slot in self._slots.values() if slot.run == run), None)
+        if slot is not None:
+            slot.order(self._frost(run))
+
+    def _frost(self, run: RunId) -> FreezeRun | ThawRun:
+        return FreezeRun(run=run) if self._ledger.is_frozen(run) else ThawRun(run=run)
 
     def lives(self, run: Run) -> bool:
         """Ask whether its worker lives."""
@@ -225,6 +234,8 @@ class LocalEngine:
                 return
             _journal.info("run %s never reached its worker: sending it again", run)
             slot.order(again)
+        if self._ledger.is_frozen(run) != (register.frozen and run == register.run):
+            slot.order(self._frost(run))
         if (wish := self._ledger.wish(run)) is not None:
             slot.order(wish)
 

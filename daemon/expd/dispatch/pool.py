@@ -25,7 +25,7 @@ from expd.execute.record import read_record
 from expd.linux.systemd import Notifier
 from expd.queueing.entry import LOCAL, Entry, Run
 from expd.queueing.recovery import RunFacts, decide
-from expd.queueing.schedule import starts_now, status_words
+from expd.queueing.schedule import PoolState, starts_now, status_words
 from expd.queueing.store import Store
 from expd.queueing.transitions import Claim, RoomUnknown
 from expd.queueing.writing import RunGone, WrongState
@@ -57,6 +57,7 @@ class Pool:
         self._local = LocalEngine(host, self)
         self._engines: dict[str, Engine] = {LOCAL: self._local}
         self._cancelled: dict[RunId, CancelRun] = {}
+        self._frozen = set[RunId]()
         self._stages: dict[RunId, str] = {}
         self.progress = ProgressBoard(store)
         self._bell = Bell()
@@ -136,6 +137,8 @@ class Pool:
             if verdict == "adopt":
                 engine.adopt(entry)
                 self._note_wish(run)
+                if run.frozen_at is not None:
+                    self._frozen.add(run.id)
             elif record is not None:
                 self._settling.settle(record)
             else:
@@ -209,6 +212,22 @@ class Pool:
         """Remove what the other engines keep elsewhere and nobody needs; gives it in words. Raises HubFailed."""
         swept = [await engine.sweep(is_dry=is_dry) for engine in self._engines.values()]
         return [what for each in swept for what in each]
+
+    async def pause(self, group: str | None, *, freezes: bool) -> PoolState:
+        """Start nothing more, of a group or of all, and let what runs here stand still if that is wanted; raises NoSuchGroup."""
+        pool, runs = await self._store.pause(group, freezes=freezes, at=self._host.now())
+        self._frozen.update(runs)
+        for run in runs:
+            self._local.freeze(run)
+        return pool
+
+    async def unpause(self, group: str | None) -> PoolState:
+        """Start entries again, and let what is frozen go on; raises NoSuchGroup."""
+        pool, runs = await self._store.unpause(group)
+        self._frozen.difference_update(runs)
+        for run in runs:
+            self._local.freeze(run)
+        return pool
 
     # --- scheduling
 
@@ -308,6 +327,10 @@ class Pool:
         """Give the wish to end a run, if there is one."""
         return self._cancelled.get(run)
 
+    def is_frozen(self, run: RunId) -> bool:
+        """Tell whether a run is to stand still."""
+        return run in self._frozen
+
     async def is_wanted(self, run: RunId, token: str | None) -> bool:
         """Tell whether a run is still to go on under this token."""
         entry = await insist(lambda: self._store.entry_of_run(run))
@@ -361,6 +384,7 @@ class Pool:
             self._stages.pop(report.run, None)
             self.progress.take(report.run)
             self._cancelled.pop(report.run, None)
+            self._frozen.discard(report.run)
 
     async def _take(self, report: RunReport) -> None:
         """Take a report; raises WrongState or RunGone for one of a run that was given up. Its end is looked at when it is settled."""

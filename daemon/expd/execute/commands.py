@@ -16,6 +16,7 @@ from typing import Protocol
 import psutil
 import trio
 
+from expd.execute.freezing import Freezer
 from expd.linux.processes import descendants, signal_all
 from expd.linux.sacrifice import sacrificed_first
 
@@ -44,10 +45,17 @@ class StartFailed(OSError):
 
 
 async def run_command(
-    argv: Sequence[str], cwd: Path, environment: Mapping[str, str], log: int, accounts: Accounts | None = None
+    argv: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    log: int,
+    freezer: Freezer,
+    *,
+    accounts: Accounts | None = None,
 ) -> int:
     """Run one command to its end and give its return code, negative for a signal; raises StartFailed."""
-    process = await trio.to_thread.run_sync(lambda: _start(argv, cwd, environment, log))
+    async with freezer.starting():
+        process = await trio.to_thread.run_sync(lambda: _start(argv, cwd, environment, log))
     if accounts is not None:
         accounts.started(process.pid)
     try:

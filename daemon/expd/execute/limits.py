@@ -5,6 +5,7 @@ often than a limit's own length asks for. Where no command is under way nothing 
 flight does nothing for good reason. That it takes time counts.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import trio
 
 from expd.bell import Bell
 from expd.execute.confinement import Confinement
+from expd.execute.freezing import Freezer
 from expd.execute.runlog import RunLog
 from expd.execute.timings import Timings
 from expproto.limits import RunLimits
@@ -51,21 +53,23 @@ class Watch:
         limits: RunLimits,
         timings: Timings,
         confinement: Confinement,
+        freezer: Freezer,
         reached: Callable[[TimedOut | OutOfMemory], None],
     ) -> None:
         self._limits = limits
         self._timings = timings
         self._confinement = confinement
+        self._freezer = freezer
         self._reached = reached
         self.killed = Bell()
         self._scope = trio.CancelScope()
         self._begun = trio.Event()
         self._log: RunLog | None = None
-        self._began_at = 0.0
+        self._began_at = self._frozen_before = 0.0
 
     def begin(self, log: RunLog) -> None:
         """Start to count: the first stage begins."""
-        self._log, self._began_at = log, trio.current_time()
+        self._log, self._began_at, self._frozen_before = log, trio.current_time(), self._freezer.seconds
         self._begun.set()
 
     def end(self) -> None:
@@ -85,19 +89,29 @@ class Watch:
                     nursery.start_soon(self._mind_memory)
 
     async def _mind_time(self, seconds: float) -> None:
-        await trio.sleep(seconds)
+        """Wait for the end of the time, of which none passes while the run is frozen."""
+        while (left := seconds - self._taken_seconds()) > 0:
+            changed = self._freezer.changed.next_ring
+            with trio.move_on_after(math.inf if self._freezer.is_frozen else left):
+                await changed.wait()
         self._tell(Limit.TIME, seconds)
+
+    def _taken_seconds(self) -> float:
+        """Give how long the run has gone on by now, without the time in which it was frozen."""
+        return trio.current_time() - self._began_at - (self._freezer.seconds - self._frozen_before)
 
     async def _mind_stall(self, seconds: float) -> None:
         """Look now and then: the kernel tells nobody that a process does nothing."""
         assert self._log is not None
         seen, since = await trio.to_thread.run_sync(self._look, self._log), trio.current_time()
+        frozen = self._freezer.seconds
         while True:
             await trio.sleep(seconds / _LOOKS)
             now = await trio.to_thread.run_sync(self._look, self._log)
             idle = trio.current_time() - since
-            if not self._timings.has_commands or not now.is_idle_since(seen, idle):
-                seen, since = now, trio.current_time()
+            was_frozen = self._freezer.seconds > frozen
+            if was_frozen or not self._timings.has_commands or not now.is_idle_since(seen, idle):
+                seen, since, frozen = now, trio.current_time(), self._freezer.seconds
             elif idle >= seconds:
                 self._tell(Limit.STALL, seconds)
                 return
@@ -125,10 +139,8 @@ class Watch:
         return _Signs((status.st_size, status.st_mtime_ns), used)
 
     def _tell(self, limit: Limit, seconds: float) -> None:
-        taken = trio.current_time() - self._began_at
-        self._reached(
-            TimedOut(limit=limit, limit_seconds=seconds, stage=self._timings.newest_stage, seconds=round(taken, 3))
-        )
+        taken = round(self._taken_seconds(), 3)
+        self._reached(TimedOut(limit=limit, limit_seconds=seconds, stage=self._timings.newest_stage, seconds=taken))
 
 
 def _used_by_the_living() -> float:

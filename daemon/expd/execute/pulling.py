@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 
 from expd.execute.commands import run_command
+from expd.execute.freezing import Freezer
 from expd.execute.runlog import RunLog
 from expd.execute.turns import Turns
 from expd.pipeline.changes import Changed, Restorable, Unchanged, Verdict
@@ -23,12 +24,15 @@ from expd.pipeline.remotes import RUN_CACHE_ARGUMENTS, data_file_text, fetch_arg
 class Puller:
     """Pulls for one run."""
 
-    def __init__(self, project: Project, turns: Turns, environment: Mapping[str, str], log: RunLog) -> None:
+    def __init__(
+        self, project: Project, turns: Turns, environment: Mapping[str, str], log: RunLog, freezer: Freezer
+    ) -> None:
         self._project = project
         self._turns = turns
         self._alone = trio.Lock()  # dvc locks its repository, and gives up after three seconds
         self._asked = set[str]()
         self._log = log
+        self._freezer = freezer
         self._environment = {
             **environment,
             "DVC_NO_ANALYTICS": "1",  # it would leave a process behind
@@ -97,7 +101,7 @@ class Puller:
 
     async def _call_dvc(self, arguments: Sequence[str]) -> None:
         argv = [self._dvc, *arguments]
-        code = await run_command(argv, Path(self._project.root), self._environment, self._log.descriptor)
+        code = await run_command(argv, Path(self._project.root), self._environment, self._log.descriptor, self._freezer)
         if code != 0:
             self._log.note(f"expd: `dvc fetch` ended with {code}; going on with what is there")
 

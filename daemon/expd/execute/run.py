@@ -21,6 +21,7 @@ from expd.execute.commands import INTERRUPTED, LEFT_BEHIND, StartFailed, end_tre
 from expd.execute.confinement import Confinement
 from expd.execute.environment import run_environment
 from expd.execute.flights import Flights
+from expd.execute.freezing import Freezer
 from expd.execute.limits import Watch
 from expd.execute.logcap import LogCap
 from expd.execute.patience import Patience
@@ -88,6 +89,7 @@ class Run:
         self._memo = memo
         self.timings = Timings()
         self.live = LiveMetrics()
+        self._log: RunLog | None = None
         self._cap: LogCap | None = None
         self._log_opened = trio.Event()
         self._confined = trio.Event()
@@ -96,7 +98,8 @@ class Run:
         self._end: Outcome | None = None
         self._signals: Sequence[signal.Signals] = INTERRUPTED
         self._confinement = Confinement(order.limits, scope_name(order.run, order.run_token))
-        self._watch = Watch(order.limits, self.timings, self._confinement, self._end_as)
+        self.freezer = Freezer()
+        self._watch = Watch(order.limits, self.timings, self._confinement, self.freezer, self._end_as)
         self._place: Place = PrivateWorktree(order) if order.captured_tree is None else UserWorkspace(order)
         self._worktree = self._place.directory
         self._user_git = Path(order.git_directory)
@@ -117,6 +120,7 @@ class Run:
 
     def _end_as(self, outcome: Outcome) -> None:
         self._end = self._end or outcome
+        self.freezer.want(frozen=False)
         self._opening.cancel()
         self._scope.cancel()
 
@@ -132,6 +136,7 @@ class Run:
         if log is None:
             return self._end or Cancelled(reason="")
         self._cap = LogCap(log.descriptor, self.order.log_bytes_max, log.note)
+        self._log = log
         self._log_opened.set()
         return await self._execute(log)
 
@@ -146,9 +151,11 @@ class Run:
         """Keep the log within its limit, and hear of memory that has run out, while `execute` goes on; until cancelled."""
         await self._log_opened.wait()
         assert self._cap is not None
+        assert self._log is not None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cap.run, Path(self.order.log), watcher)
             await self._confined.wait()
+            nursery.start_soon(self.freezer.run, self._group, self._log.note)
             if self._confinement.events is not None:
                 with watcher.ringing(self._confinement.events, self._watch.killed):
                     self._watch.killed.ring()
@@ -168,6 +175,7 @@ class Run:
                 log.note(f"expd: {_words_of(outcome)}")
         finally:
             with trio.CancelScope(shield=True):
+                await self.freezer.end()
                 if isinstance(outcome, TimedOut):
                     await ask_for_stacks()
                 signals = LEFT_BEHIND if isinstance(outcome, Succeeded) else self._signals
@@ -262,6 +270,7 @@ class Run:
             force=order.force,
             options=order.stage_options,
             patience=self._patience,
+            freezer=self.freezer,
             stages=self._stages,
             takes_back_ignores=order.captured_tree is not None,
         )
@@ -315,7 +324,8 @@ class Run:
         with log.running(COMMAND_STAGE, command_hash(command)) as times:
             times.command = shlex.join(command)
             times.exit_code = await self._patience.keep_trying(
-                lambda: run_command(command, cwd, environment, log.descriptor, times), (StartFailed,)
+                lambda: run_command(command, cwd, environment, log.descriptor, self.freezer, accounts=times),
+                (StartFailed,),
             )
             if times.exit_code != 0:
                 raise CommandEnded(COMMAND_STAGE, times.exit_code)

@@ -12,6 +12,7 @@ import trio
 from expd.execute.begun import BegunStages
 from expd.execute.commands import StartFailed, run_command
 from expd.execute.flights import Flights
+from expd.execute.freezing import Freezer
 from expd.execute.patience import Patience
 from expd.execute.pulling import Puller
 from expd.execute.runlog import RunLog
@@ -46,6 +47,7 @@ class Surroundings:
     flights: Flights
     tell_stage: Callable[[str], Awaitable[None]]
     patience: Patience
+    freezer: Freezer
     force: bool = False
     """Run every stage, whatever is known of it."""
     options: StageOptions = DEFAULT_STAGE_OPTIONS
@@ -73,7 +75,11 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
     order = await trio.to_thread.run_sync(lambda: project.order(targets, scope))
     surroundings.log.timings.total = len(order)
     turns = Turns()
-    puller = Puller(project, turns, surroundings.environment, surroundings.log) if options.pull else None
+    puller = (
+        Puller(project, turns, surroundings.environment, surroundings.log, surroundings.freezer)
+        if options.pull
+        else None
+    )
     if puller is not None:
         await puller.pull_ahead(order, allow_missing=options.allow_missing, is_forced=surroundings.force)
     # Where a failure is not the end of the run, missing data is the failure of the stage that reads it.
@@ -321,9 +327,9 @@ class _Walk:
         self, argv: Sequence[str], stage: Stage, environment: Mapping[str, str], times: StageTimes
     ) -> int:
         """Run one command; where no process can be started at the moment, it is tried again."""
-        log = self._surroundings.log.descriptor
+        log, freezer = self._surroundings.log.descriptor, self._surroundings.freezer
         return await self._patience.keep_trying(
-            lambda: run_command(argv, Path(stage.wdir), environment, log, times), (StartFailed,)
+            lambda: run_command(argv, Path(stage.wdir), environment, log, freezer, accounts=times), (StartFailed,)
         )
 
 

@@ -29,7 +29,19 @@ from expproto.errors import VERSION_MISMATCH, ProtocolError
 from expproto.messages import Message
 from expproto.progress import RunProgress
 from expproto.vocabulary import RunId
-from expproto.work import Acknowledge, CancelRun, Execute, Leave, Obstacle, Progress, Register, Report, RunEnded
+from expproto.work import (
+    Acknowledge,
+    CancelRun,
+    Execute,
+    FreezeRun,
+    Leave,
+    Obstacle,
+    Progress,
+    Register,
+    Report,
+    RunEnded,
+    ThawRun,
+)
 
 _journal = logging.getLogger("expd.execute")
 
@@ -120,6 +132,7 @@ class Worker:
             run=None if order is None else order.run,
             run_token=None if order is None else order.run_token,
             ended=tuple(self._unheard),
+            frozen=self._current is not None and self._current.run.freezer.is_wanted,
         )
 
     async def _catch_up(self) -> None:
@@ -148,6 +161,9 @@ class Worker:
             case CancelRun(run=run_id, reason=reason, at=at, signal=number):
                 if self._current is not None and self._current.order.run == run_id:
                     self._current.run.cancel(reason, at, number)
+            case FreezeRun(run=run_id) | ThawRun(run=run_id):
+                if self._current is not None and self._current.order.run == run_id:
+                    self._current.run.freezer.want(frozen=isinstance(order, FreezeRun))
             case Acknowledge(run=run_id):
                 self._unheard.pop(run_id, None)
                 self._idle.ring()

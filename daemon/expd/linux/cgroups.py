@@ -31,8 +31,11 @@ _DELEGATED_MARK = "user.delegate"
 """The attribute by which newer ones mark a group that its service may divide."""
 _KILL = "cgroup.kill"
 """Since Linux 5.14."""
-_KILL_SECONDS = 1.0
-"""For the kernel to end what was killed: it is done in milliseconds unless a process waits for a disk."""
+_FREEZE = "cgroup.freeze"
+"""Since Linux 5.2."""
+_EMPTY = "populated 0"
+_CHANGE_SECONDS = 1.0
+"""For the kernel to end or stop what it was told to: it is done in milliseconds unless a process waits for a disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +110,38 @@ def leave(group: Path) -> None:
         kill_group(group)
 
 
+def freeze_group(group: Path) -> bool:
+    """Move this process from the group of a run back to that of waiting workers, and stop all that is left; False if that fails.
+
+    Blocks until all of it stands still.
+    """
+    if not enter(group.parent / WORKERS_GROUP):
+        return False
+    try:
+        (group / _FREEZE).write_text("1", encoding="ascii")
+        _wait_for(group, "frozen 1")
+    except OSError as error:
+        _journal.warning("the control group %s can't be frozen: %s", group, error)
+        thaw_group(group)
+        return False
+    return True
+
+
+def thaw_group(group: Path) -> None:
+    """Let what is in the group of a run go on, and move this process back into it."""
+    try:
+        (group / _FREEZE).write_text("0", encoding="ascii")
+    except OSError as error:
+        _journal.warning("the control group %s can't be thawed: %s", group, error)
+    enter(group)
+
+
 def kill_group(group: Path) -> None:
     """End whatever lives in a group and below it, at once, and remove it; one that is not there is done. Blocks."""
     try:
         if not _is_empty(group):
             (group / _KILL).write_text("1", encoding="ascii")
-            _wait_empty(group)
+            _wait_for(group, _EMPTY)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -121,16 +150,20 @@ def kill_group(group: Path) -> None:
 
 
 def _is_empty(group: Path) -> bool:
-    return "populated 0" in (group / "cgroup.events").read_text(encoding="ascii")
+    return _says(group, _EMPTY)
 
 
-def _wait_empty(group: Path) -> None:
-    """Wait until nothing lives in a group: the kernel tells by a priority event on its file (cgroup-v2.rst)."""
+def _says(group: Path, state: str) -> bool:
+    return state in (group / "cgroup.events").read_text(encoding="ascii").splitlines()
+
+
+def _wait_for(group: Path, state: str) -> None:
+    """Wait until a group is in a state, or for a second: the kernel tells by a priority event on its file (cgroup-v2.rst)."""
     with (group / "cgroup.events").open("rb") as events:
         waiting = select.poll()
         waiting.register(events, select.POLLPRI)
-        while not _is_empty(group):
-            if not waiting.poll(_KILL_SECONDS * 1000):
+        while not _says(group, state):
+            if not waiting.poll(_CHANGE_SECONDS * 1000):
                 return
             events.seek(0)
             events.read()

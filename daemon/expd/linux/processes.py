@@ -152,6 +152,20 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
             continue
 
 
+def stop_tree() -> None:
+    """Stop every process below this one where it is, until none is left that runs; blocks."""
+    for _round in range(_KILL_ROUNDS_MAX):
+        running = [process for process in descendants() if _status(process) != psutil.STATUS_STOPPED]
+        if not running:
+            return
+        signal_all(running, signal.SIGSTOP)
+
+
+def let_tree_go() -> None:
+    """Let every process below this one go on."""
+    signal_all(descendants(), signal.SIGCONT)
+
+
 def reap_orphans() -> None:
     """Collect adopted orphans that have ended, so that no zombie stays; call it when no child of our own is waited for."""
     for process in psutil.Process().children():
@@ -159,6 +173,13 @@ def reap_orphans() -> None:
             os.waitpid(process.pid, os.WNOHANG)
         except ChildProcessError:
             continue
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.Error:
+        return psutil.STATUS_STOPPED  # there is nothing to stop any more
 
 
 def _is_living(process: psutil.Process) -> bool:

@@ -128,6 +128,8 @@ class Run:
     """How far it was when it ended."""
     cancel_signal: int | None = None
     """With which signal its end is wanted."""
+    frozen_at: float | None = None
+    """Since when it is to stand still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from expd.queueing.database import Cursor
 from expd.queueing.entry import LOCAL
+from expd.queueing.freezing import count_frozen
 from expd.queueing.schedule import GroupState, PoolState
 from expproto.place import DEFAULT_GROUP
 
@@ -56,6 +57,7 @@ def read_pool(cursor: Cursor) -> PoolState:
         deferred=total("waiting"),
         next_at=cursor.execute(next_at).fetchone()["at"],
         default_paused=default.paused,
+        frozen=count_frozen(cursor),
         others=tuple(group for group in groups if group.name != DEFAULT_GROUP),
     )
 

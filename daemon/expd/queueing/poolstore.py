@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from expd.queueing.changes import Changes
 from expd.queueing.database import Cursor, Database
 from expd.queueing.entry import Entry
+from expd.queueing.freezing import freeze_runs, thaw_runs
 from expd.queueing.groups import add_group, ensure_pool, read_pool, remove_group, set_jobs, set_paused
 from expd.queueing.listing import Nearest, count_ahead, read_nearest, read_turns
 from expd.queueing.news import News, begin_news, end_news, next_news
 from expd.queueing.schedule import PoolState
 from expd.queueing.transitions import wake_due
 from expproto.place import DEFAULT_GROUP
-from expproto.vocabulary import EntryId
+from expproto.vocabulary import EntryId, RunId
 
 _BELIEVED_SECONDS = 0.25
 """An end of a run rings several times; a store that hangs is to be noticed by whoever asks, and what changes it from outside too."""
@@ -80,9 +81,25 @@ class PoolStore:
         """Let so many runs of a group be active at once; raises NoSuchGroup."""
         return await self._change_pool(lambda cursor: set_jobs(cursor, group, jobs))
 
-    async def set_paused(self, *, paused: bool, group: str | None = None) -> PoolState:
-        """Stop or go on claiming entries, of one group or of all; raises NoSuchGroup."""
-        return await self._change_pool(lambda cursor: set_paused(cursor, group, paused=paused))
+    async def pause(self, group: str | None, *, freezes: bool, at: float) -> tuple[PoolState, list[RunId]]:
+        """Stop claiming entries, of one group or of all; gives the runs that are to stand still from now on. Raises NoSuchGroup."""
+
+        def pause(cursor: Cursor) -> tuple[PoolState, list[RunId]]:
+            set_paused(cursor, group, paused=True)
+            runs = freeze_runs(cursor, group, at) if freezes else []
+            return read_pool(cursor), runs
+
+        return await self._change_runs(pause)
+
+    async def unpause(self, group: str | None) -> tuple[PoolState, list[RunId]]:
+        """Go on claiming entries, of one group or of all; gives the runs that are to go on from now on. Raises NoSuchGroup."""
+
+        def unpause(cursor: Cursor) -> tuple[PoolState, list[RunId]]:
+            set_paused(cursor, group, paused=False)
+            runs = thaw_runs(cursor)
+            return read_pool(cursor), runs
+
+        return await self._change_runs(unpause)
 
     async def add_group(self, name: str, jobs: int) -> PoolState:
         """Make a group, or give one that is there other slots."""
@@ -101,6 +118,13 @@ class PoolStore:
         steered = await self._database.run(lambda cursor: [change(cursor, entry) for entry in entries])
         self.changes.announce(*entries)
         return steered
+
+    async def _change_runs(
+        self, change: Callable[[Cursor], tuple[PoolState, list[RunId]]]
+    ) -> tuple[PoolState, list[RunId]]:
+        changed = await self._database.run(change)
+        self.changes.announce()
+        return changed
 
     async def _change_pool(self, change: Callable[[Cursor], PoolState]) -> PoolState:
         pool = await self._database.run(change)

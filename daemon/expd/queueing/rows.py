@@ -33,7 +33,7 @@ SELECT entries.id, entries.submission, entries.name, entries.stash_rev, entries.
        submissions.targets, submissions.force, submissions.stage_options, coalesce(entries.limits, submissions.limits) AS limits, submissions.max_failures, submissions.umask, submissions.submitted_at,
        submissions.copies, submissions.as_stage, submissions.engine, submissions.engine_queue, submissions.pushes_data, entries.mode, submissions.captured_tree, submissions.verifies, submissions.name AS asked_name,
        runs.id AS run_id, runs.attempt, runs.token, runs.worker, runs.pid, runs.start_ticks, runs.boot_id, runs.log,
-       runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.cancel_signal, runs.started_at, runs.ended_at AS run_ended_at,
+       runs.record, runs.worktree, runs.cancel_reason, runs.cancel_at, runs.cancel_signal, runs.frozen_at, runs.started_at, runs.ended_at AS run_ended_at,
        runs.progress, coalesce(entries.retries, submissions.retries) AS retries, entries.retries_used, entries.losses, entries.not_before, entries.hold_reason, entries.resumes, entries.priority, entries.grp, entries.at_once,
        (SELECT json_group_array(needs) FROM dependencies WHERE entry = entries.id AND met = 0) AS needs,
        earlier.outcome AS earlier_outcome
@@ -256,6 +256,7 @@ def _run_from_row(row: Row) -> Run:
         cancel_reason=row["cancel_reason"],
         cancel_at=row["cancel_at"],
         cancel_signal=row["cancel_signal"],
+        frozen_at=row["frozen_at"],
         started_at=row["started_at"],
         ended_at=row["run_ended_at"],
         progress=_progress(row["progress"]),

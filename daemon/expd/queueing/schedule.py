@@ -26,7 +26,7 @@ class PoolState:
 
     `jobs`, `running`, `queued` and `default_paused` are those of the default group, `others` the other ones; with
     `paused` no group starts anything. `queued` may start now. `immediate` counts those of them that wait for no slot, since somebody sits before them,
-    `active` all runs, and `deferred` what is queued and may not start before its time, the first of them at `next_at`.
+    `active` all runs, `frozen` those of them that stand still, and `deferred` what is queued and may not start before its time, the first of them at `next_at`.
     """
 
     jobs: int
@@ -39,6 +39,7 @@ class PoolState:
     next_at: float | None = None
     default_paused: bool = False
     others: tuple[GroupState, ...] = ()
+    frozen: int = 0
 
     @property
     def groups(self) -> tuple[GroupState, ...]:
@@ -91,7 +92,8 @@ def _free_in(group: GroupState) -> int:
 def status_words(pool: PoolState, *, draining: bool) -> str:
     """Say in a line how the pool is: what `systemctl --user status expd` shows."""
     manner = ", ending" if draining else ", paused" if pool.paused else ""
-    return f"{pool.active} running, {pool.all_queued} queued{manner}"
+    frozen = f", {pool.frozen} frozen" if pool.frozen else ""
+    return f"{pool.active} running, {pool.all_queued} queued{manner}{frozen}"
 
 
 def waits_for(pool: PoolState, *, ahead: int, group_name: str = DEFAULT_GROUP) -> str:

@@ -111,6 +111,7 @@ CREATE TABLE runs (
     cancel_reason TEXT,
     cancel_at     REAL,
     cancel_signal INTEGER CHECK (cancel_signal BETWEEN 1 AND 64),
+    frozen_at     REAL,                                   -- since when it is to stand still
     claimed_at    REAL NOT NULL,
     started_at    REAL,
     ended_at      REAL,
@@ -125,6 +126,7 @@ CREATE TABLE runs (
 ) STRICT;
 
 CREATE INDEX runs_without_note ON runs (id) WHERE noted = 0 AND context IS NOT NULL;
+CREATE INDEX frozen_runs ON runs (entry) WHERE frozen_at IS NOT NULL AND ended_at IS NULL;
 CREATE UNIQUE INDEX one_living_run_an_entry ON runs (entry) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX one_run_a_worktree ON runs (worktree) WHERE ended_at IS NULL;
 

@@ -126,7 +126,9 @@ def _reason_to_wait(services: Services, entry: Entry, pool: PoolState, ahead: in
     if entry.state is EntryState.HELD:
         return f"its release: {entry.hold_reason}" if entry.hold_reason else "its release"
     if entry.state in ACTIVE_STATES and entry.run is not None:
-        return services.pool.obstacle(entry.run.id)
+        is_frozen = entry.run.frozen_at is not None and entry.state is not EntryState.COLLECTING
+        frozen = "it is frozen: expctl resume" if is_frozen and entry.run.cancel_reason is None else None
+        return frozen or services.pool.obstacle(entry.run.id)
     if entry.submission.engine != LOCAL:
         return _reason_to_wait_elsewhere(services, entry, pool)
     if entry.state is not EntryState.QUEUED:

@@ -14,13 +14,13 @@ JOBS_MAX = 1024
 
 
 async def handle_pause(request: Pause, services: Services, _answer: Answer) -> PoolShown:
-    """Start nothing more, of a group or of all."""
-    return _shown(services, await services.store.set_paused(paused=True, group=request.group))
+    """Start nothing more, of a group or of all; what runs may be frozen."""
+    return _shown(services, await services.pool.pause(request.group, freezes=request.freeze))
 
 
 async def handle_resume(request: Resume, services: Services, _answer: Answer) -> PoolShown:
     """Start entries again."""
-    return _shown(services, await services.store.set_paused(paused=False, group=request.group))
+    return _shown(services, await services.pool.unpause(request.group))
 
 
 async def handle_jobs(request: SetJobs, services: Services, _answer: Answer) -> PoolShown:
@@ -65,6 +65,7 @@ def _shown(services: Services, pool: PoolState) -> PoolShown:
         queued=pool.all_queued,
         trouble=services.pool.trouble,
         groups=tuple(map(_record_of, pool.groups)),
+        frozen=pool.frozen,
     )
 
 
