@@ -87,6 +87,10 @@ class CelerySettings:
     """A run of which nothing is heard for so long is lost: a pause of a network is shorter, a person's patience longer."""
     ca_file: str | None = None
     """Certificates that a broker's is checked with; those of the system if not given."""
+    cert_file: str | None = None
+    """Our own certificate, for a broker that asks for one."""
+    key_file: str | None = None
+    """The key of that certificate, without a passphrase, unless it is in the same file."""
     dvc_config: str | None = None
     """On a worker: a file that its runs have as .dvc/config.local, with what this host needs for the DVC remotes."""
     visibility_seconds: int = 3600
@@ -324,6 +328,8 @@ def _celery(engines: Mapping[str, object], path: Path | str) -> CelerySettings |
         env=_patterns(table, "env", path),
         lease_seconds=max(_LEASE_SECONDS_MIN, _seconds(table, "lease_seconds", 60.0, path)),
         ca_file=_file(table, "ca_file", path),
+        cert_file=_file(table, "cert_file", path),
+        key_file=_file(table, "key_file", path),
         dvc_config=_file(table, "dvc_config", path),
         visibility_seconds=_count(table, "visibility_seconds", 3600, path, least=1),
     )

@@ -40,7 +40,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "state_free_bytes_min = 0\nrun_free_bytes_min = 7\n"
         "env_deny = ['AWS_*']\n"
         "engines = { celery = { broker = 'redis://h', hub = '/hub', env = ['W_*'], lease_seconds = 9, "
-        "ca_file = '/ca', dvc_config = '/dvc', visibility_seconds = 60 } }\n"
+        "ca_file = '/ca', cert_file = '/cert', key_file = '/key', dvc_config = '/dvc', visibility_seconds = 60 } }\n"
         "[retention]\ndone_days = 1\ndone_max = 2\nlog_days = 3.5\nlogs_bytes_max = 4\nkept_worktree_days = 5\n"
         "kept_worktrees_bytes_max = 6\nrestored_days = 7\nenvironment_days = 0\n"
         "[hooks]\ndone = ['a', 'b']\nfailed = 'http://h/x'\nheld = ['c']\nsweep_done = ['d']\nidle = 'https://h/y'\n"
@@ -85,6 +85,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
                 env=("W_*",),
                 lease_seconds=9.0,
                 ca_file="/ca",
+                cert_file="/cert",
+                key_file="/key",
                 dvc_config="/dvc",
                 visibility_seconds=60,
             )

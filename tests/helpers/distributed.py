@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.certificates import Certificates
 from helpers.daemons import BIN, DEADLINE_SECONDS, RunningDaemon
 from helpers.repositories import git
 from helpers.waiting import eventually
@@ -34,10 +35,20 @@ needs_broker = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 
 class Redis:
-    """A Redis with a password, which remembers nothing beyond its end; what stands `before` its name puts it into another network."""
+    """A Redis with a password, which remembers nothing beyond its end; what stands `before` its name puts it into another network.
 
-    def __init__(self, directory: Path, before: Sequence[str] = (), address: str = "127.0.0.1") -> None:
+    With certificates it speaks TLS alone, and asks others for theirs.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        before: Sequence[str] = (),
+        address: str = "127.0.0.1",
+        tls: Certificates | None = None,
+    ) -> None:
         self._directory = directory
+        self._tls = tls
         self._before = before
         self._address = address
         self._starts = 0
@@ -45,13 +56,14 @@ class Redis:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.url = f"redis://:{_QUOTED}@{address}:{self.port}/0"
+        scheme = "redis" if tls is None else "rediss"
+        self.url = f"{scheme}://:{_QUOTED}@{address}:{self.port}/0"
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it, and wait until it listens."""
         self._starts += 1
-        words = ["redis-server", "--port", str(self.port), "--bind", self._address, "--requirepass", PASSWORD]
+        words = ["redis-server", *self._ports(), "--bind", self._address, "--requirepass", PASSWORD]
         with (self._directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self._before, *words, "--dir", str(self._directory), "--save", "", "--appendonly", "no"],
@@ -60,6 +72,14 @@ class Redis:
             )
         eventually(self._listens, "redis listens")
         return self.process
+
+    def _ports(self) -> list[str]:
+        if self._tls is None:
+            return ["--port", str(self.port)]
+        certificate, key = self._tls.signed("server")
+        files = {"cert-file": certificate, "key-file": key, "ca-cert-file": self._tls.authority}
+        given = [word for name, path in files.items() for word in (f"--tls-{name}", str(path))]
+        return ["--port", "0", "--tls-port", str(self.port), *given]
 
     def stop(self) -> None:
         """End it."""

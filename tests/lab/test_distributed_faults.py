@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, needs_broker]
 SEND = """\
 import json, sys
 from expd.distributed.broker import Desk
-Desk(sys.argv[1]).send_task(json.load(sys.stdin), "expd")
+from expd.distributed.messages import BrokerAddress
+Desk(BrokerAddress(url=sys.argv[1])).send_task(json.load(sys.stdin), "expd")
 """
 
 

@@ -16,7 +16,7 @@ from celery.worker.control import Panel
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 
-from expd.distributed.messages import BrokerAway, replies_of
+from expd.distributed.messages import BrokerAddress, BrokerAway, replies_of
 
 _journal = logging.getLogger("expd.distributed")
 
@@ -33,9 +33,9 @@ _SOCKET_SECONDS = 15.0
 _LISTEN_SECONDS = 5.0
 
 
-def open_app(url: str, ca_file: str | None = None, visibility_seconds: int = _VISIBILITY_SECONDS) -> Celery:
+def open_app(address: BrokerAddress, visibility_seconds: int = _VISIBILITY_SECONDS) -> Celery:
     """Give the Celery application of a broker; nothing is connected yet."""
-    app = Celery("expd", broker=url, set_as_current=False)
+    app = Celery("expd", broker=address.url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -51,8 +51,8 @@ def open_app(url: str, ca_file: str | None = None, visibility_seconds: int = _VI
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_heartbeat=30,
-        broker_use_ssl=_tls(url, ca_file),
-        broker_transport_options=_transport_options(url, visibility_seconds),
+        broker_use_ssl=_tls(address),
+        broker_transport_options=_transport_options(address.url, visibility_seconds),
     )
     return app
 
@@ -69,17 +69,16 @@ def _transport_options(url: str, visibility_seconds: int) -> dict[str, object]:
     }
 
 
-def _tls(url: str, ca_file: str | None) -> dict[str, object] | None:
-    """Give what is asked of a broker over TLS: a certificate that somebody we trust has signed."""
-    if url.startswith("rediss:"):
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **({} if ca_file is None else {"ssl_ca_certs": ca_file})}
-    if url.startswith("amqps:"):
-        host = urlsplit(url).hostname
-        return {
-            "cert_reqs": ssl.CERT_REQUIRED,
-            "server_hostname": host,
-            **({} if ca_file is None else {"ca_certs": ca_file}),
-        }
+def _tls(address: BrokerAddress) -> dict[str, object] | None:
+    """Give what is asked of a broker over TLS: a certificate for its name that somebody we trust has signed."""
+    files = {"ca_certs": address.ca_file, "certfile": address.cert_file, "keyfile": address.key_file}
+    given = {name: path for name, path in files.items() if path is not None}
+    if address.url.startswith("rediss:"):
+        prefixed = {f"ssl_{name}": path for name, path in given.items()}
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **prefixed}
+    if address.url.startswith("amqps:"):
+        host = urlsplit(address.url).hostname
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host, **given}
     return None
 
 
@@ -101,10 +100,10 @@ def _reply_queue(store: str) -> Queue:
 class Desk:
     """A connection to the broker for saying things; one thread at a time, and again after an error."""
 
-    def __init__(self, url: str, ca_file: str | None = None) -> None:
-        self._url = url
-        self._app = open_app(url, ca_file)
-        if url.startswith("redis"):  # what listens waits in the socket on purpose; what asks must not
+    def __init__(self, address: BrokerAddress) -> None:
+        self._url = address.url
+        self._app = open_app(address)
+        if address.url.startswith("redis"):  # what listens waits in the socket on purpose; what asks must not
             self._app.conf.broker_transport_options["socket_timeout"] = _SOCKET_SECONDS
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -187,11 +186,9 @@ def _errors(connection: Connection | None) -> tuple[type[BaseException], ...]:
     return (*known, *connection.connection_errors, *connection.channel_errors)
 
 
-def listen(
-    url: str, ca_file: str | None, store: str, hear: Callable[[object], None], is_up: Callable[[], None]
-) -> None:
+def listen(address: BrokerAddress, store: str, hear: Callable[[object], None], is_up: Callable[[], None]) -> None:
     """Hear what workers tell a daemon, until the connection breaks: BrokerAway. Heard twice is possible."""
-    connection = open_app(url, ca_file).connection_for_read()
+    connection = open_app(address).connection_for_read()
     try:
         connection.ensure_connection(max_retries=0, timeout=_SOCKET_SECONDS)
 
@@ -207,7 +204,7 @@ def listen(
                 except TimeoutError:
                     connection.heartbeat_check()
     except _errors(connection) as error:
-        raise BrokerAway(_words_of(url, error)) from None
+        raise BrokerAway(_words_of(address.url, error)) from None
     finally:
         connection.release()
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from expd.distributed.broker import Desk, listen
-from expd.distributed.messages import BrokerAway
+from expd.distributed.messages import BrokerAddress, BrokerAway
 from expd.journal import open_journal
 
 _BACKOFF_SECONDS, _BACKOFF_MAX_SECONDS = 0.5, 10.0
@@ -30,8 +30,9 @@ def main() -> None:
     open_journal(os.environ, verbose=False)
     logging.getLogger("kombu").setLevel(logging.CRITICAL)
     config = json.loads(sys.stdin.readline())
-    threading.Thread(target=_listen, args=(config,), daemon=True).start()
-    desk = Desk(config["broker"], config["ca_file"])
+    address = BrokerAddress(**config["address"])
+    threading.Thread(target=_listen, args=(address, config["store"]), daemon=True).start()
+    desk = Desk(address)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -64,7 +65,7 @@ def _carry_out(desk: Desk, request: Mapping[str, object]) -> object:
     return None
 
 
-def _listen(config: Mapping[str, str]) -> None:
+def _listen(address: BrokerAddress, store: str) -> None:
     """Listen for ever, connecting again whenever that breaks."""
     backoff = _BACKOFF_SECONDS
 
@@ -75,7 +76,7 @@ def _listen(config: Mapping[str, str]) -> None:
 
     while True:
         try:
-            listen(config["broker"], config["ca_file"], config["store"], lambda word: _say({"told": word}), is_up)
+            listen(address, store, lambda word: _say({"told": word}), is_up)
         except BrokerAway as error:
             _say({"up": False, "why": error.what})
         time.sleep(backoff)

@@ -17,6 +17,7 @@ import trio
 
 from expd.distributed.broker import Desk, TryLater, open_app, work
 from expd.distributed.hub import check_hub
+from expd.distributed.link import address_of
 from expd.distributed.messages import queue_of, task_from
 from expd.distributed.premises import Premises
 from expd.distributed.remote_run import RemoteRun, Surroundings
@@ -54,7 +55,7 @@ class WorkerHost:
             host=self.name,
             hub_url=check_hub(settings.hub),
             premises=Premises(directory, None if settings.dvc_config is None else Path(settings.dvc_config)),
-            desk=Desk(settings.broker, settings.ca_file),
+            desk=Desk(address_of(settings)),
             workers=Workers(),
         )
         self._slots = _Slots()
@@ -72,7 +73,7 @@ class WorkerHost:
         started.wait()
         _journal.info("worker %s: %s slots, queues %s", self.name, self._count, ", ".join(self._queues))
         return work(
-            open_app(self._settings.broker, self._settings.ca_file, self._settings.visibility_seconds),
+            open_app(address_of(self._settings), self._settings.visibility_seconds),
             name=f"expd@{self.name}",
             queues=self._queues,
             slots=self._count,

@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import trio
 
-from expd.distributed.messages import BrokerAway
+from expd.distributed.messages import BrokerAddress, BrokerAway
 from expd.settings import CelerySettings
 
 _journal = logging.getLogger("expd.distributed")
@@ -28,11 +29,18 @@ _ANSWER_SECONDS = 60.0
 _RECEIVE_BYTES = 64 * 1024
 
 
+def address_of(settings: CelerySettings) -> BrokerAddress:
+    """Give the broker that settings name."""
+    return BrokerAddress(
+        url=settings.broker, ca_file=settings.ca_file, cert_file=settings.cert_file, key_file=settings.key_file
+    )
+
+
 class Link:
     """`run` keeps a gateway and passes on what it tells: `hear` gets workers' words, `changed` that it came or went."""
 
     def __init__(self, settings: CelerySettings, store: str, log: Path) -> None:
-        self._settings = settings
+        self._address = address_of(settings)
         self._store = store
         self._log = log
         self._why: str | None = "the broker was not asked yet"
@@ -111,7 +119,7 @@ class Link:
             os.close(descriptor)
         self._process = process
         try:
-            await self._send({"broker": self._settings.broker, "ca_file": self._settings.ca_file, "store": self._store})
+            await self._send({"address": asdict(self._address), "store": self._store})
             await self._hear_all(process, hear, changed)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _journal.debug("the gateway is gone: %r", error)

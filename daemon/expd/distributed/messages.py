@@ -9,7 +9,7 @@ import binascii
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from expproto.errors import BAD_MESSAGE, RemoteProtocolError
 from expproto.fields import from_map, to_map
@@ -47,6 +47,16 @@ class BrokerAway(Exception):
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddress:
+    """Where a broker is, and by which certificates it and we are known to each other; the address holds its password."""
+
+    url: str = field(repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
