@@ -18,11 +18,12 @@ from expd.dispatch.host import Host
 from expd.execute.kept import keep_aside
 from expd.queueing.database import StoreFailed
 from expd.queueing.entry import LOCAL, Entry, Run, Unnoted
+from expd.queueing.recovery import outcome_of_loss
 from expd.queueing.store import Store
 from expd.queueing.writing import NameTaken, WrongState
 from expproto.fields import to_map
 from expproto.progress import RunProgress
-from expproto.vocabulary import Cancelled, EntryState, Lost, Outcome, RunId, Succeeded
+from expproto.vocabulary import EntryState, Outcome, RunId, Succeeded
 from expproto.work import RunEnded
 
 _journal = logging.getLogger("expd.dispatch")
@@ -239,9 +240,7 @@ class Settling:
         if entry.submission.engine == LOCAL:
             await self._host.kill_run(entry.run.token)
             await trio.to_thread.run_sync(self._keep_aside, entry, entry.run)
-        outcome: Outcome = Lost(reason=reason, is_explained=is_explained)
-        if entry.run.cancel_reason is not None:
-            outcome = Cancelled(reason=entry.run.cancel_reason, at=entry.run.cancel_at)
+        outcome = outcome_of_loss(entry.run, reason, is_explained=is_explained)
         told = RunEnded(
             run=entry.run.id, run_token=entry.run.token, outcome=outcome, ended_at=self._host.now(), progress=progress
         )

@@ -89,6 +89,11 @@ def set_met(cursor: Cursor, entry: EntryId, needs: EntryId) -> None:
     count_blocked(cursor, entry)
 
 
+def set_all_met(cursor: Cursor, entry: EntryId) -> None:
+    """Note that an entry need not wait for any other: somebody wants it to run whatever became of them."""
+    cursor.execute("UPDATE dependencies SET met = 1 WHERE entry = ?", (entry,))
+
+
 def needs_of(cursor: Cursor, entry: EntryId) -> list[tuple[Dependency, EntryState, str | None]]:
     """List what an entry waits for, with the state and the stored outcome of each."""
     sql = """SELECT needs, condition, state, outcome FROM dependencies JOIN entries ON entries.id = needs

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expd.queueing.database import Cursor
-from expd.queueing.dependents import count_blocked, skipped_for
+from expd.queueing.dependents import count_blocked, set_all_met, skipped_for
 from expd.queueing.entry import Entry, context_to_json, outcome_to_json
 from expd.queueing.failures import reason_to_stop
 from expd.queueing.retrying import Again, End, Hold, Tries, what_follows
@@ -121,6 +121,7 @@ def resume_entry(cursor: Cursor, entry_id: EntryId, run: RunId, environment: byt
     if entry.state is EntryState.DONE:
         _check_name(cursor, entry)
         _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH, "resumes": run})
+        set_all_met(cursor, entry.id)
         _revive(cursor, entry.id, at)
     elif entry.state in {EntryState.HELD, EntryState.QUEUED} and entry.attempt > 1:
         if entry.state is EntryState.HELD:
@@ -136,7 +137,7 @@ def resume_entry(cursor: Cursor, entry_id: EntryId, run: RunId, environment: byt
 def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at: float) -> Entry:
     """done → queued, as another attempt in a worktree; raises NameTaken if a living entry has its name by now.
 
-    One that waits for the time of its next attempt waits for it no more.
+    One that waits for the time of its next attempt waits for it no more; one that is held before it is released.
     A run in the workspace is not repeated there: what it found is there no more.
     `environment` is what it runs with where its own was wiped, since it had succeeded.
     """
@@ -144,10 +145,14 @@ def retry_entry(cursor: Cursor, entry_id: EntryId, environment: bytes | None, at
     if entry.state is EntryState.QUEUED and entry.attempt > 1:
         cursor.execute("UPDATE entries SET not_before = NULL WHERE id = ?", (entry_id,))
         return read_back(cursor, entry_id)
+    if entry.state is EntryState.HELD and entry.attempt > 1:
+        change_state(cursor, entry, EntryState.QUEUED, at, _FRESH)
+        return read_back(cursor, entry_id)
     if entry.state is not EntryState.DONE:
         raise WrongState(entry.id, entry.state)
     _check_name(cursor, entry)
     _try_again(cursor, entry, EntryState.QUEUED, at, {**_NOT_ENDED, **_FRESH})
+    set_all_met(cursor, entry.id)
     _revive(cursor, entry.id, at)
     _give_environment(cursor, entry, environment)
     return read_back(cursor, entry_id)

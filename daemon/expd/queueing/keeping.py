@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from expd.queueing.database import Cursor
 from expd.queueing.recovery import WAITING
 from expd.queueing.rows import read_entry
-from expd.queueing.writing import end_entry
+from expd.queueing.writing import change_state, end_entry
 from expproto.vocabulary import EntryId, EntryState, Refused, Rev
 
 
@@ -58,11 +58,13 @@ def give_up_entry(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> 
     return True
 
 
-def set_entry_aside(cursor: Cursor, entry_id: EntryId, reason: str) -> bool:
+def set_entry_aside(cursor: Cursor, entry_id: EntryId, reason: str, at: float) -> bool:
     """queued → held, with the reason; False if it is queued no more."""
-    sql = "UPDATE entries SET state = 'held', hold_reason = ? WHERE id = ? AND state = 'queued'"
-    changed = cursor.execute(sql, (reason, entry_id)).rowcount
-    return changed == 1
+    entry = read_entry(cursor, entry_id)
+    if entry is None or entry.state is not EntryState.QUEUED:
+        return False
+    change_state(cursor, entry, EntryState.HELD, at, {"hold_reason": reason})
+    return True
 
 
 def check_store(cursor: Cursor) -> list[str]:

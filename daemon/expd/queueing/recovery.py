@@ -11,7 +11,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from expproto.vocabulary import EntryId, EntryState, Rev
+from expd.queueing.entry import Run
+from expproto.vocabulary import Cancelled, EntryId, EntryState, Lost, Outcome, Rev
 
 Verdict = Literal["adopt", "settle", "lose"]
 
@@ -37,6 +38,13 @@ def decide(facts: RunFacts) -> Verdict:
     if facts.has_record:
         return "settle"
     return "adopt" if facts.worker_lives else "lose"
+
+
+def outcome_of_loss(run: Run, reason: str, *, is_explained: bool) -> Outcome:
+    """Say how a run ended that has vanished: as was wanted, if its end was; else it is lost."""
+    if run.cancel_reason is not None:
+        return Cancelled(reason=run.cancel_reason, at=run.cancel_at)
+    return Lost(reason=reason, is_explained=is_explained)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

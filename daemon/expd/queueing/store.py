@@ -331,9 +331,9 @@ class Store(PoolStore):
         """End an entry that waits, as refused; False if it waits no more."""
         return await self._told(entry, lambda cursor: give_up_entry(cursor, entry, reason, at))
 
-    async def set_aside(self, entry: EntryId, reason: str) -> bool:
+    async def set_aside(self, entry: EntryId, reason: str, at: float) -> bool:
         """Hold an entry that is queued, and say why; False if it is queued no more."""
-        return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry, reason))
+        return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry, reason, at))
 
     async def runs(self) -> dict[RunId, bool]:
         """Map all runs that the store knows to whether they have ended."""

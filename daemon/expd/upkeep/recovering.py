@@ -91,7 +91,7 @@ class Recovery:
                 return await insist(lambda: self._store.give_up(entry, reason, time.time()))
             case SetAside(entry=entry, reason=reason):
                 _journal.warning("recovery: entry %s is held: %s", entry, reason)
-                return await insist(lambda: self._store.set_aside(entry, reason))
+                return await insist(lambda: self._store.set_aside(entry, reason, time.time()))
 
     async def leftovers_of_state(self) -> list[Leftover]:
         """Find what lies about in the state directory."""

@@ -26,6 +26,9 @@ REQUEST_ID_CHARS = range(8, 33)
 """Shorter than other requests' ids: the entry's is added."""
 
 
+_ENDED_OR_HELD = frozenset({EntryState.DONE, EntryState.HELD})
+
+
 async def handle(request: Retry, services: Services, answer: Answer) -> EntriesChanged:
     """Queue another attempt of each, all of them or none; asked again, it answers the same."""
     if bool(request.entries) == request.failed:
@@ -35,7 +38,7 @@ async def handle(request: Retry, services: Services, answer: Answer) -> EntriesC
         return await _retry_with(request, entries, services, answer)
     if request.name is not None:
         raise Refused(USAGE, what="another attempt has the name of its entry", hint="expctl rename, or retry with -S")
-    again = [entry.id for entry in entries if entry.state is EntryState.DONE or entry.not_before is not None]
+    again = [entry.id for entry in entries if entry.state in _ENDED_OR_HELD or entry.not_before is not None]
     environment = allowed(request.environment, services.settings.env_deny)
     if any(entry.submission.engine != LOCAL for entry in entries):
         environment = travelling(environment, (), services.settings)
@@ -84,8 +87,9 @@ async def _named(request: Retry, services: Services) -> list[Entry]:
 
 
 def _of_sweep(entries: Sequence[Entry], request: Retry) -> list[Entry]:
-    """Choose what did not succeed, by force also what did; what waits or runs is passed over."""
-    done = [entry for entry in entries if entry.state is EntryState.DONE or entry.attempt > 1]
+    """Choose what did not succeed, by force also what did; what waits or runs is passed over, and what somebody holds."""
+    ended = [entry for entry in entries if entry.state is EntryState.DONE or entry.attempt > 1]
+    done = [entry for entry in ended if entry.state is not EntryState.HELD or entry.hold_reason is not None]
     return [entry for entry in done if request.force or not isinstance(entry.outcome, Succeeded)]
 
 
