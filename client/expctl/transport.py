@@ -69,7 +69,10 @@ ANSWERS = {
     "inspect": (_NOTHING, {"inspected"}),
     "why": (_NOTHING, {"diagnosed"}),
     "get": (_NOTHING, {"fetched"}),
-    "follow": (frozenset({"output", "mark", "entry_progress", "attempt_ended", "ended"}), {"followed"}),
+    "follow": (
+        frozenset({"output", "stored_output", "mark", "entry_progress", "attempt_ended", "ended"}),
+        {"followed"},
+    ),
     "doctor": (_NOTHING, {"examined"}),
     "gc": (_NOTHING, {"garbage_collected"}),
     "hold": (_ENTRIES, {"entries_changed"}),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from expproto.errors import UNKNOWN_MESSAGE, RemoteProtocolError
 from expproto.fields import from_map, kind_of, to_map
+from expproto.logs import Mark, Output, StoredOutput
 from expproto.replies import (
     AttemptEnded,
     CancelAccepted,
@@ -31,8 +32,6 @@ from expproto.replies import (
     GarbageCollected,
     Inspected,
     Listed,
-    Mark,
-    Output,
     PointPage,
     PoolShown,
     Previewed,
@@ -105,7 +104,7 @@ Message = Hello | Request | Event | Reply | Order | Report
 
 _ALL: tuple[type[Message], ...] = (
     Hello, Submit, Explain, Status, Show, Inspect, Why, Get, Follow, Wait, Cancel, Release, Export, Import, Retry, ResumeRuns, Remove, Verify, Rename, Restore, Doctor, Gc, Hold, RunNow, EditEntries, Move, Pause, Resume, SetJobs, Engines, AddGroup, RemoveGroup, AskDaemon,
-    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
+    Stop, EntryPage, ExperimentPage, PointPage, CapturePage, Output, StoredOutput, Mark, EntryProgress, AttemptEnded, Ended, Submitted, Previewed, EntriesChanged, EntriesRemoved, Verified, Restored, Exported, Explained,
     Listed, Shown, Inspected, Diagnosed, Fetched, Followed, Waited,
     CancelAccepted, Examined, GarbageCollected, PoolShown, EnginesShown, DaemonShown, Stopping, Refusal, Register, Execute, CancelRun, FreezeRun, ThawRun, Acknowledge, Leave,
     StageStarted, Progress, Collecting, Obstacle, RunEnded,

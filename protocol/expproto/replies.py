@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expproto.context import Usage
+from expproto.logs import Mark, Output, StoredOutput
 from expproto.progress import RunProgress
 from expproto.records import (
     AttemptRecord,
@@ -38,8 +39,6 @@ GARBAGE_MAX = 1000
 """Pieces of garbage that one answer names: with paths of 4096 bytes each, a few megabytes."""
 TAIL_BYTES = 16 * 1024
 """Of a log, beside what else is told of a run: a few screens of text."""
-OUTPUT_BYTES = 64 * 1024
-"""Bytes of log in one Output: what a pipe holds; larger pieces only delay the first line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,40 +71,6 @@ class CapturePage:
 
     kind = "capture_page"
     files: tuple[CaptureRecord, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """Bytes of a log, exactly as written, from `offset` on; its marks were told up to the place `marks`.
-
-    Between two of them lies what was cut out of the log. One that begins before the end of the last, perhaps without
-    bytes, tells that the log was truncated.
-    """
-
-    kind = "output"
-    entry: EntryId
-    offset: int
-    data: bytes
-    marks: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What is told of a run beside its log, to be shown before the byte at `offset`; `marks` is where the next one is.
-
-    `what` is `started`, `command` or `ended` (of a stage that runs), `skipped`, `restored` or `frozen` (of one that does not)
-    or `note`; `text` are lines for a person, perhaps none. `exit_code` is that of a stage, negative for a signal.
-    """
-
-    kind = "mark"
-    entry: EntryId
-    offset: int
-    marks: int
-    at: float
-    what: str
-    stage: str | None
-    text: str
-    exit_code: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +108,18 @@ class AttemptEnded:
     hold_reason: str | None
 
 
-Event = EntryPage | ExperimentPage | PointPage | CapturePage | Output | Mark | EntryProgress | AttemptEnded | Ended
+Event = (
+    EntryPage
+    | ExperimentPage
+    | PointPage
+    | CapturePage
+    | Output
+    | StoredOutput
+    | Mark
+    | EntryProgress
+    | AttemptEnded
+    | Ended
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,13 +162,17 @@ class FollowTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """Stream the logs of entries until each has ended; `raw` is without marks, `progress` also tells how far each run is."""
+    """Stream the logs of entries until each has ended; `raw` is without marks, `progress` also tells how far each run is.
+
+    A client that `reads_logs` is told where those lie that are complete: it is on this host, and of the daemon's user.
+    """
 
     kind = "follow"
     cwd: str
     targets: tuple[FollowTarget, ...]
     raw: bool = False
     progress: bool = False
+    reads_logs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

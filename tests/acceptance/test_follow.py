@@ -45,6 +45,17 @@ def test_follow_after_the_end_shows_everything(daemon: RunningDaemon, repository
     assert first == second == "".join(f"{number}\n" for number in range(1, 1001)).encode()
 
 
+def test_a_long_log_is_shown_whole_after_its_end(daemon: RunningDaemon, repository: Path) -> None:
+    """A complete log of megabytes is what the command wrote, byte for byte, with and without marks."""
+    _submit_command(daemon, repository, "long", "yes 0123456789 | head -c 3000000")
+    daemon.expctl(repository, "wait", "long")
+
+    raw, shown = (daemon.run_expctl(repository, "follow", "long", *more).stdout for more in (["--raw"], []))
+
+    assert raw == (b"0123456789\n" * 272_728)[:3_000_000]
+    assert raw in shown
+
+
 def test_follow_starts_so_many_lines_before_the_end(daemon: RunningDaemon, repository: Path) -> None:
     """`-n LINES` begins at the last lines."""
     _submit_command(daemon, repository, "tail", "seq 1000")

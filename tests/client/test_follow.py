@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 
 from client.conftest import Expctl
 from client.scripted import HANG_UP, RESULT, Step, a_page, an_entry, serving
+from expproto.logs import Mark, Output, StoredOutput
 from expproto.records import EntryRecord
-from expproto.replies import (
-    Ended,
-    Followed,
-    Listed,
-    Mark,
-    Output,
-    Refusal,
-)
+from expproto.replies import Ended, Followed, Listed, Refusal
 from expproto.requests import Follow, FollowTarget, Status
 from expproto.vocabulary import EntryId, EntryState, Failed, Outcome, Succeeded
 
@@ -75,7 +69,7 @@ def test_follow_raw_asks_for_the_bytes_alone(
         expctl("follow", "1", "--raw", "--json")
 
     asked = [request for request in daemon.requests if isinstance(request, Follow)]
-    assert asked == [Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1"),), raw=True)] * 2
+    assert asked == [Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1"),), raw=True, reads_logs=True)] * 2
 
 
 def test_follow_of_several_prefixes_marks(sock: Path, expctl: Expctl) -> None:
@@ -161,9 +155,9 @@ def test_follow_asks_by_id_from_the_first_byte_or_the_last_lines(
 
     assert daemon.requests == [
         Status(cwd=str(tmp_path), entries=("tuned",)),
-        Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1"),)),
+        Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1"),), reads_logs=True),
         Status(cwd=str(tmp_path), entries=("tuned",)),
-        Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1", lines=5),)),
+        Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1", lines=5),), reads_logs=True),
     ]
 
 
@@ -345,3 +339,58 @@ def test_follow_json_holds_every_byte(sock: Path, expctl: Expctl, pieces: list[b
             assert event["offset"] == len(joined)
             joined += base64.b64decode(event["base64"]) if "base64" in event else event["text"].encode()
     assert joined == b"".join(pieces)
+
+
+def stored(log: Path, offset: int, end: int, inode: int | None = None) -> StoredOutput:
+    """Tell that a piece of a log lies in a file."""
+    status = log.stat()
+    return StoredOutput(
+        entry=EntryId(1),
+        offset=offset,
+        end=end,
+        path=str(log),
+        device=status.st_dev,
+        inode=status.st_ino if inode is None else inode,
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("--raw",), ("--json",)])
+def test_follow_reads_a_complete_log_itself(sock: Path, expctl: Expctl, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Bytes that are named are shown as if they had been sent, between marks and others, in every form."""
+    log = tmp_path / "1.log"
+    log.write_bytes(b"begin\n" + b"0123456789abcdef\n" * 10_000 + b"end")
+    size = log.stat().st_size
+    steps: list[Step] = [output(b"begin\n"), stored(log, 6, size), mark("last", offset=size), ended(), Followed()]
+    sent: list[Step] = [output(log.read_bytes()), *steps[2:]]
+
+    with serving(sock, [known()], [steps], [known()], [sent]):
+        read, told = expctl("follow", "1", *words), expctl("follow", "1", *words)
+
+    assert read.code == told.code == 0
+    if "--json" in words:
+        logs = [[json.loads(line) for line in ran.out.splitlines()] for ran in (read, told)]
+        texts = ["".join(one["text"] for one in lines if one["event"] == "output") for lines in logs]
+        assert texts[0] == texts[1] == log.read_text(encoding="utf-8")
+    else:
+        assert read.out == told.out
+
+
+@pytest.mark.parametrize("missing", ["another", "shorter", "gone"])
+def test_follow_asks_for_a_log_that_it_cannot_read(
+    sock: Path, expctl: Expctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """A file that is another one, shorter or not there is not shown: its bytes are asked for, from where it began."""
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "1.log"
+    log.write_bytes(b"begin\nrest\n")
+    piece = stored(log, 6, 12 if missing == "shorter" else 11, inode=1 if missing == "another" else None)
+    if missing == "gone":
+        log.unlink()
+
+    with serving(
+        sock, [known()], [[output(b"begin\n"), piece, HANG_UP]], [[output(b"rest\n", 6), ended(), Followed()]]
+    ) as daemon:
+        ran = expctl("follow", "1")
+
+    assert (ran.code, ran.out) == (0, "begin\nrest\n")
+    assert daemon.requests[-1] == Follow(cwd=str(tmp_path), targets=(FollowTarget(entry="1", offset=6),))

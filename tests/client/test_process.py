@@ -9,13 +9,8 @@ from pathlib import Path
 import pytest
 
 from client.scripted import RESULT, STAY, Step, a_page, an_entry, serving
-from expproto.replies import (
-    Ended,
-    Followed,
-    Listed,
-    Output,
-    Stopping,
-)
+from expproto.logs import Output
+from expproto.replies import Ended, Followed, Listed, Stopping
 from expproto.requests import Follow
 from expproto.vocabulary import EntryId, EntryState, Succeeded
 

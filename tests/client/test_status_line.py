@@ -12,8 +12,9 @@ from client.conftest import Expctl
 from client.scripted import RESULT, Step, a_page, an_entry, serving
 from client.terminal import at_terminal
 from expctl.render.status_line import StatusLine, column_after
+from expproto.logs import Output
 from expproto.progress import RunProgress, StageProgress
-from expproto.replies import Ended, EntryProgress, Followed, Listed, Output
+from expproto.replies import Ended, EntryProgress, Followed, Listed
 from expproto.requests import Follow
 from expproto.vocabulary import EntryId, EntryState, Succeeded
 

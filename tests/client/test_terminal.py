@@ -8,16 +8,8 @@ from client.scripted import RESULT, Step, a_page, an_entry, serving
 from client.terminal import at_terminal
 from client.test_daemon import SHOWN as DAEMON
 from client.test_results import LIST, ONE
-from expproto.replies import (
-    Ended,
-    Fetched,
-    Followed,
-    Listed,
-    Output,
-    PoolShown,
-    Refusal,
-    Submitted,
-)
+from expproto.logs import Output
+from expproto.replies import Ended, Fetched, Followed, Listed, PoolShown, Refusal, Submitted
 from expproto.vocabulary import EntryId, EntryState, Failed, Succeeded
 
 LONG = "a-name-that-is-much-longer-than-any-column-of-this-terminal-could-ever-be"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from expd.execute.logcap import LogCap, punch_hole
 from expd.linux.inotify import Watcher
-from expd.serve.logs import LogStream, Place, tail_place
-from expproto.replies import Mark, Output
+from expd.serve.logs import STORED_BYTES_MIN, LogStream, Place, tail_place
+from expproto.logs import Mark, Output, StoredOutput
 from expproto.vocabulary import EntryId
 
 LIMIT = 64 * 1024
@@ -26,7 +26,7 @@ def _lines(first: int, count: int) -> bytes:
 async def _sent(log: Path, place: Place = Place()) -> list[tuple[int, bytes]]:  # noqa: B008 - it is frozen
     found: list[tuple[int, bytes]] = []
 
-    async def take(event: Output | Mark) -> None:
+    async def take(event: Output | StoredOutput | Mark) -> None:
         await trio.lowlevel.checkpoint()
         if isinstance(event, Output):
             found.append((event.offset, event.data))
@@ -100,3 +100,26 @@ async def test_a_log_that_was_truncated_goes_on_at_its_end(tmp_path: Path) -> No
     log.write_bytes(b"short")
 
     assert await _sent(log, Place(offset=100)) == [(5, b"")]
+
+
+async def test_a_complete_log_is_named_where_whoever_follows_reads_it(tmp_path: Path) -> None:
+    """Long pieces on either side of what was cut out are named, each once; a short one is sent."""
+    log, found = tmp_path / "1.log", list[Output | StoredOutput | Mark]()
+    first, cut, last = 2 * STORED_BYTES_MIN, 4 * STORED_BYTES_MIN, 64 * 1024
+    with log.open("wb") as file:
+        file.write(b"a" * first)
+        file.seek(cut)
+        file.write(b"b" * last)
+
+    async def take(event: Output | StoredOutput | Mark) -> None:
+        await trio.lowlevel.checkpoint()
+        found.append(event)
+
+    with closing(LogStream(EntryId(1), log, None, take, is_read_there=True)) as stream:
+        await stream.send_rest(Place(offset=1))
+
+    status = log.stat()
+    assert found == [
+        StoredOutput(entry=EntryId(1), offset=1, end=first, path=str(log), device=status.st_dev, inode=status.st_ino),
+        Output(entry=EntryId(1), offset=cut, data=b"b" * last),
+    ]

@@ -16,7 +16,7 @@ from expd.execute.marks import RECORD_BYTES_MAX, MarkWriter, Record, marks_of, r
 from expd.execute.runlog import RunLog
 from expd.execute.timings import Timings
 from expd.serve.logs import LogStream, Place, tail_place
-from expproto.replies import Mark, Output
+from expproto.logs import Mark, Output, StoredOutput
 from expproto.vocabulary import EntryId
 
 
@@ -44,8 +44,9 @@ class Pair:
         """Give what is sent of both from a place on."""
         found: list[Output | Mark] = []
 
-        async def take(event: Output | Mark) -> None:
+        async def take(event: Output | StoredOutput | Mark) -> None:
             await trio.lowlevel.checkpoint()
+            assert not isinstance(event, StoredOutput)
             found.append(event)
 
         with closing(LogStream(EntryId(1), self.log, self.marks, take)) as stream:

@@ -20,16 +20,9 @@ from expproto import PROTOCOL_VERSION, VERSION
 from expproto.codec import decode
 from expproto.connection import Connection, NeedData, Role
 from expproto.frames import FRAME_BYTES_MAX, FrameReader, encode_frame
+from expproto.logs import Mark, Output
 from expproto.messages import Hello, Message, message_to_map
-from expproto.replies import (
-    DaemonShown,
-    Ended,
-    EntryPage,
-    Followed,
-    Mark,
-    Output,
-    Refusal,
-)
+from expproto.replies import DaemonShown, Ended, EntryPage, Followed, Refusal
 from expproto.requests import (
     AskDaemon,
     Follow,

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from expproto.codec import decode
 from expproto.errors import ALL_CODES, BAD_MESSAGE, UNKNOWN_MESSAGE, RemoteProtocolError
 from expproto.frames import HEADER_BYTES
+from expproto.logs import Output
 from expproto.messages import MESSAGES, Message, message_from_map, message_to_map
-from expproto.replies import Ended, Inspected, Output
+from expproto.replies import Ended, Inspected
 from expproto.vocabulary import (
     OUTCOMES,
     Cancelled,

@@ -15,9 +15,10 @@ from expctl.transport import BREAKS_MAX, Link, ask, connect, reconnect
 from expctl.trouble import DAEMON_LOST, NOTHING_TO_FOLLOW, DisconnectedError, Trouble
 from expproto.errors import BAD_MESSAGE, USAGE, RemoteProtocolError
 from expproto.fields import to_map
+from expproto.logs import Mark, StoredOutput
+from expproto.logs import Output as LogOutput
 from expproto.messages import message_from_map, message_to_map
-from expproto.replies import AttemptEnded, Ended, EntryProgress, Followed, Mark
-from expproto.replies import Output as LogOutput
+from expproto.replies import AttemptEnded, Ended, EntryProgress, Followed
 from expproto.requests import Follow, FollowTarget
 from expproto.vocabulary import ACTIVE_STATES, EntryId, exit_code_of
 
@@ -41,6 +42,10 @@ def run(arguments: Arguments, output: Output) -> int:
         raise
 
 
+class _OwnReadingFailed(Exception):
+    """A log could not be read here: its bytes are to be sent."""
+
+
 class Following:
     """What is still followed, and from which byte on: survives its connection."""
 
@@ -52,6 +57,7 @@ class Following:
         self._view = view
         self._output = output
         self._breaks = 0
+        self._reads_logs = True
 
     def run(self) -> int:
         """Follow to the end, over as many connections as it takes."""
@@ -59,6 +65,8 @@ class Following:
             try:
                 with reconnect() if self._breaks else connect() as link:
                     self._follow(link)
+            except _OwnReadingFailed:
+                self._reads_logs = False
             except DisconnectedError:
                 self._breaks += 1
                 if self._breaks > BREAKS_MAX:
@@ -70,11 +78,19 @@ class Following:
     def _follow(self, link: Link) -> None:
         targets = tuple(self._open.values())
         shows_progress = self._view.shows_progress
-        request = Follow(cwd=self._cwd, targets=targets, raw=self._view.is_raw, progress=shows_progress)
+        request = Follow(
+            cwd=self._cwd,
+            targets=targets,
+            raw=self._view.is_raw,
+            progress=shows_progress,
+            reads_logs=self._reads_logs,
+        )
         for reply in link.converse(message_to_map(request), idle=self._view.refresh if shows_progress else None):
             match message_from_map(reply):
                 case LogOutput() as piece:
                     self._show(piece)
+                case StoredOutput() as piece:
+                    self._show_stored(piece)
                 case Mark() as mark:
                     self._tell(mark)
                 case EntryProgress(entry=entry, progress=progress):
@@ -91,11 +107,31 @@ class Following:
 
     def _show(self, piece: LogOutput) -> None:
         """Show a piece; the next connection asks for what follows it."""
-        before = self._continue(piece.entry, piece.offset + len(piece.data), piece.marks)
-        if before.lines is None and piece.offset != before.offset:
-            self._remark(piece.entry, piece.offset - before.offset)
+        self._go_to(piece.entry, piece.offset, piece.marks)
+        self._continue(piece.entry, piece.offset + len(piece.data), piece.marks)
         self._view.output(piece.entry, piece.offset, piece.data)
         self._view.refresh()
+
+    def _show_stored(self, piece: StoredOutput) -> None:
+        """Show a piece of a file; what can't be read here is asked for."""
+        descriptor = _opened(piece)
+        if descriptor is None:
+            raise _OwnReadingFailed
+        self._go_to(piece.entry, piece.offset, piece.marks)
+        try:
+            shown = self._view.stored(piece.entry, piece.offset, piece.end, descriptor)
+        finally:
+            os.close(descriptor)
+        self._continue(piece.entry, shown, piece.marks)
+        if shown < piece.end:
+            raise _OwnReadingFailed
+        self._view.refresh()
+
+    def _go_to(self, entry: EntryId, offset: int, marks: int) -> None:
+        """Take note of where a piece begins, and say so if it is not where the last one ended."""
+        before = self._continue(entry, offset, marks)
+        if before.lines is None and offset != before.offset:
+            self._remark(entry, offset - before.offset)
 
     def _tell(self, mark: Mark) -> None:
         """Show a mark; likewise."""
@@ -137,6 +173,19 @@ class Following:
         outcome = to_map(ended.outcome)
         self._view.ended(ended.entry, outcome, code)
         self._output.words(f"expctl: {ended.entry} {visible(ended.name)} {visible(outcome_words(Fields(outcome)))}")
+
+
+def _opened(piece: StoredOutput) -> int | None:
+    """Open the file of a log; None if it is not to be had here, or is another one."""
+    try:
+        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) == (piece.device, piece.inode) and status.st_size >= piece.end:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _selectors(arguments: Arguments) -> Sequence[str]:

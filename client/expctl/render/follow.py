@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import errno
 import os
 import time
 
@@ -15,7 +16,8 @@ from expctl.render.status_line import StatusLine
 from expctl.render.terminal import RESET, Sanitizer, visible, visible_lines
 from expctl.render.times import iso, span
 from expproto.fields import to_map
-from expproto.replies import AttemptEnded, Mark
+from expproto.logs import Mark
+from expproto.replies import AttemptEnded
 
 TYPE_CHECKING = False  # typing and collections.abc cost as much as half a Python start
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 LINE_BYTES_MAX = 64 * 1024
 """A line longer than this is shown in pieces, each with its prefix: what is kept of several logs stays bounded."""
+
+PIECE_BYTES = 64 * 1024
+"""Of a file that is shown: what a pipe holds."""
+COPIED_BYTES = 16 * 1024 * 1024
+"""Of a file that is passed on: an interrupt is heard after so many."""
+_NO_COPYING = frozenset({errno.EINVAL, errno.ENOSYS, errno.EAGAIN})
+"""What sendfile(2) says of a stdout that it can't write to: one in append mode, or one that is full and not waited for."""
 
 _RESET = RESET.encode()
 
@@ -53,6 +62,13 @@ class View:
         """Show a piece of an entry's log."""
         raise NotImplementedError
 
+    def stored(self, entry: int, offset: int, end: int, log: int) -> int:
+        """Show a piece of an open file; gives where it ended, before `end` if the file does."""
+        while offset < end and (data := os.pread(log, min(PIECE_BYTES, end - offset), offset)):
+            self.output(entry, offset, data)
+            offset += len(data)
+        return offset
+
     def mark(self, mark: Mark) -> None:
         """Show what is told beside the log: lines of their own, whatever the log's last line is."""
         raise NotImplementedError
@@ -80,12 +96,33 @@ class Exact(View):
         self._output.raw(data)
         self._is_line_open = not data.endswith(b"\n")
 
+    def stored(self, entry: int, offset: int, end: int, log: int) -> int:
+        """Let the kernel pass the bytes on, but for the last ones."""
+        if self._output.below is None:
+            offset = _copied(log, offset, end - 1)
+        return super().stored(entry, offset, end, log)
+
     def mark(self, mark: Mark) -> None:
         """Show the lines of a mark."""
         if mark.text:
             start = "\n" if self._is_line_open else ""
             self._output.data(f"{start}{mark.text}\n")
             self._is_line_open = False
+
+
+def _copied(log: int, offset: int, end: int) -> int:
+    """Copy a piece of a file to stdout without reading it, as far as stdout lets it; gives how far that was."""
+    while offset < end:
+        try:
+            sent = os.sendfile(STDOUT, log, offset, min(COPIED_BYTES, end - offset))
+        except OSError as error:
+            if error.errno in _NO_COPYING:
+                return offset
+            raise
+        if sent == 0:
+            return offset
+        offset += sent
+    return offset
 
 
 class _Live(View):

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expd.execute.marks import Record, read_marks
-from expproto.replies import OUTPUT_BYTES, Mark, Output
+from expproto.logs import OUTPUT_BYTES, Mark, Output, StoredOutput
 from expproto.vocabulary import EntryId
 
+STORED_BYTES_MIN = 1024 * 1024
+"""A piece of a complete log is shorter sent than opened by whoever may read it himself."""
 _TAIL_BLOCK_BYTES = 64 * 1024
 _TAIL_MARKS_BYTES_MAX = 16 * 1024 * 1024
 """Marks that are looked through for the last lines: a hundred thousand stages; of more, the first are not shown."""
@@ -31,12 +33,20 @@ class Place:
 class LogStream:
     """One log from a place on; `send_rest` sends what there is by now. To be closed.
 
-    The log stays open in between, so that one which is deleted while its run goes on is still followed.
+    The log stays open in between, so that one which is deleted while its run goes on is still followed. Of one that is
+    complete, and `is_read_there`, long pieces are named instead of sent.
     """
 
     def __init__(
-        self, entry: EntryId, log: Path, marks: Path | None, answer: Callable[[Output | Mark], Awaitable[None]]
+        self,
+        entry: EntryId,
+        log: Path,
+        marks: Path | None,
+        answer: Callable[[Output | StoredOutput | Mark], Awaitable[None]],
+        *,
+        is_read_there: bool = False,
     ) -> None:
+        self._is_read_there = is_read_there
         self._entry = entry
         self._path = log
         self._marks = marks
@@ -100,12 +110,29 @@ class LogStream:
         """Send bytes up to a place; a hole, where the middle of a log was cut out, is passed over."""
         while log is not None and place.offset < end:
             start = _next_data(log, place.offset, end)
-            data = os.pread(log, min(OUTPUT_BYTES, _next_hole(log, start, end) - start), start)
+            upto = _next_hole(log, start, end)
+            if self._is_read_there and upto - start >= STORED_BYTES_MIN:
+                await self._answer(self._stored(log, start, upto, place))
+                place = Place(offset=upto, marks=place.marks)
+                continue
+            data = os.pread(log, min(OUTPUT_BYTES, upto - start), start)
             if not data:
                 break
             await self._answer(Output(entry=self._entry, offset=start, data=data, marks=place.marks))
             place = Place(offset=start + len(data), marks=place.marks)
         return place
+
+    def _stored(self, log: int, start: int, end: int, place: Place) -> StoredOutput:
+        status = os.fstat(log)
+        return StoredOutput(
+            entry=self._entry,
+            offset=start,
+            end=end,
+            path=str(self._path),
+            device=status.st_dev,
+            inode=status.st_ino,
+            marks=place.marks,
+        )
 
     async def _send_mark(self, record: Record, place: Place) -> Place:
         mark = Mark(

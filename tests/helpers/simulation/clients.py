@@ -7,8 +7,9 @@ import trio.lowlevel
 
 from expd.wire import Wire
 from expproto.errors import INTERNAL, ProtocolError
+from expproto.logs import Output
 from expproto.records import EntryRecord
-from expproto.replies import Ended, EntryPage, Event, Output, Refusal, Reply
+from expproto.replies import Ended, EntryPage, Event, Refusal, Reply
 from expproto.requests import Cancel, Follow, FollowTarget, Remove, Request, Retry, Status, Stop, Submit
 from expproto.steering import Pause, Resume, SetJobs
 from expproto.vocabulary import Ending, EntryId

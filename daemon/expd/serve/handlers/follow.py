@@ -40,6 +40,7 @@ async def handle(request: Follow, services: Services, answer: Answer) -> Followe
                 with_marks=not request.raw,
                 with_progress=request.progress,
                 is_one_attempt="@" in target.entry,
+                reads_logs=request.reads_logs,
             )
             if attempt is None:
                 nursery.start_soon(_follow, entry, wish, services, answer)
@@ -56,6 +57,7 @@ class _Wish:
     with_marks: bool
     with_progress: bool
     is_one_attempt: bool
+    reads_logs: bool
 
     def marks_of(self, log: Path) -> Path | None:
         """Give the marks that are wanted with a log, if they are."""
@@ -78,7 +80,7 @@ async def _send_attempt(entry: Entry, attempt: Attempt, wish: _Wish, answer: Ans
     log = Path(attempt.log)
     marks = wish.marks_of(log)
     place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
-    with closing(LogStream(entry.id, log, marks, answer)) as stream:
+    with closing(LogStream(entry.id, log, marks, answer, is_read_there=wish.reads_logs)) as stream:
         await stream.send_rest(place)
     await answer(Ended(entry=entry.id, name=entry.name, outcome=attempt.outcome))
 
@@ -146,7 +148,11 @@ async def _follow_log(log: _Log, wish: _Wish, services: Services, answer: Answer
         await trio.to_thread.run_sync(_make_files, log.path)
     place = await trio.to_thread.run_sync(_first_place, log.path, marks, wish.target)
     told: RunProgress | None = None
-    with closing(LogStream(log.entry, log.path, marks, answer)) as stream, ExitStack() as watches:
+    is_read_there = wish.reads_logs and log.run is None
+    with (
+        closing(LogStream(log.entry, log.path, marks, answer, is_read_there=is_read_there)) as stream,
+        ExitStack() as watches,
+    ):
         for path in (log.path, marks or log.path):
             with suppress(FileNotFoundError):  # one that was deleted
                 watches.enter_context(services.watcher.ringing(path, grown))
