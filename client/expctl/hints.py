@@ -103,7 +103,11 @@ def _of_outcome(found: Diagnosed, outcome: Outcome) -> list[str]:
     match outcome:
         case OutOfMemory(limit_bytes=limit):
             fewer, less = "let fewer run at once: expctl jobs N", "let it need less: smaller batches, fewer loaders"
-            return [f"give it more memory, or {fewer}" if limit is None else f"give it more memory (--mem), or {less}"]
+            return [
+                f"give it more memory, or {fewer}"
+                if limit is None
+                else f"give it more memory: expctl retry {found.entry.id} --mem SIZE; or {less}"
+            ]
         case NotStarted(is_directory=True):
             return ["is the directory in what is captured? Git holds no empty ones"]
         case NotStarted():

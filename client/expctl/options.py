@@ -254,6 +254,7 @@ VERBS: Mapping[str, Verb] = {
             help="queue a new entry instead, from the same state with this parameter (can be repeated)",
         ),
         Option("-n", "--name", metavar="NAME", help="with -S: name of the new one; made up if not given"),
+        *LIMITS,
     ),
     "verify": Verb(
         "Run an experiment again from what was captured, and compare every output, metric and file",
@@ -325,6 +326,8 @@ VERBS: Mapping[str, Verb] = {
             "--stall-limit", metavar="DURATION", read=duration_or_none,
             help="end the run when its commands wrote nothing and used no processor for so long; 0 is no limit",
         ),
+        Option("--mem", metavar="SIZE", read=number_of_bytes, help="end the run when it needs more memory than this; 0 is no limit"),
+        Option("--cpus", metavar="N", read=number_of_cpus, help="so much time of processors; 0 is no limit"),
         *RETRIES,
     ),
     "move": Verb(

@@ -163,6 +163,7 @@ def retry(
     failed: bool,
     force: bool,
     environment: Sequence[tuple[bytes, bytes]],
+    limits: Mapping[str, object],
     overrides: Sequence[str] = (),
     name: str | None = None,
 ) -> dict[str, object]:
@@ -177,6 +178,7 @@ def retry(
         "overrides": list(overrides),
         "name": name,
         "request_id": os.urandom(16).hex() if overrides else "",
+        "limits": dict(limits),
     }
 
 
@@ -246,7 +248,7 @@ def edit(
 
 
 EDITABLE = (
-    "priority", "group", "not_before", "after", "time_seconds", "stall_seconds", "retries", "causes", "backoff_seconds",
+    "priority", "group", "not_before", "after", "time_seconds", "stall_seconds", "memory_bytes", "cpus", "retries", "causes", "backoff_seconds",
 )  # fmt: skip
 """What `edit` changes beside parameters; None is as it was."""
 

@@ -215,7 +215,7 @@ class Retry:
     With `failed` all of the repository at `cwd` that did not succeed; with `force` also what succeeded. `environment` is
     for an entry whose own is not kept any more, because it had succeeded. With `overrides` each is queued anew instead, from
     its stash commit with these parameters, as entries of their own, under a new `name` if there is one; the same
-    `request_id` again gives the same.
+    `request_id` again gives the same. What `limits` has takes the place of what the entry had; not with overrides.
     """
 
     kind = "retry"
@@ -227,6 +227,7 @@ class Retry:
     overrides: tuple[str, ...] = ()
     name: str | None = None
     request_id: str = ""
+    limits: RunLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ class EditEntries:
     after: tuple[str, ...] | None = None
     time_seconds: float | None = None
     stall_seconds: float | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
     retries: int | None = None
     causes: tuple[str, ...] | None = None
     backoff_seconds: float | None = None

@@ -79,7 +79,11 @@ SUBMIT = requests.submit(
 
 IMPORT = requests.import_entries("/w", "/f", on_hold=True, environment=[(b"A", b"1")], umask=0o27)
 
-RETRY = requests.retry("/w", ["1"], failed=False, force=False, environment=[], overrides=["a=1"], name="n")
+NO_LIMITS = run_limits(thorough("submit", []))
+
+RETRY = requests.retry(
+    "/w", ["1"], failed=False, force=False, environment=[], limits=NO_LIMITS, overrides=["a=1"], name="n"
+)
 
 VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
 
@@ -169,8 +173,22 @@ VERIFY = requests.verify("/w", "e", environment=[(b"A", b"1")], umask=0o27)
             ),
         ),
         (
-            requests.retry("/w", ["1"], failed=True, force=True, environment=[(b"A", b"1")]),
-            Retry(cwd="/w", entries=("1",), failed=True, force=True, environment=((b"A", b"1"),)),
+            requests.retry(
+                "/w",
+                ["1"],
+                failed=True,
+                force=True,
+                environment=[(b"A", b"1")],
+                limits=run_limits(thorough("retry", ["--mem", "8G", "1"])),
+            ),
+            Retry(
+                cwd="/w",
+                entries=("1",),
+                failed=True,
+                force=True,
+                environment=((b"A", b"1"),),
+                limits=RunLimits(memory_bytes=2**33),
+            ),
         ),
         (requests.rename("/w", "1", "b"), Rename(cwd="/w", entry="1", name="b")),
         (requests.restore("/w", "1", force=True, umask=0o27), Restore(cwd="/w", entry="1", force=True, umask=0o27)),

@@ -118,7 +118,7 @@ HINTS: list[tuple[Outcome, str, str]] = [
     (Killed(stage="s", signal=9), "", "somebody sent SIGKILL"),
     (Killed(stage="s", signal=11), "", "compiled code"),
     (OutOfMemory(stage="s", evidence="cgroup"), "", "expctl jobs N"),
-    (OutOfMemory(stage="s", evidence="cgroup", limit_bytes=2**30), "", "more memory (--mem)"),
+    (OutOfMemory(stage="s", evidence="cgroup", limit_bytes=2**30), "", "expctl retry 1 --mem SIZE"),
     (NotStarted(stage="s", errno=2, path="tarin", is_directory=False), "", "on the PATH"),
     (NotStarted(stage="s", errno=2, path="/gone", is_directory=True), "", "holds no empty ones"),
     (TimedOut(limit=Limit.TIME, limit_seconds=1.0, stage="s", seconds=1.0), "", "--time-limit"),

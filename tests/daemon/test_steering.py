@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,7 @@ from expd.queueing.schedule import starts_now
 from expd.queueing.steering import hold_entry, move_before, move_to_top, run_entry_now
 from expd.queueing.transitions import AT_ONCE, IN_TURN
 from expd.queueing.writing import WrongState
+from expproto.limits import RunLimits
 from expproto.place import QueuePlace
 from expproto.vocabulary import EntryId, Failed, Mode, Succeeded
 
@@ -130,6 +132,21 @@ async def test_what_is_frozen_goes_on_when_nothing_of_it_is_paused(queue: Queue)
     assert frozen.run is not None
     assert frozen.run.frozen_at == 5.0
     assert second not in everything[1]
+
+
+async def test_another_attempt_gets_other_limits(queue: Queue) -> None:
+    """What is given takes the place of what was, of this entry alone, and what is not given stays."""
+    limits = RunLimits(time_seconds=5.0, stall_seconds=6.0, memory_bytes=2**30, cpus=2.0)
+    await queue.submit("a", "b", limits=limits)
+    failed = await queue.run(Failed(stage="train", exit_code=1))
+    (retried,) = await queue.retry([failed.id], None, 9.0, Edit(memory_bytes=2**33))
+    (edited,) = await queue.steer([failed.id], lambda cursor, entry: edit_entry(cursor, entry, Edit(cpus=0.0)))
+    other = await queue.entry(EntryId(2))
+
+    assert retried.submission.limits == replace(limits, memory_bytes=2**33)
+    assert edited.submission.limits == replace(limits, memory_bytes=2**33, cpus=None)
+    assert other is not None
+    assert other.submission.limits == limits
 
 
 async def test_groups_have_slots_of_their_own(queue: Queue) -> None:

@@ -23,6 +23,8 @@ def run(arguments: Arguments, output: Output) -> int:
         "after": [text for text in arguments.after if text != NOTHING] if arguments.after else None,
         "time_seconds": arguments.time_limit,
         "stall_seconds": arguments.stall_limit,
+        "memory_bytes": arguments.mem,
+        "cpus": arguments.cpus,
         "retries": arguments.retries,
         "causes": None if arguments.retry_on is None else causes(arguments.retry_on),
         "backoff_seconds": arguments.backoff,

@@ -6,6 +6,7 @@ from expctl import requests
 from expctl.arguments import Arguments
 from expctl.commands.status import show_entries
 from expctl.fields import entries_of
+from expctl.limits import run_limits
 from expctl.output import Output
 from expctl.transport import ask
 from expctl.trouble import Trouble
@@ -24,6 +25,7 @@ def run(arguments: Arguments, output: Output) -> int:
         failed=arguments.failed,
         force=arguments.force,
         environment=environment,
+        limits=run_limits(arguments),
         overrides=arguments.set_param,
         name=arguments.name,
     )

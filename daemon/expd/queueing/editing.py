@@ -52,6 +52,8 @@ class Edit:
     after: tuple[Dependency, ...] | None = None
     time_seconds: float | None = None
     stall_seconds: float | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
     retries: int | None = None
     causes: tuple[str, ...] | None = None
     backoff_seconds: float | None = None
@@ -61,6 +63,8 @@ class Edit:
         return RunLimits(
             time_seconds=before.time_seconds if self.time_seconds is None else self.time_seconds or None,
             stall_seconds=before.stall_seconds if self.stall_seconds is None else self.stall_seconds or None,
+            memory_bytes=before.memory_bytes if self.memory_bytes is None else self.memory_bytes or None,
+            cpus=before.cpus if self.cpus is None else self.cpus or None,
         )
 
     def policy(self, before: RetryPolicy) -> RetryPolicy:
@@ -70,6 +74,9 @@ class Edit:
             causes=before.causes if self.causes is None else self.causes,
             backoff_seconds=before.backoff_seconds if self.backoff_seconds is None else self.backoff_seconds,
         )
+
+
+AS_IT_WAS = Edit()
 
 
 def edit_entry(cursor: Cursor, entry_id: EntryId, edit: Edit, variant: Variant | None = None) -> Entry:

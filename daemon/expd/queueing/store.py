@@ -11,6 +11,7 @@ from typing import TypeVar
 from expd.queueing.acceptance import accept, check_workspace, entries_of_request
 from expd.queueing.database import Cursor, Database, backup_of
 from expd.queueing.dependents import dependents_of
+from expd.queueing.editing import AS_IT_WAS, Edit, edit_entry
 from expd.queueing.ends import RunEnd, finish_run, resume_entry, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
 from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
@@ -154,11 +155,16 @@ class Store(PoolStore):
         self.changes.announce(*entries)
         return released
 
-    async def retry(self, entries: Sequence[EntryId], environment: bytes | None, at: float) -> list[Entry]:
+    async def retry(
+        self, entries: Sequence[EntryId], environment: bytes | None, at: float, edit: Edit = AS_IT_WAS
+    ) -> list[Entry]:
         """Let entries that are done run once more: done → queued, all of them or none; raises NameTaken, WrongState."""
-        return await self._run_and_tell(
-            lambda cursor: [retry_entry(cursor, entry, environment, at) for entry in entries], lambda _retried: entries
-        )
+
+        def retry(cursor: Cursor, entry: EntryId) -> Entry:
+            retried = retry_entry(cursor, entry, environment, at)
+            return retried if edit == AS_IT_WAS else edit_entry(cursor, entry, edit)
+
+        return await self._run_and_tell(lambda cursor: [retry(cursor, entry) for entry in entries], lambda _: entries)
 
     async def resume(self, runs: Mapping[EntryId, RunId], environment: bytes | None, at: float) -> list[Entry]:
         """Let each entry's next attempt go on in the worktree that a run of it left, all of them or none.

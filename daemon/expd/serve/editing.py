@@ -52,6 +52,8 @@ async def edit_of(request: EditEntries, services: Services) -> Edit:
         after=after,
         time_seconds=request.time_seconds,
         stall_seconds=request.stall_seconds,
+        memory_bytes=request.memory_bytes,
+        cpus=request.cpus,
         retries=request.retries,
         causes=request.causes,
         backoff_seconds=request.backoff_seconds,

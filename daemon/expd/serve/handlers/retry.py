@@ -10,6 +10,7 @@ import trio
 from expd.dispatch.orders import pack_environment
 from expd.gitio.locate import locate
 from expd.prepare.environment import allowed
+from expd.queueing.editing import Edit
 from expd.queueing.entry import LOCAL, Entry
 from expd.serve.elsewhere import travelling
 from expd.serve.entries import find_entries, send_entries
@@ -18,6 +19,7 @@ from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expd.serve.variants import request_id_of, variant_of
 from expproto.errors import USAGE, WRONG_STATE
+from expproto.limits import NO_LIMITS, senseless_limit
 from expproto.replies import EntriesChanged
 from expproto.requests import Retry
 from expproto.vocabulary import EntryId, EntryState, Succeeded
@@ -34,6 +36,10 @@ async def handle(request: Retry, services: Services, answer: Answer) -> EntriesC
     if bool(request.entries) == request.failed:
         raise Refused(USAGE, what="name the entries to run again, or all that did not succeed")
     entries = await _failed(request, services) if request.failed else await _named(request, services)
+    if what := senseless_limit(request.limits):
+        raise Refused(USAGE, what=what)
+    if request.overrides and request.limits != NO_LIMITS:
+        raise Refused(USAGE, what="with -S it is a new entry: give that its limits", hint="expctl edit ID --mem 8G")
     if request.overrides:
         return await _retry_with(request, entries, services, answer)
     if request.name is not None:
@@ -43,7 +49,13 @@ async def handle(request: Retry, services: Services, answer: Answer) -> EntriesC
     if any(entry.submission.engine != LOCAL for entry in entries):
         environment = travelling(environment, (), services.settings)
     packed = pack_environment(environment)
-    retried = {entry.id: entry for entry in await services.store.retry(again, packed, time.time())}
+    edit = Edit(
+        time_seconds=request.limits.time_seconds,
+        stall_seconds=request.limits.stall_seconds,
+        memory_bytes=request.limits.memory_bytes,
+        cpus=request.limits.cpus,
+    )
+    retried = {entry.id: entry for entry in await services.store.retry(again, packed, time.time(), edit)}
     shown = [retried.get(entry.id, entry) for entry in entries]
     await send_entries(services, shown, answer)
     return EntriesChanged(count=len(shown))
