@@ -31,6 +31,11 @@ class Confinement:
         """The group with the limits, while we are in one."""
 
     @property
+    def is_wanted(self) -> bool:
+        """Tell whether there is any such limit."""
+        return self._limits.memory_bytes is not None or self._limits.cpus is not None
+
+    @property
     def events(self) -> Path | None:
         """Give the file that changes when the kernel ends something for lack of memory; None where nobody tells."""
         return None if self.scope is None or self._limits.memory_bytes is None else self.scope / "memory.events"

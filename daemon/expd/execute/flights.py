@@ -62,9 +62,13 @@ class Flight:
         try:
             yield
         finally:
-            # The name goes first: who opens it from now on finds another file, and our result in the run cache.
-            self._file.unlink(missing_ok=True)
-            os.close(self._descriptor)
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let others have it; for whoever does not get to `held`."""
+        # The name goes first: who opens it from now on finds another file, and our result in the run cache.
+        self._file.unlink(missing_ok=True)
+        os.close(self._descriptor)
 
 
 def _read_holder(file: Path) -> str:

@@ -163,7 +163,8 @@ class Run:
 
     async def _execute(self, log: RunLog) -> Outcome:
         outcome: Outcome = Cancelled(reason="")
-        await trio.to_thread.run_sync(self._enter_group)
+        if self._delegated is not None or self._confinement.is_wanted:
+            await trio.to_thread.run_sync(self._enter_group)
         for note in self._confinement.notes():
             log.note(note)
         self._confined.set()
@@ -182,7 +183,8 @@ class Run:
                 left = await end_tree(signals, self.order.grace_seconds, self.timings.reaped)
                 if self._group is not None:
                     await trio.to_thread.run_sync(leave, self._group)
-                await trio.to_thread.run_sync(self._confinement.end)
+                if self._confinement.scope is not None:
+                    await trio.to_thread.run_sync(self._confinement.end)
                 if left and isinstance(outcome, Succeeded):
                     log.note(f"expd: ended {left} processes that the run had left behind")
                 if not isinstance(outcome, Succeeded):
@@ -240,28 +242,15 @@ class Run:
 
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
-        manifest = await self._keep_trying(lambda: again_if_disturbed(self._place.prepare))
-        if manifest.pointers:
-            names = ", ".join(manifest.pointers[:_POINTERS_NAMED])
-            log.note(
-                f"expd: {len(manifest.pointers)} files are Git LFS pointers (`git lfs fetch` brings them): {names}"
-            )
-        if order.resumes is not None:
-            self._stages.load()
-            log.note(f"expd: goes on in what run {order.resumes} left")
-        cache = await trio.to_thread.run_sync(self._open_cache)
-        self._beside = await self._keep_trying(lambda: self._place.bring_along(manifest))
-        if order.command is not None and not order.as_stage:
-            await trio.to_thread.run_sync(self._link_data, manifest, cache, log)
-        if order.command is not None and not order.as_stage:
+        manifest, cache, project = await self._keep_trying(lambda: self._arrange(log))
+        if project is None:
+            assert order.command is not None
             self.live.watch([self._worktree / order.directory / DVCLIVE_METRICS])
             self._watch.begin(log)
             await self._run_command(order.command, log)
             await self._begin_collecting()
             command = order.command
             return await self._keep_trying(lambda: self._commit_command(manifest, command, cache))
-        project = await trio.to_thread.run_sync(self._open_project, cache)
-        await trio.to_thread.run_sync(self._watch_metrics, project)
         surroundings = Surroundings(
             environment=run_environment(order),
             log=log,
@@ -280,6 +269,32 @@ class Run:
         if order.as_stage:
             await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
         return await self._keep_trying(lambda: self._commit_stages(manifest, project, done, cache))
+
+    def _arrange(self, log: RunLog) -> tuple[Manifest, Cache, Project | None]:
+        """Do all that comes before the first stage, in one go: each change of threads costs as much as a small piece of it.
+
+        A plain command has no project.
+        """
+        order = self.order
+        manifest = again_if_disturbed(self._place.prepare)
+        if manifest.pointers:
+            names = ", ".join(manifest.pointers[:_POINTERS_NAMED])
+            log.note(
+                f"expd: {len(manifest.pointers)} files are Git LFS pointers (`git lfs fetch` brings them): {names}"
+            )
+        if order.resumes is not None:
+            self._stages.load()
+            log.note(f"expd: goes on in what run {order.resumes} left")
+        cache = self._open_cache()
+        trio.from_thread.check_cancelled()
+        self._beside = self._place.bring_along(manifest)
+        trio.from_thread.check_cancelled()
+        if order.command is not None and not order.as_stage:
+            self._link_data(manifest, cache, log)
+            return manifest, cache, None
+        project = self._open_project(cache)
+        self._watch_metrics(project)
+        return manifest, cache, project
 
     def _watch_metrics(self, project: Project) -> None:
         root = self._worktree / self.order.root

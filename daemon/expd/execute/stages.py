@@ -4,14 +4,16 @@ Several may be under way at once. What they leave does not tell: .gitignore and 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
 from expd.execute.begun import BegunStages
 from expd.execute.commands import StartFailed, run_command
-from expd.execute.flights import Flights
+from expd.execute.flights import Flight, Flights
 from expd.execute.freezing import Freezer
 from expd.execute.patience import Patience
 from expd.execute.pulling import Puller
@@ -26,6 +28,8 @@ from expd.pipeline.project import Project, StageRecord
 from expd.pipeline.targets import Scope
 from expd.pipeline.waiting import waits
 from expproto.stage_options import DEFAULT_STAGE_OPTIONS, OnFailure, Reach, StageOptions
+
+T = TypeVar("T")
 
 
 class CommandEnded(Exception):
@@ -72,8 +76,17 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
     """
     options = surroundings.options
     scope = Scope(reach=options.reach, recursive=options.recursive)
-    order = await trio.to_thread.run_sync(lambda: project.order(targets, scope))
-    surroundings.log.timings.total = len(order)
+    # Where a failure is not the end of the run, missing data is the failure of the stage that reads it.
+    allow_missing = options.allow_missing or options.on_failure is not OnFailure.STOP
+
+    def plan() -> list[Stage]:
+        order = project.order(targets, scope)
+        surroundings.log.timings.total = len(order)
+        if not options.pull:
+            project.link_data_sources(order, allow_missing=allow_missing)
+        return order
+
+    order = await trio.to_thread.run_sync(plan)
     turns = Turns()
     puller = (
         Puller(project, turns, surroundings.environment, surroundings.log, surroundings.freezer)
@@ -82,10 +95,19 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
     )
     if puller is not None:
         await puller.pull_ahead(order, allow_missing=options.allow_missing, is_forced=surroundings.force)
-    # Where a failure is not the end of the run, missing data is the failure of the stage that reads it.
-    allow_missing = options.allow_missing or options.on_failure is not OnFailure.STOP
-    await trio.to_thread.run_sync(lambda: project.link_data_sources(order, allow_missing=allow_missing))
+        await trio.to_thread.run_sync(lambda: project.link_data_sources(order, allow_missing=allow_missing))
     return await _Walk(project, turns, order, surroundings, puller).go()
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What is to be done about a stage; the flight under which we do it, or the key of the one that another run has."""
+
+    verdict: Verdict
+    flight: Flight | None = None
+    waits_for: str | None = None
+    is_outdated: bool = False
+    """Somebody landed between the look and the flight."""
 
 
 class _Walk:
@@ -150,9 +172,6 @@ class _Walk:
         """Go through one stage, and start what may start after it."""
         try:
             record, has_run = await self._go_through(stage)
-            await self._patience.keep_trying(
-                lambda: self._close(stage.address)
-            )  # before anybody starts who may read it
         except (CommandEnded, PipelineError, OSError) as error:
             has_run, skipped = False, await self._take_failure(stage, error)
             await self._close_anyway(stage.address, *skipped)
@@ -176,9 +195,10 @@ class _Walk:
 
     async def _close_anyway(self, *addresses: str) -> None:
         """Do the same where something has failed: what can't be written is one failure more, and keeps nothing else."""
-        while True:
+        while self._unwritten:
             try:
-                return await self._close(*addresses)
+                await self._close(*addresses)
+                break
             except (PipelineError, OSError) as error:
                 self._unwritten.pop(next(iter(self._unwritten), ""), None)
                 self._first_failure = self._first_failure or error
@@ -224,20 +244,32 @@ class _Walk:
 
     async def _go_through(self, stage: Stage) -> tuple[StageRecord | None, bool]:
         """Bring one stage up to date; gives its record, and whether DVC would say that it ran (restored or not)."""
-        while True:
-            verdict = await self._examine(stage)
-            is_shared = isinstance(verdict, Changed) and not self._is_forced(stage)
-            key = await self._turns.take(self._project.flight_key, stage) if is_shared else None
-            if key is None:
-                return await self._settle(stage, verdict)
-            flight = await trio.to_thread.run_sync(self._surroundings.flights.try_start, key)
-            if flight is not None:
-                break
-            await self._wait_for(stage, key)
-        with flight.held():
-            if await self._turns.take(self._project.has_run, key):  # somebody landed since we looked
-                verdict = await self._examine(stage)
+        while (looked := await self._look(stage)).waits_for is not None:
+            await self._wait_for(stage, looked.waits_for)
+        with nullcontext() if looked.flight is None else looked.flight.held():
+            verdict = await self._examine(stage) if looked.is_outdated else looked.verdict
             return await self._settle(stage, verdict)
+
+    async def _look(self, stage: Stage) -> "_Looked":
+        """Find out what is to be done about a stage, and see to it that nobody else does it meanwhile."""
+        if self._puller is None or self._is_forced(stage):
+            return await self._turns.take(lambda: self._take_flight(stage, self._examine_now(stage)))
+        return await self._turns.take(self._take_flight, stage, await self._examine(stage))
+
+    def _take_flight(self, stage: Stage, verdict: Verdict) -> "_Looked":
+        """Take what others may wait for, or see that another run has it. Blocks for a moment."""
+        is_shared = isinstance(verdict, Changed) and not self._is_forced(stage)
+        key = self._project.flight_key(stage) if is_shared else None
+        if key is None:
+            return _Looked(verdict)
+        flight = self._surroundings.flights.try_start(key)
+        if flight is None:
+            return _Looked(verdict, waits_for=key)
+        try:
+            return _Looked(verdict, flight, is_outdated=self._project.has_run(key))
+        except OSError:
+            flight.give_back()
+            raise
 
     async def _wait_for(self, stage: Stage, key: str) -> None:
         """Wait until another run has done with this stage, or has ended otherwise."""
@@ -255,7 +287,7 @@ class _Walk:
         match verdict:
             case Unchanged():
                 log.skipped(name)
-                return await self._turns.take(_record_as_locked, project, stage), False
+                return await self._in_turn(self._record_unchanged, stage), False
             case Restorable(source=source):
                 with log.restored(name, source):
                     await self._turns.take(project.restore, stage, verdict)
@@ -271,9 +303,24 @@ class _Walk:
                 return record, True
 
     async def _keep(self, stage: Stage) -> StageRecord:
-        """Keep what a stage made; it is written down when its turn comes in the order of the plan."""
-        record = await self._patience.keep_trying(lambda: self._turns.take(self._project.keep, stage))
+        """Keep what a stage made; it is written down at once, or when its turn comes in the order of the plan."""
+        return await self._in_turn(self._keep_now, stage)
+
+    async def _in_turn(self, work: Callable[[Stage], T], stage: Stage) -> T:
+        """Do what writes, as often as it takes where there is no room for it."""
+        return await self._patience.keep_trying(lambda: self._turns.take(work, stage))
+
+    def _keep_now(self, stage: Stage) -> StageRecord:
+        """Do so, and write down what may be; for what there was no room all of it can be done again."""
+        record = self._project.keep(stage)
         self._kept.add(stage.address)
+        self._write_down((stage.address,))
+        return record
+
+    def _record_unchanged(self, stage: Stage) -> StageRecord | None:
+        """Give what is recorded of a stage, which is all there is to do."""
+        record = _record_as_locked(self._project, stage)
+        self._write_down((stage.address,))
         return record
 
     def _is_forced(self, stage: Stage) -> bool:
@@ -283,15 +330,14 @@ class _Walk:
 
     async def _examine(self, stage: Stage) -> Verdict:
         """Find out what is to be done about a stage, pulling what it lacks if that is wanted."""
+        if self._puller is None or self._is_forced(stage):
+            return await self._turns.take(self._examine_now, stage)
+        return await self._puller.examine(stage, lambda: self._examine_now(stage))
+
+    def _examine_now(self, stage: Stage) -> Verdict:
         force, allow_missing = self._is_forced(stage), self._surroundings.options.allow_missing
-
-        def examine() -> Verdict:
-            self._project.bring_back(stage, everything=allow_missing)
-            return self._project.examine(stage, force=force, allow_missing=allow_missing)
-
-        if self._puller is None or force:
-            return await self._turns.take(examine)
-        return await self._puller.examine(stage, examine)
+        self._project.bring_back(stage, everything=allow_missing)
+        return self._project.examine(stage, force=force, allow_missing=allow_missing)
 
     async def _run_stage(self, stage: Stage, name: str) -> None:
         self._under_way[name] = None
