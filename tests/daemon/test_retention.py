@@ -1,10 +1,18 @@
 """The rules of retention: what is newest stays, each bound counts, and what lives is never listed."""
 
+import math
+from pathlib import Path
+
+import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.queues import RESULT, Queue
-from expd.queueing.retention import Item, Rule, given_up
+from expd.queueing.retention import Clocks, Item, Rule, counted_to, given_up
+from expd.settings import Retention
+from expd.upkeep.recovering import Recovery
+from expd.upkeep.retaining import Collector
 from expproto.vocabulary import Failed, Succeeded
 
 NOW = 1000.0
@@ -49,6 +57,51 @@ def test_the_oldest_go_first() -> None:
     assert [(item.key, why) for item, why in given_up(items, Rule(count_max=2), NOW)] == [(1, "count")]
     assert [(item.key, why) for item, why in given_up(items, Rule(size_max=25), NOW)] == [(1, "size")]
     assert [(item.key, why) for item, why in given_up(items, Rule(seconds_max=997.5), NOW)] == [(2, "age"), (1, "age")]
+
+
+DAY = 86400.0
+START = Clocks(wall=1000 * DAY, boot=5 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("wall_days", "boot_days", "newest_days", "counted_days"),
+    [
+        pytest.param(1010, 15, 999, 1010, id="time passes"),
+        pytest.param(1400, 15, 999, 1010, id="the clock is set forward while the daemon runs"),
+        pytest.param(900, 15, 999, 900, id="and back"),
+        pytest.param(1000, 5, 990, -math.inf, id="nothing has happened for long, or the clock was set: wait a day"),
+        pytest.param(1002, 7, 990, 1002, id="a day later"),
+        pytest.param(1000, 5, None, 1000, id="nothing has ever happened"),
+    ],
+)
+def test_a_clock_that_was_set_makes_nothing_old(
+    wall_days: float, boot_days: float, newest_days: float | None, counted_days: float
+) -> None:
+    """What passes is what the clock of the boot says; what may have passed before counts from the second day on."""
+    now = Clocks(wall=wall_days * DAY, boot=boot_days * DAY)
+
+    counted = counted_to(START, now, None if newest_days is None else newest_days * DAY)
+
+    assert counted == pytest.approx(counted_days * DAY, abs=3600)
+
+
+async def test_a_daemon_whose_clock_is_years_ahead_collects_nothing_by_itself(queue: Queue, tmp_path: Path) -> None:
+    """Its user may: whoever asks for a collection sees what would go. The entries of these tests are of 1970."""
+
+    async def nothing_elsewhere(*, is_dry: bool) -> list[str]:
+        del is_dry
+        await trio.lowlevel.checkpoint()
+        return []
+
+    await queue.submit("a")
+    await queue.run(FAILED)
+    collector = Collector(queue, Recovery(queue, tmp_path, (), 0.0), Retention(), tmp_path, nothing_elsewhere)
+
+    by_itself, _problems = await collector.collect(is_dry=True, by_itself=True)
+    asked_for, _problems = await collector.collect(is_dry=True)
+
+    assert by_itself == []
+    assert [(each.what, each.rule) for each in asked_for if each.what == "entry"] == [("entry", "age")]
 
 
 async def test_of_a_sweep_that_goes_on_nothing_is_given_up(queue: Queue) -> None:

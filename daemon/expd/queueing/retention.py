@@ -4,6 +4,7 @@ The newest is kept first. Nothing here speaks of results: experiments belong to 
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,12 @@ from expd.queueing.database import Cursor
 from expproto.vocabulary import EntryId, RunId
 
 GivenUpBy = Literal["age", "count", "size", "unused"]
+_STRANGE_SECONDS = 7 * 86400.0
+"""A week without a submission and without an end; a holiday costs one day of waiting."""
+_FIRST_DAY_SECONDS = 86400.0
+"""In which somebody may see that the clock is wrong, and set it right."""
+_DRIFT_SECONDS = 3600.0
+"""What a clock may be put right by; no rule counts in less than days."""
 _LIVING = "(SELECT submission FROM entries WHERE state <> 'done')"
 
 
@@ -31,6 +38,28 @@ class Rule:
     seconds_max: float | None = None
     count_max: int | None = None
     size_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """Both clocks at one moment, in seconds: the wall's, which anybody may set, and that of this boot, which nobody can."""
+
+    wall: float
+    boot: float
+
+
+def counted_to(start: Clocks, now: Clocks, newest_at: float | None) -> float:
+    """Give the time that ages are counted to, so that a clock that was set takes nothing away.
+
+    A wall clock that went further than that of the boot since the daemon's start was set: the time that has passed counts. Whether
+    one was set before, or the machine was off, nobody can tell: where the newest that the store knows of from before the start
+    (`newest_at`, None if nothing) is long past, nothing has an age on the first day.
+    """
+    elapsed = now.boot - start.boot
+    is_strange = newest_at is not None and start.wall - newest_at > _STRANGE_SECONDS
+    if is_strange and elapsed < _FIRST_DAY_SECONDS:
+        return -math.inf
+    return min(now.wall, start.wall + elapsed + _DRIFT_SECONDS)
 
 
 def given_up(items: Sequence[Item], rule: Rule, now: float) -> Iterator[tuple[Item, GivenUpBy]]:
@@ -61,6 +90,14 @@ def read_done(cursor: Cursor) -> list[Item]:
     """List entries that are done, of submissions of which nothing waits or runs any more: a sweep is counted whole."""
     sql = f"SELECT id, ended_at FROM entries WHERE state = 'done' AND submission NOT IN {_LIVING}"  # noqa: S608 - a text of ours
     return [Item(key=row["id"], at=row["ended_at"]) for row in cursor.execute(sql)]
+
+
+def read_newest_at(cursor: Cursor, before: float) -> float | None:
+    """Give the latest time of a submission or an end that is not after `before`; None if there is none."""
+    sql = """SELECT max(at) AS at FROM (SELECT submitted_at AS at FROM submissions UNION ALL SELECT ended_at FROM entries)
+        WHERE at <= ?"""
+    row = cursor.execute(sql, (before,)).fetchone()
+    return None if row["at"] is None else float(row["at"])
 
 
 def read_ended_runs(cursor: Cursor) -> list[EndedRun]:

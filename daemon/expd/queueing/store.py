@@ -24,6 +24,7 @@ from expd.queueing.retention import (
     read_done,
     read_ended_runs,
     read_environments,
+    read_newest_at,
     read_not_gone_on,
     wipe_environment,
 )
@@ -347,6 +348,10 @@ class Store(PoolStore):
         return await self._database.run(
             lambda cursor: {RunId(row["id"]): bool(row["over"]) for row in cursor.execute(sql)}
         )
+
+    async def newest_at(self, before: float) -> float | None:
+        """Give the latest time of a submission or an end that is not after `before`."""
+        return await self._database.run(lambda cursor: read_newest_at(cursor, before))
 
     async def done_everywhere(self) -> list[Item]:
         """List entries that are done and may be given up: when each ended."""

@@ -20,7 +20,7 @@ from expd.execute.kept import remove_place
 from expd.execute.marks import marks_of
 from expd.linux.measuring import size_below, size_of
 from expd.queueing.database import StoreFailed
-from expd.queueing.retention import EndedRun, Item, Rule, given_up
+from expd.queueing.retention import Clocks, EndedRun, Item, Rule, counted_to, given_up
 from expd.queueing.store import Store
 from expd.queueing.writing import WrongState
 from expd.settings import Retention
@@ -73,6 +73,7 @@ class Collector:
         self._rules = rules
         self._runs_directory = runs_directory
         self._lock = trio.Lock()
+        self._start = _clocks()
 
     def use(self, rules: Retention) -> None:
         """Go on with other rules."""
@@ -82,7 +83,7 @@ class Collector:
         """Collect once a day, and sooner when a run has ended and nothing else is queued; until cancelled."""
         await trio.sleep(_FIRST_SECONDS)
         while True:
-            garbage, _problems = await self.collect(is_dry=False)
+            garbage, _problems = await self.collect(is_dry=False, by_itself=True)
             if garbage:
                 _journal.info(
                     "%d pieces of garbage removed: %d bytes", len(garbage), sum(each.size for each in garbage)
@@ -114,13 +115,24 @@ class Collector:
                 return
             await changed.wait()
 
-    async def collect(self, *, is_dry: bool) -> tuple[list[GarbageRecord], list[str]]:
+    async def _now(self, *, by_itself: bool) -> float:
+        """Give the time that ages are counted to: whoever asks for a collection looks at the clock, and at a list before."""
+        now = _clocks()
+        if not by_itself:
+            return now.wall
+        counted = counted_to(self._start, now, await insist(lambda: self._store.newest_at(self._start.wall)))
+        if counted < now.wall:
+            _journal.warning("the clock was set, or nothing happened for long: what is old is kept for now")
+        return counted
+
+    async def collect(self, *, is_dry: bool, by_itself: bool = False) -> tuple[list[GarbageRecord], list[str]]:
         """Give up what the rules do not keep; gives what that is, and in words what could not be removed.
 
+        `by_itself` is for a collection that nobody asked for: it trusts no clock that was set.
         Afterwards the store is copied, if it was not today.
         """
         async with self._lock:
-            this = _Pass(now=time.time(), is_dry=is_dry, garbage=[], problems=[])
+            this = _Pass(now=await self._now(by_itself=by_itself), is_dry=is_dry, garbage=[], problems=[])
             gone = await self._entries(this)
             runs = [run for run in await insist(self._store.ended_runs) if run.entry not in gone]
             await self._environments(this)
@@ -233,6 +245,10 @@ class Collector:
                 yield leftover
             for leftover in await self._recovery.leftovers_of_caches(Path(repository)):
                 yield leftover
+
+
+def _clocks() -> Clocks:
+    return Clocks(wall=time.time(), boot=time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def _garbage(what: str, subject: object, size: int, rule: str, repository: str | None = None) -> GarbageRecord:
