@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Identity, Repository
+from expd.gitio.submodules import gitlinks_of_index
 from expd.gitio.workspace import WorkspaceChanging, WorkspaceTrees, operation_in_progress, read_workspace
 from expd.prepare.capture import capture_workspace, stash_points
 from expproto.vocabulary import Rev
@@ -447,3 +448,43 @@ def _applied_in_a_clone(path: Path, stash: Rev) -> str:
     git(path.parent, "clone", "--quiet", "--branch", "main", str(path), str(clone))
     git(clone, "stash", "apply", "--quiet", stash)
     return _tree_by_git(clone)
+
+
+@pytest.mark.parametrize("version", ["2", "3", "4"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_attribute_files_and_submodules_are_found_in_every_index(tmp_path: Path, version: str, is_new: bool) -> None:
+    """Whatever the form of the index, whose names may be shortened, and whether Git tracks the file already."""
+    path = a_repository(tmp_path / "project", {"a/.gitattribute": "x", "a/z": "z", "b": "b"})
+    if version == "3":  # for flags that the older form has no room for
+        (path / "later").write_text("\n", encoding="utf-8")
+        git(path, "add", "--intent-to-add", "later")
+    assert _names_of_kind(path) == ([], ())
+    (path / "a" / ".gitattributes").write_text("*.txt text\n", encoding="utf-8")
+    head = git(path, "rev-parse", "HEAD")
+    git(path, "update-index", "--add", "--cacheinfo", f"160000,{head},module")
+    if not is_new:
+        git(path, "add", "a/.gitattributes")
+    git(path, "update-index", "--index-version", "4" if version == "4" else "2")
+    assert (path / ".git" / "index").read_bytes()[7] == int(version)
+
+    assert _names_of_kind(path) == (["module"], ("a/.gitattributes",))
+
+
+def _names_of_kind(path: Path) -> tuple[list[str], tuple[str, ...]]:
+    repository = Repository(path / ".git")
+    gitlinks = gitlinks_of_index(repository)
+    return gitlinks, read_workspace(repository).attribute_files
+
+
+def test_a_repository_is_read_again_as_it_is_then(tmp_path: Path) -> None:
+    """What was read with a handle before is in no later reading, neither files taken nor entries of the old index."""
+    path = a_repository(tmp_path / "project", {"a": "a", "b": "b"})
+    repository = Repository(path / ".git")
+    (path / "new").write_text("new", encoding="utf-8")
+    read_workspace(repository)
+    (path / "new").unlink()
+    git(path, "rm", "--quiet", "b")
+
+    trees = read_workspace(repository)
+
+    assert set(repository.files_of(trees.index_tree)) == set(repository.files_of(trees.files_tree)) == {"a"}

@@ -88,6 +88,8 @@ class Repository:
                 self.handle = pygit2.Repository(str(git_directory))
             except pygit2.GitError:
                 self.handle = pygit2.Repository(str(git_directory), RepositoryOpenFlag.BARE)
+        self.is_index_edited = False
+        """Whether the index in memory may be another one than the file; whoever edits it says so."""
         self._unwritten: dict[bytes, NewObject] | None = None
         self._trees: dict[bytes, bytes] = {}
         self._found_named: dict[tuple[bytes, frozenset[bytes]], tuple[bytes, ...]] = {}

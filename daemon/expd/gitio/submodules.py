@@ -14,6 +14,7 @@ from pygit2.enums import FileMode
 from pygit2.ffi import C
 
 from expd.gitio.errors import GitFailed
+from expd.gitio.indexfile import index_bytes, may_hold_gitlink
 from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
@@ -44,8 +45,10 @@ class SubmoduleLost(GitFailed):
 
 
 def gitlinks_of_index(repository: Repository) -> list[str]:
-    """List the paths that the index has as submodules, checked out or not; of ten thousand entries in milliseconds."""
+    """List the paths that the index has as submodules, checked out or not."""
     with git_errors("the index can't be read"):
+        if not may_hold_gitlink(index_bytes(Path(repository.handle.path))):
+            return []
         index = repository.handle.index
         index.read(force=False)
         return [path for path, _rev in _gitlinks(index)]

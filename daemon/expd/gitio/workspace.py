@@ -18,6 +18,7 @@ from pygit2.ffi import C, ffi
 
 from expd.gitio.drivers import Drivers
 from expd.gitio.errors import CannotCapture, GitDisturbed, GitFailed
+from expd.gitio.indexfile import index_bytes, may_hold_name
 from expd.gitio.repository import Repository, git_errors
 from expproto.vocabulary import Rev
 
@@ -31,6 +32,8 @@ _RACY_NS = 20_000_000
 
 _SKIP_WORKTREE = 1 << 14
 """GIT_INDEX_ENTRY_SKIP_WORKTREE of an entry's extended flags."""
+
+_ATTRIBUTES = b".gitattributes"
 
 _EVERYTHING = (
     DiffOption.INCLUDE_UNTRACKED
@@ -93,7 +96,9 @@ def read_workspace(
     with git_errors("the index can't be read"):
         stamp = _index_stamp(repository)
         index = repository.handle.index
-        index.read()
+        index.read(force=repository.is_index_edited)
+        repository.is_index_edited = True
+        may_have_attributes = may_hold_name(index_bytes(Path(repository.handle.path)), _ATTRIBUTES)
         index_tree = Rev(str(index.write_tree()))
         for path, rev in gitlinks.items():
             index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=rev), FileMode.COMMIT))
@@ -111,7 +116,7 @@ def read_workspace(
         files_tree=_write_tree(index),
         left_out=tuple(left_out),
         unchosen=tuple(sorted(unchosen)),
-        attribute_files=_attribute_files(index),
+        attribute_files=_attribute_files(index) if may_have_attributes or reading.has_taken_attributes else (),
         has_same_index=has_same_index,
         has_same_files=has_same_files,
     )
@@ -126,6 +131,7 @@ class _Reading:
         self._drivers = Drivers(repository)
         self._worktree = Path(repository.handle.workdir)
         self._cleaned: dict[str, _Cleaned] = {}
+        self.has_taken_attributes = False
 
     def take_all(self, choose: Choose) -> tuple[list[str], set[str]]:
         """Take until nothing is left to take; gives what other repositories hold, and what was not wanted."""
@@ -175,6 +181,7 @@ class _Reading:
         Gives what went wrong, if anything did: a file that is written at this moment is read again with the next reading.
         """
         path = delta.new_file.path
+        self.has_taken_attributes |= delta.new_file.raw_path.endswith(_ATTRIBUTES)
         try:
             if delta.status == DeltaStatus.DELETED:
                 self._index.remove(path)
@@ -233,7 +240,7 @@ def _attribute_files(index: pygit2.Index) -> tuple[str, ...]:
     """Find the files that give attributes, without an object for each of ten thousand entries."""
     raw = index._index  # noqa: SLF001 - see gitio.submodules
     paths = (bytes(ffi.string(C.git_index_get_byindex(raw, number).path)) for number in range(len(index)))
-    return tuple(os.fsdecode(path) for path in paths if path.endswith(b".gitattributes"))
+    return tuple(os.fsdecode(path) for path in paths if path.endswith(_ATTRIBUTES))
 
 
 def _index_stamp(repository: Repository) -> tuple[int, int, int] | None:
