@@ -11,7 +11,7 @@ TOP = Path(__file__).parents[2]
 PROMISING = ("architecture.md", "faults.md", "security.md")
 _TEST = re.compile(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`")
 _FILE = re.compile(r"`(tests/[\w/]+(?:\.py|/))`")
-FAULTS = 60
+FAULTS = 61
 RULES = 26
 
 

@@ -6,9 +6,10 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -32,6 +33,18 @@ def missing() -> str | None:
 
 
 needs_broker = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+class Broker(Protocol):
+    """What tests do with a broker."""
+
+    url: str
+
+    def start(self) -> object:
+        """Start it again."""
+
+    def stop(self) -> None:
+        """Kill it."""
 
 
 class Redis:
@@ -93,7 +106,14 @@ class Redis:
 class WorkerProgram:
     """`expd worker`, as on a host of its own: it shares no state with the daemon; `before` as with a daemon."""
 
-    def __init__(self, daemon: RunningDaemon, *arguments: str, name: str = "host", before: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        daemon: RunningDaemon,
+        *arguments: str,
+        name: str = "host",
+        before: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = daemon.directory / name
         self.directory.mkdir(exist_ok=True)
         self.log = self.directory / "log"
@@ -101,6 +121,7 @@ class WorkerProgram:
             **daemon.environ,
             "EXPD_STATE_DIR": str(self.directory / "state"),
             "EXPD_RUNTIME_DIR": str(self.directory / "run"),
+            **(environ or {}),
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -145,15 +166,18 @@ def a_hub(path: Path) -> Path:
 
 
 @contextmanager
-def other_hosts(directory: Path) -> Iterator[tuple[RunningDaemon, Redis, Path]]:
-    """Give a daemon with a broker and a hub, and no workers yet; EXPD_TEST_BROKER names another broker than our Redis."""
-    redis = Redis(directory / "redis")
+def other_hosts(directory: Path, broker: Broker | None = None) -> Iterator[tuple[RunningDaemon, Broker, Path]]:
+    """Give a daemon with a broker, which is a Redis of its own unless another is given, and a hub, and no workers yet."""
+    redis = Redis(directory / "redis") if broker is None else None
+    used = broker or redis
+    assert used is not None
     hub = a_hub(directory / "hub.git")
-    daemon = RunningDaemon(f"jobs = 1\n{celery_config(os.environ.get('EXPD_TEST_BROKER', redis.url), hub)}")
+    daemon = RunningDaemon(f"jobs = 1\n{celery_config(used.url, hub)}")
     try:
-        yield daemon, redis, hub
+        yield daemon, used, hub
     finally:
         daemon.stop()
         print(daemon.journal())  # noqa: T201 - pytest shows it with a failure
         daemon.remove()
-        redis.stop()
+        if redis is not None:
+            redis.stop()

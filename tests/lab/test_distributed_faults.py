@@ -12,12 +12,24 @@ import pytest
 
 from acceptance.engine_contract import Place
 from helpers.daemons import RunningDaemon
-from helpers.distributed import PASSWORD, Redis, WorkerProgram, needs_broker, other_hosts
+from helpers.distributed import PASSWORD, Broker, WorkerProgram, needs_broker, other_hosts
 from helpers.repositories import git
 from helpers.waiting import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, needs_broker]
 
+LET_GO = """\
+import json, sys
+from expd.distributed.broker import open_app
+from expd.distributed.messages import BrokerAddress
+with open_app(BrokerAddress(url=sys.argv[1]), 1).connection_for_write() as connection:
+    channel = connection.channel()
+    channel.qos.restore_visible()
+    with channel.conn_or_acquire() as client:
+        taken = dict(client.zrange(channel.unacked_index_key, 0, -1, withscores=True))
+        tasks = [tag for tag, text in client.hgetall(channel.unacked_key).items() if json.loads(text)[2] == "expd"]
+        print(len(tasks), max(taken[tag] for tag in tasks), client.llen("expd"))
+"""
 SEND = """\
 import json, sys
 from expd.distributed.broker import Desk
@@ -29,15 +41,15 @@ Desk(BrokerAddress(url=sys.argv[1])).send_task(json.load(sys.stdin), "expd")
 class Hosts(Place):
     """A daemon, its broker and hub, and workers that tests start and end."""
 
-    def __init__(self, daemon: RunningDaemon, redis: Redis, hub: Path) -> None:
+    def __init__(self, daemon: RunningDaemon, broker: Broker, hub: Path) -> None:
         super().__init__(daemon, "--on", "celery")
-        self.redis = redis
+        self.broker = broker
         self.hub = hub
         self.workers: list[WorkerProgram] = []
 
-    def worker(self, name: str) -> WorkerProgram:
+    def worker(self, name: str, **environ: str) -> WorkerProgram:
         """Start a worker host."""
-        self.workers.append(WorkerProgram(self.daemon, name=name))
+        self.workers.append(WorkerProgram(self.daemon, name=name, environ=environ))
         return self.workers[-1]
 
     def claims(self) -> list[str]:
@@ -57,8 +69,8 @@ class Hosts(Place):
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
     """Give a daemon with a broker, a hub and no worker."""
-    with other_hosts(tmp_path / "hosts") as (daemon, redis, hub):
-        found = Hosts(daemon, redis, hub)
+    with other_hosts(tmp_path / "hosts") as (daemon, broker, hub):
+        found = Hosts(daemon, broker, hub)
         try:
             yield found
         finally:
@@ -152,20 +164,48 @@ def _task_again(hosts: Hosts, repository: Path, entry: str, token: str) -> dict[
 
 
 def _send(hosts: Hosts, task: dict[str, object]) -> None:
-    words = [sys.executable, "-c", SEND, hosts.redis.url]
+    words = [sys.executable, "-c", SEND, hosts.broker.url]
     subprocess.run(words, input=json.dumps(task).encode(), env=hosts.daemon.environ, check=True, capture_output=True)
+
+
+def test_a_long_run_is_not_delivered_again(hosts: Hosts, repository: Path, tmp_path: Path) -> None:
+    """A worker that lives renews what it has taken, so that a broker does not hand it on, whoever asks it to."""
+    gate = tmp_path / "gate"
+    config = hosts.daemon.directory / "renewing.toml"
+    config.write_text(Path(hosts.daemon.environ["EXPD_CONFIG"]).read_text() + "visibility_seconds = 1\n")
+    worker = hosts.worker("one", EXPD_CONFIG=str(config))
+    entry = hosts.submit(repository, *_gated(gate))
+    hosts.first_line(repository, entry)
+    _count, first, _waiting = _let_go(hosts)
+
+    eventually(lambda: _let_go(hosts)[1] > first + 2.0, "what was taken is renewed for twice as long as it may stay")
+    taken, _at, waiting = _let_go(hosts)
+    gate.touch()
+    hosts.daemon.expctl(repository, "wait", entry)
+
+    assert (taken, waiting) == (1, 0)
+    assert hosts.entry(repository, entry)["attempt"] == 1
+    assert "passed over" not in worker.log.read_text()
+
+
+def _let_go(hosts: Hosts) -> tuple[int, float, int]:
+    """Have the broker hand on what was taken for longer than a second; gives how much is taken, since when, and what waits."""
+    words = [sys.executable, "-c", LET_GO, hosts.broker.url]
+    done = subprocess.run(words, env=hosts.daemon.environ, check=True, capture_output=True, text=True)
+    taken, at, waiting = done.stdout.split()
+    return int(taken), float(at), int(waiting)
 
 
 def test_without_a_broker_entries_wait_and_local_ones_run(hosts: Hosts, repository: Path) -> None:
     """Nothing is lost, the reason is shown without the password, and all of it runs once the broker is back."""
-    hosts.redis.stop()
+    hosts.broker.stop()
     far = hosts.submit(repository, "-n", "far", "--", "true")
     eventually(lambda: "the broker is away" in hosts.waits_for(repository, far), "the reason")
     near = hosts.daemon.expctl(repository, "submit", "--quiet", "-n", "near", "--", "true").strip()
     hosts.daemon.expctl(repository, "wait", near)
     why = hosts.waits_for(repository, far)
 
-    hosts.redis.start()
+    hosts.broker.start()
     hosts.worker("one")
     hosts.daemon.expctl(repository, "wait", far)
 
@@ -174,15 +214,15 @@ def test_without_a_broker_entries_wait_and_local_ones_run(hosts: Hosts, reposito
 
 
 def test_a_broker_that_forgets_loses_nothing(hosts: Hosts, repository: Path, tmp_path: Path) -> None:
-    """A Redis without persistence is started anew while one entry runs and another waits: both have their result."""
+    """A broker, a Redis without persistence here, is started anew while one entry runs and another waits: both have their result."""
     gate = tmp_path / "gate"
     hosts.worker("one")
     runs = hosts.submit(repository, "-n", "runs", *_gated(gate))
     hosts.first_line(repository, runs)
     waits = hosts.submit(repository, "-n", "waits", "--", "sh", "-c", "echo late > late.txt")
 
-    hosts.redis.stop()
-    hosts.redis.start()
+    hosts.broker.stop()
+    hosts.broker.start()
     gate.touch()
     hosts.daemon.expctl(repository, "wait", runs, waits)
 
@@ -200,10 +240,10 @@ def test_a_broker_that_is_away_for_long_costs_no_attempt(hosts: Hosts, repositor
     entry = hosts.submit(repository, "--", "sh", "-c", script)
     hosts.first_line(repository, entry)
 
-    hosts.redis.stop()
+    hosts.broker.stop()
     eventually(lambda: worker.log.read_text().count("the broker is away") >= 5, "the worker has tried again and again")
     talk.touch()
-    hosts.redis.start()
+    hosts.broker.start()
     eventually(lambda: "again" in hosts.log(repository, entry), "the worker is heard")
     end.touch()
     hosts.daemon.expctl(repository, "wait", entry)
@@ -221,8 +261,8 @@ def test_the_submitting_host_may_be_off(hosts: Hosts, repository: Path) -> None:
     eventually(
         lambda: len(git(hosts.hub, "for-each-ref", "refs/expd/attempts").splitlines()) >= 1, "a result on the hub"
     )
-    hosts.redis.stop()
-    hosts.redis.start()
+    hosts.broker.stop()
+    hosts.broker.start()
     hosts.daemon.restart()
     hosts.daemon.expctl(repository, "wait", *entries)
 

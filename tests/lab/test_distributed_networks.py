@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.engine_contract import Place
+from expd.linux.processes import identity_of
 from helpers.daemons import BIN, RunningDaemon
 from helpers.distributed import Redis, WorkerProgram, a_hub, celery_config, needs_broker
 from helpers.networks import HEAD, Network, a_network, why_no_networks
@@ -120,6 +121,32 @@ def test_a_sweep_over_two_hosts_survives_what_hosts_do(tmp_path: Path) -> None:
 
         assert outcomes == ["succeeded"] * 12
         assert len(set(_names_in_dvc(repository))) == len(_names_in_dvc(repository)) == 12
+
+
+def test_follow_shows_what_another_host_writes_while_it_does(tmp_path: Path) -> None:
+    """Over a slow link, a cut of it and a hub over ssh: each byte, in order, with the run's exit code; and cancel reaches its tree."""
+    repository, gate = a_repository(tmp_path / "project"), tmp_path / "gate"
+    script = f"seq 1 2000; until [ -e {gate} ]; do sleep 0.05; done; seq 2001 4000; exit 3"
+    with a_lab(tmp_path / "lab", 1) as lab:
+        lab.network.slow_down(1, 50)
+        lab.start(1)
+        entry = lab.submit(repository, "--", "sh", "-c", script)
+        following = lab.daemon.start_expctl(repository, "follow", "--raw", entry)
+        eventually(lambda: "2000\n" in lab.log(repository, entry), "what is written is here")
+        assert list(lab.busy_hosts(repository)) == [entry]
+        lab.network.cut(1)
+        gate.touch()
+        lab.network.join(1)
+        shown, _errors = following.communicate(timeout=120)
+
+        assert shown == "".join(f"{number}\n" for number in range(1, 4001)).encode()
+        assert following.returncode == 3
+        other = lab.submit(repository, "--", "sh", "-c", "sleep 1000 & echo $!; wait")
+        process = identity_of(int(lab.first_line(repository, other)))
+        lab.daemon.expctl(repository, "cancel", other)
+        assert lab.daemon.run_expctl(repository, "wait", other).returncode == 125
+        assert process is not None
+        assert not process.is_alive()
 
 
 def test_a_hundred_over_three_hosts_one_killed_and_one_cut_off(tmp_path: Path) -> None:

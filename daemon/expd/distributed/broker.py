@@ -7,12 +7,14 @@ Errors are told without the broker's password.
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 from celery import Celery
 from celery.exceptions import Reject
 from celery.worker.control import Panel
+from celery.worker.state import reserved_requests
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 
@@ -28,7 +30,9 @@ WAITING_MAX = 20_000
 _WAITING_SECONDS = 14 * 24 * 3600
 """After which a broker that knows how forgets what nobody has fetched: results are on the hub, and stay there."""
 _VISIBILITY_SECONDS = 3600
-"""After which Redis gives a message to another worker; a run that takes longer is claimed, and runs nowhere twice."""
+"""After which Redis gives a message to another worker, unless its own has renewed it."""
+_RENEWALS = 3
+"""In that time: two may fail."""
 _SOCKET_SECONDS = 15.0
 _LISTEN_SECONDS = 5.0
 
@@ -216,12 +220,37 @@ class _Message:
         """Take it off the queue."""
 
 
+def _renew_always(app: Celery, address: BrokerAddress, visibility_seconds: int) -> None:
+    """Keep what this worker has taken its own, while it lives: to Redis it was taken a moment ago, again and again.
+
+    Whoever is connected hands on what is too old, by its own measure: a daemon's is the default.
+    """
+    while True:
+        time.sleep(min(visibility_seconds, _VISIBILITY_SECONDS) / _RENEWALS)
+        tags = [str(request.message.delivery_tag) for request in list(reserved_requests)]
+        try:
+            if tags:
+                _renew(app, tags)
+        except _errors(None) as error:
+            _journal.warning("tasks may be delivered once more: %s", _words_of(address.url, error))
+
+
+def _renew(app: Celery, tags: Sequence[str]) -> None:
+    with (
+        app.connection_for_write() as connection,
+        connection.channel() as channel,
+        channel.conn_or_acquire() as client,
+    ):
+        client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
+
+
 class TryLater(Exception):
     """A task can't be carried out now: it goes back to its queue."""
 
 
 def work(
-    app: Celery,
+    address: BrokerAddress,
+    visibility_seconds: int,
     *,
     name: str,
     queues: Sequence[str],
@@ -231,6 +260,7 @@ def work(
     state: Callable[[], dict[str, object]],
 ) -> int:
     """Be a Celery worker until told to leave: `run` is called in a thread a slot, the others in the worker's own."""
+    app = open_app(address, visibility_seconds)
 
     def task(task_map: object) -> None:
         try:
@@ -259,5 +289,7 @@ def work(
         without_mingle=True,
         quiet=True,
     )
+    if address.url.startswith("redis"):
+        threading.Thread(target=_renew_always, args=(app, address, visibility_seconds), daemon=True).start()
     worker.start()
     return int(worker.exitcode or 0)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from expd.distributed.broker import Desk, TryLater, open_app, work
+from expd.distributed.broker import Desk, TryLater, work
 from expd.distributed.hub import check_hub
 from expd.distributed.link import address_of
 from expd.distributed.messages import queue_of, task_from
@@ -73,7 +73,8 @@ class WorkerHost:
         started.wait()
         _journal.info("worker %s: %s slots, queues %s", self.name, self._count, ", ".join(self._queues))
         return work(
-            open_app(address_of(self._settings), self._settings.visibility_seconds),
+            address_of(self._settings),
+            self._settings.visibility_seconds,
             name=f"expd@{self.name}",
             queues=self._queues,
             slots=self._count,
