@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -128,11 +127,8 @@ def _by_uv(home: Home) -> tuple[Path, Path]:
 
 
 def _by_pipx(home: Home) -> tuple[Path, Path]:
-    pipx = os.environ.get("EXPD_TEST_PIPX") or shutil.which("pipx")
-    if pipx is None:
-        pytest.skip("pipx is not installed (EXPD_TEST_PIPX names one)")
     _pack_pip(home.wheels)
-    home.run(pipx, "install", "--python", sys.executable, _ours(home.wheels))
+    home.run(sys.executable, "-m", "pipx", "install", "--python", sys.executable, _ours(home.wheels))
     return home.directory / ".local/bin", home.directory / ".local/share/pipx/venvs/expd"
 
 
