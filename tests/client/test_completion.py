@@ -1,8 +1,11 @@
 """Completions and man pages: made of the table of verbs, read by the real shells and by groff."""
 
 import os
+import pty
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,30 +16,92 @@ from expctl.render.completions import SHELLS, completion
 from expctl.render.manual import man_pages
 from helpers.daemons import RunningDaemon
 
-COMPLETE = """
+CHECKS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
+BASH = """
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 _expctl
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-CHECKS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
+ZSHRC = """
+fpath=($ZDOTDIR $fpath)
+autoload -Uz compinit; compinit -u -D
+bindkey '^I' complete-word
+compadd() {
+    if [[ ${@[1,(i)(-|--)]} != *-(O|A|D)\\ * ]]; then
+        local -a offered
+        builtin compadd -A offered "$@"
+        print -rl -- $offered >> $ZDOTDIR/offered
+    fi
+    builtin compadd "$@"
+}
+leave() { exit }
+comppostfuncs=(leave)
+"""
+"""A shell that writes down what it offers at the first tab, and ends."""
 
 
-def _completed(directory: Path, *words: str, environ: dict[str, str] | None = None) -> list[str]:
-    """Give what bash would offer for the last of these words."""
-    script = directory / "expctl.bash"
+def _by_bash(directory: Path, words: Sequence[str], environ: Mapping[str, str]) -> str:
+    script = directory / ".expctl.bash"
     script.write_text(completion("bash"))
-    argv = ["bash", "--norc", "-c", COMPLETE, "bash", str(script), "expctl", *words]
+    argv = ["bash", "--norc", "-c", BASH, "bash", str(script), "expctl", *words]
     ended = subprocess.run(argv, cwd=directory, env=environ, capture_output=True, text=True, check=True)
     assert ended.stderr == ""
-    return sorted(ended.stdout.split())
+    return ended.stdout
+
+
+def _by_fish(directory: Path, words: Sequence[str], environ: Mapping[str, str]) -> str:
+    script = directory / ".expctl.fish"
+    script.write_text(completion("fish"))
+    argv = [
+        "fish",
+        "--no-config",
+        "-c",
+        "source $argv[1]; complete -C $argv[2]",
+        str(script),
+        " ".join(["expctl", *words]),
+    ]
+    ended = subprocess.run(argv, cwd=directory, env=environ, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    return "".join(f"{line.partition(chr(9))[0]}\n" for line in ended.stdout.splitlines())
+
+
+def _by_zsh(directory: Path, words: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Type the words and a tab into a real one, which sits at a terminal."""
+    dots = directory / ".zsh"
+    dots.mkdir(exist_ok=True)
+    (dots / "_expctl").write_text(completion("zsh"))
+    (dots / ".zshrc").write_text(ZSHRC)
+    (dots / "offered").write_text("")
+    ours, its = pty.openpty()
+    environ = {**environ, "ZDOTDIR": str(dots), "TERM": "dumb"}
+    with subprocess.Popen(
+        ["zsh", "-d", "-i"], stdin=its, stdout=its, stderr=its, cwd=directory, env=environ, start_new_session=True
+    ):
+        os.close(its)
+        os.write(ours, " ".join(["expctl", *words]).encode() + b"\t")
+        with suppress(OSError):  # EIO: it has ended
+            while os.read(ours, 1024):
+                pass
+    os.close(ours)
+    return (dots / "offered").read_text()
+
+
+BY_SHELL = {"bash": _by_bash, "zsh": _by_zsh, "fish": _by_fish}
+
+
+def _completed(shell: str, directory: Path, *words: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Give what a shell offers for the last of these words."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed (Debian's package {shell})")
+    return sorted(set(BY_SHELL[shell](directory, words, environ).split()))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_shell_can_read_its_completions(tmp_path: Path, shell: str) -> None:
     """The script has no error of syntax, whatever stands in the help of an option."""
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed (Debian's package {shell})")
     (tmp_path / "script").write_text(completion(shell))
 
     ended = subprocess.run([*CHECKS[shell], tmp_path / "script"], capture_output=True, text=True, check=False)
@@ -55,42 +120,52 @@ def test_every_verb_and_option_can_be_completed(shell: str) -> None:
     assert [flag for flag in flags if (forms[flag] if shell == "fish" else flag) not in script] == []
 
 
+OFFERED: list[tuple[list[str], list[str]]] = [
+    (["--json", "daemon", "sta"], ["start", "status"]),
+    (["submit", "--max"], ["--max-failures"]),
+    (["get", "-o", "a"], ["a.txt"]),
+    (["submit", "--", "a"], ["a.txt"]),
+    (["ret"], ["retry"]),
+    (["daemon", "re"], ["reload", "restart"]),
+    (["submit", "-m", "a"], []),
+    (["completion", ""], ["bash", "fish", "zsh"]),
+]
+"""Words, and what can stand in place of the last; the first four are tried in every shell, of which some take long to start."""
+
+
 @pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["ret"], ["retry"]),
-        (["daemon", "re"], ["reload", "restart"]),
-        (["--json", "daemon", "sta"], ["start", "status"]),
-        (["submit", "--max"], ["--max-failures"]),
-        (["get", "-o", "a"], ["a.txt"]),
-        (["submit", "-m", "a"], []),
-        (["completion", ""], ["bash", "fish", "zsh"]),
-        (["submit", "--", "a"], ["a.txt"]),
-    ],
+    ("shell", "words", "offered"),
+    [("bash", *case) for case in OFFERED] + [(shell, *case) for shell in ("zsh", "fish") for case in OFFERED[:4]],
 )
-def test_bash_offers_what_can_stand_there(tmp_path: Path, words: list[str], offered: list[str]) -> None:
+def test_each_shell_offers_what_can_stand_there(
+    tmp_path: Path, shell: str, words: list[str], offered: list[str]
+) -> None:
     """A verb, an action, an option, a file where a file is meant, and nothing where anything may stand."""
     (tmp_path / "a.txt").touch()
 
-    assert _completed(tmp_path, *words) == offered
+    assert _completed(shell, tmp_path, *words) == offered
 
 
-def test_ids_and_names_are_those_of_the_queue(daemon: RunningDaemon, repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_ids_and_names_are_those_of_the_queue(
+    daemon: RunningDaemon, repository: Path, tmp_path: Path, shell: str
+) -> None:
     """Where an entry is to be named, those that exist are offered, by id and by name; it is the queue of this moment."""
     daemon.expctl(repository, "pause")
     daemon.expctl(repository, "submit", "-n", "tuned", "--", "true")
-    first = _completed(tmp_path, "follow", "", environ=daemon.environ)
+    first = _completed(shell, tmp_path, "follow", "", environ=daemon.environ)
     daemon.expctl(repository, "submit", "-n", "turned", "--", "true")
 
     assert first == ["1", "tuned"]
-    assert _completed(tmp_path, "cancel", "tu", environ=daemon.environ) == ["tuned", "turned"]
+    assert _completed(shell, tmp_path, "cancel", "tu", environ=daemon.environ) == ["tuned", "turned"]
 
 
-def test_completing_starts_no_daemon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completing_starts_no_daemon(tmp_path: Path, shell: str) -> None:
     """A key pressed by accident leaves nothing behind."""
     environ = {**os.environ, "EXPD_RUNTIME_DIR": str(tmp_path / "run"), "EXPD_STATE_DIR": str(tmp_path / "state")}
 
-    assert _completed(tmp_path, "follow", "", environ=environ) == []
+    assert _completed(shell, tmp_path, "follow", "", environ=environ) == []
     assert not (tmp_path / "run").exists()
 
 

@@ -116,13 +116,19 @@ _expctl() {{
     local -a verbs
     verbs=(
 {"".join(_zsh_summary(name, verb) for name, verb in VERBS.items())}    )
-    if (( CURRENT == 2 )); then
+    integer place=2
+    while (( place < CURRENT )) && [[ $words[place] == -* ]]; do (( place++ )); done
+    if (( place == CURRENT )); then
         _describe command verbs
         return
     fi
-    local verb=$words[2]
-    shift words
-    (( CURRENT-- ))
+    if (( ${{words[(I)--]}} && ${{words[(i)--]}} < CURRENT )); then
+        _files
+        return
+    fi
+    local verb=$words[place]
+    shift $(( place - 1 )) words
+    (( CURRENT -= place - 1 ))
     case $verb in
 {"".join(_zsh_verb(name, verb) for name, verb in VERBS.items())}    esac
 }}
@@ -181,12 +187,34 @@ def _zsh_quoted(text: str) -> str:
 # --- fish
 
 
+_FISH_FUNCTIONS = f"""\
+# fish completion for expctl
+function __expctl_entries; {ENTRIES}; end
+
+# is there a verb already, or is it this one?
+function __expctl_verb
+    for word in (commandline -opc)[2..-1]
+        if not string match -q -- '-*' $word
+            test (count $argv) -eq 0; or test $word = $argv[1]
+            return
+        end
+    end
+    return 1
+end
+
+# what follows -- is a command
+function __expctl_is_command
+    contains -- -- (commandline -opc)
+end
+"""
+
+
 def _fish() -> str:
-    lines = ["# fish completion for expctl", f"function __expctl_entries; {ENTRIES}; end", "complete -c expctl -f"]
+    lines = [_FISH_FUNCTIONS, "complete -c expctl -f", "complete -c expctl -n __expctl_is_command -F"]
     for name, verb in VERBS.items():
-        lines.append(f"complete -c expctl -n __fish_use_subcommand -a {name} -d {_fish_quoted(verb.summary)}")
+        lines.append(f"complete -c expctl -n 'not __expctl_verb' -a {name} -d {_fish_quoted(verb.summary)}")
     for name, verb in VERBS.items():
-        seen = f"complete -c expctl -n '__fish_seen_subcommand_from {name}'"
+        seen = f"complete -c expctl -n '__expctl_verb {name}; and not __expctl_is_command'"
         lines += [f"{seen}{_fish_flags(option)}{_fish_value(option)}" for option in _options(verb)]
         lines += [f"{seen} {words}" for positional in verb.positionals if (words := _fish_words(positional))]
     return "\n".join(lines) + "\n"
