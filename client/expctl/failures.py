@@ -138,6 +138,15 @@ def _taken(data: Data) -> str:
     return f"the name {data['name']} belongs to {holder}{baseline}; nothing was queued"
 
 
+def _cannot_capture(data: Data) -> str:
+    what = (
+        f"the workspace can't be frozen: {data['path']}: {data['what']}"
+        if data["path"]
+        else f"Git failed: {data['what']}"
+    )
+    return f"{what}; nothing was queued, no file was changed"
+
+
 def _other_name(data: Data) -> str:
     if data["as_held"]:
         return "choose another name: where a file system knows no case the two would be one"
@@ -264,7 +273,7 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     errors.CANNOT_CAPTURE: (
         EXIT_CANNOT_CAPTURE,
-        lambda data: f"the workspace can't be frozen: {data['path']}: {data['what']}; nothing was queued, no file was changed",
+        _cannot_capture,
         hint_or("fix that file, or let .gitignore name it, and submit again"),
     ),
     errors.BAD_OVERRIDE: (

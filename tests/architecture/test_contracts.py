@@ -26,6 +26,7 @@ CLEANS_UP_AFTER_EVERYTHING = {
     "daemon/expd/distributed/workers.py",
     "daemon/expd/gitio/packing.py",
     "daemon/expd/linux/durable.py",
+    "daemon/expd/queueing/database.py",
     "daemon/expd/wire.py",
     "client/expctl/start.py",
     "client/expctl/transport.py",

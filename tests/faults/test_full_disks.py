@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.daemons import Json, RunningDaemon, a_daemon
+from helpers.daemons import DEADLINE_SECONDS, Json, RunningDaemon, a_daemon
 from helpers.disks import Disk, a_small_disk, an_ext4, needs_loop, needs_root
 from helpers.repositories import a_repository, git
 from helpers.waiting import eventually
@@ -91,6 +91,35 @@ def test_a_disk_that_fills_up_while_entries_run_loses_none(tmp_path: Path) -> No
         assert [entry["attempt"] for entry in daemon.entries(repository)] == [1, 1]
         assert started.read_text() == "x\nx\n"
         assert len(git(repository, "for-each-ref", "refs/exps").splitlines()) == 2
+
+
+@needs_root
+def test_a_full_disk_of_the_logs_ends_no_run(tmp_path: Path) -> None:
+    """A command whose output finds no room goes on if it likes; its end waits for room, and log and result are there then."""
+    repository = a_repository(tmp_path / "project")
+    gate, state = tmp_path / "gate", tmp_path / "state"
+    state.mkdir(mode=0o700)
+    script = f"echo first; while [ ! -e {gate} ]; do echo {'x' * 4000} || true; sleep 0.02; done; echo made > made.txt"
+    with a_small_disk(state / "runs") as disk, a_daemon(config=UNWATCHED, state=state) as daemon:
+        daemon.expctl(repository, "submit", "-n", "one", "--", "sh", "-c", script)
+        follower = daemon.start_expctl(repository, "follow", "one")
+        eventually(lambda: any(path.stat().st_size for path in disk.path.glob("*.log")), "it writes")
+        disk.fill()
+        gate.touch()
+
+        eventually(lambda: daemon.entries(repository)[0]["waits_for"], "its end waits for room, and says so")
+        waiting = daemon.entries(repository)[0]
+        disk.make_room()
+        daemon.expctl(repository, "wait", "one")
+        entry, (said, _err) = daemon.entries(repository)[0], follower.communicate(timeout=DEADLINE_SECONDS)
+
+        assert (waiting["state"] in {"running", "collecting"}, entry["outcome"], entry["attempt"]) == (
+            True,
+            "succeeded",
+            1,
+        )
+        assert git(repository, "show", f"{entry['experiment_rev']}:made.txt") == "made"
+        assert said.startswith(b"first\n")
 
 
 @pytest.mark.parametrize("full", [pytest.param(Disk.fill, id="bytes"), pytest.param(Disk.fill_names, id="names")])

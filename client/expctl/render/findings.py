@@ -118,6 +118,11 @@ SENTENCES: Mapping[str, Callable[[Facts], Sentence]] = {
         what=f"the repository can't be read: {facts.get('what')}", why="Git will say more", todo="git fsck"
     ),
     "object_empty": _object,
+    "pack_damaged": _fixed(
+        "this pack is cut short, or not the one that its index is of",
+        "a disk lost or changed it; what it held can't be read, and what needs that fails",
+        "bring it back from a backup or a clone (git fetch, git fsck), and restart the daemon",
+    ),
     "lock_left": lambda facts: _lock(facts, is_left=True),
     "lock_held": lambda facts: _lock(facts, is_left=False),
     "kept_worktrees": lambda facts: Sentence(

@@ -34,6 +34,7 @@ from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stag
 from expd.execute.timings import Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
 from expd.execute.worktree import Manifest, new_files, tracked_changes
+from expd.gitio.damage import with_damage
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.gitio.slots import Slots
@@ -221,8 +222,11 @@ class Run:
             log.note(f"expd: {error}")
             return _not_started(error)
         except (PipelineError, GitFailed, OSError) as error:
-            log.note(f"expd: {error}")
-            return Refused(reason=str(error))
+            reason = (
+                with_damage(str(error), Path(self.order.git_directory)) if isinstance(error, GitFailed) else str(error)
+            )
+            log.note(f"expd: {reason}")
+            return Refused(reason=reason)
         except Exception as error:  # noqa: BLE001 - the boundary around a run
             # A bug here ends this run with a reason, not the worker and its neighbours.
             _journal.exception("run %s of entry %s", self.order.run, self.order.entry)

@@ -1,4 +1,4 @@
-"""What a power cut or a kill leaves in a repository: object files without a byte, and locks that nobody holds.
+"""What a power cut or a kill leaves in a repository: object files without a byte, packs cut short, and locks that nobody holds.
 
 An empty object file never heals by itself: whoever writes the same object again finds it there and writes nothing. It
 holds nothing either, so removing one loses nothing.
@@ -15,6 +15,8 @@ from expd.gitio.submodules import gitlinks_of_index
 from expproto.vocabulary import Rev
 
 _FAN_OUT, _REV_DIGITS = 2, 40
+_CHECKSUM_BYTES = 20
+_PACKS_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,33 @@ def rev_of(path: Path) -> Rev:
 def empty_objects(repository: Repository) -> list[Path]:
     """Find object files without a byte: a look at every loose object, of which a repository in use has thousands."""
     return sorted(path for path, size in _loose_objects(_objects_of(repository)) if size == 0)
+
+
+def damaged_packs(common_directory: Path) -> list[Path]:
+    """Find packs that are not what their index is of: gone, cut short, or of another content; a look at the last bytes of each."""
+    indexes = (common_directory / "objects" / "pack").glob("pack-*.idx")
+    return sorted(index.with_suffix(".pack") for index in indexes if not _is_whole(index))
+
+
+def with_damage(what: str, common_directory: Path) -> str:
+    """Add to what failed which packs are damaged, if any are: libgit2 says only what it did not find."""
+    packs = damaged_packs(common_directory)
+    return f"{what}; damaged, or not there: {', '.join(map(str, packs[:_PACKS_NAMED]))}" if packs else what
+
+
+def _is_whole(index: Path) -> bool:
+    """Compare the checksum at the end of a pack with that in its index (gitformat-pack(5)); a repack may take both away meanwhile."""
+    try:
+        noted = _last_bytes(index, 2 * _CHECKSUM_BYTES)[:_CHECKSUM_BYTES]
+        return noted == _last_bytes(index.with_suffix(".pack"), _CHECKSUM_BYTES)
+    except OSError:
+        return not index.exists()
+
+
+def _last_bytes(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - count))
+        return file.read(count)
 
 
 def mend_empty_objects(repository: Repository) -> Mended:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from expd.gitio.damage import mend_empty_objects
+from expd.gitio.damage import mend_empty_objects, with_damage
 from expd.gitio.errors import GitFailed
 from expd.gitio.refs import experiment_ref, read_ref, spellings_of
 from expd.gitio.repository import Repository, again_if_disturbed
@@ -132,7 +132,7 @@ def _remove_empty_objects(project: Project, failed: GitFailed) -> tuple[Path, ..
     """Remove object files without a byte, so that what is captured is written anew; raises what failed if there are none."""
     mended = mend_empty_objects(Repository(project.location.opened_at))
     if not mended.removed:
-        raise failed
+        raise GitFailed(with_damage(failed.what, project.location.common_directory)) from failed
     for path in mended.removed:
         _journal.warning("the object file %s was empty, and is removed", path)
     return mended.removed

@@ -153,7 +153,8 @@ def _of_git(error: GitFailed) -> Refusal:
     """Tell what the system refused from what the repository does not allow."""
     if error.errno is not None:
         return _of_the_system(error.errno, "", error.what)
-    return Refusal(code=errors.CANNOT_CAPTURE, data={"what": error.what, "path": ""})
+    hint = "`expctl doctor` and `git fsck` look for what is damaged"
+    return Refusal(code=errors.CANNOT_CAPTURE, data={"what": error.what, "path": "", "hint": hint})
 
 
 def _of_the_system(number: int | None, path: str, what: str) -> Refusal:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from expd.gitio.damage import empty_objects, locks_of, mend_empty_objects, rev_of
+from expd.gitio.damage import damaged_packs, empty_objects, locks_of, mend_empty_objects, rev_of
 from expd.gitio.errors import GitFailed
 from expd.gitio.locate import Location
 from expd.gitio.refs import ENTRIES
@@ -153,8 +153,10 @@ class Examination:
         return findings
 
     def _objects(self) -> Iterable[FindingRecord]:
-        """Look for object files without a byte; what the workspace holds of them is written anew."""
+        """Look for damaged packs, and object files without a byte; what the workspace holds of these is written anew."""
         assert self._location is not None
+        for path in damaged_packs(self._location.common_directory):
+            yield _finding("pack_damaged", "objects", path, {})
         try:
             repository = Repository(self._location.opened_at)
             empty = empty_objects(repository)
