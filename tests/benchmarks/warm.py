@@ -60,8 +60,9 @@ def _prepare(worktree: Path, git_directory: Path, commit: Rev) -> None:
     """Do what `PrivateWorktree.prepare` does where there are no submodules."""
     worktree.mkdir(exist_ok=True)
     shutil.rmtree(worktree / ".git", ignore_errors=True)
-    lay_git_directory(worktree, git_directory, commit)
-    slots = Slots(worktree, git_directory)
+    repository = Repository(git_directory)
+    lay_git_directory(worktree, repository, commit)
+    slots = Slots(worktree, repository)
     check_out(worktree, slots.files_of(commit), slots.reader(commit))
     slots.write_indexes(commit)
 

@@ -43,13 +43,13 @@ class Scene:
 
     def commit(self, made: list[str] | None = None, *, by_size: bool = False, stash: Rev | None = None) -> Rev:
         """Commit what is there: with `made`, or with every new file."""
-        slot = Slot(self.worktree, self.project / ".git")
+        slot = Slot(self.worktree, Repository(self.project / ".git"))
         changes = tracked_changes(self.worktree, self.manifest)
         if made is None:
             made = new_files(self.worktree, self.manifest, slot.is_ignored)
         return commit_experiment(
             self.worktree,
-            self.project / ".git",
+            Repository(self.project / ".git"),
             Harvest(touched=changes.touched, deleted=changes.deleted, made=made, cached_by_size=by_size),
             CommitOrder(
                 baseline_rev=self.head,
@@ -80,8 +80,8 @@ def _laid(project: Path, worktree: Path) -> Scene:
     head = repository.head_rev()
     assert head is not None
     make_slot(worktree)
-    lay_git_directory(worktree, project / ".git", head)
-    slot = Slot(worktree, project / ".git")
+    lay_git_directory(worktree, Repository(project / ".git"), head)
+    slot = Slot(worktree, Repository(project / ".git"))
     tree = repository.tree_of(head)
     manifest = check_out(worktree, repository.files_of(tree), lambda file, path: slot.content_of(file, path, head))
     slot.write_index(tree)
@@ -104,6 +104,8 @@ JOBS = {
     "ignored files": "echo a > a.tmp; mkdir out new; echo b > out/b; echo c > new/c.tmp; echo d > new/d",
     "its own rules": "echo '*.log' >> .gitignore; echo a > a.log; mkdir own; echo '*' > own/.gitignore; echo a > own/a",
     "new text with line endings": "printf 'x\\r\\ny\\r\\n' > new.crlf",
+    "its own attributes": "echo '*.txt text eol=lf' >> .gitattributes; printf 'x\\r\\ny\\r\\n' > new.txt",
+    "sizes around the one up to which a file is read whole": "for n in 0 1 1048576 1048577; do head -c $n /dev/zero > $n; done",
     "an empty directory": "mkdir empty",
     "a pipe and a socket": "mkfifo pipe",
 }
@@ -122,6 +124,36 @@ def test_a_commit_has_the_tree_that_git_add_makes(scene: Scene, tmp_path: Path, 
     rev = scene.commit([] if option == "--update" else None)
 
     assert git(scene.project, "ls-tree", "-r", rev) == git(tmp_path / "clone", "ls-tree", "-r", "HEAD")
+
+
+def test_what_is_there_already_is_not_written_again(scene: Scene) -> None:
+    """A file that was only touched is the blob it was: of such a run nothing is new but its commit."""
+    before = _objects(scene.project)
+    scene.job("touch sub/file run.sh")
+
+    rev = scene.commit(["sub/file"])
+
+    assert _objects(scene.project) - before == {rev}
+
+
+def test_small_results_and_their_commit_are_written_together(scene: Scene) -> None:
+    """Many small files are one pack with the trees and the commit, and not a file with two waits for the disk each."""
+    scene.job("for n in $(seq 20); do echo $n > made$n; done")
+
+    rev = scene.commit()
+
+    assert len(list((scene.project / ".git/objects/pack").glob("*.pack"))) == 1
+    assert rev not in _loose(scene.project)
+    assert git(scene.project, "show", f"{rev}:made7") == "7"
+
+
+def _loose(project: Path) -> set[str]:
+    return {f"{file.parent.name}{file.name}" for file in (project / ".git/objects").glob("??/*")}
+
+
+def _objects(project: Path) -> set[str]:
+    """List every object, whatever refers to it."""
+    return set(git(project, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split())
 
 
 def test_what_a_stage_declares_is_committed_though_it_is_new(scene: Scene) -> None:

@@ -24,7 +24,7 @@ def user(tmp_path: Path) -> Path:
 def _laid(user: Path, name: str = "slot") -> Path:
     worktree = user.parent / name
     worktree.mkdir()
-    lay_git_directory(worktree, user / ".git", Rev(git(user, "rev-parse", "HEAD")))
+    lay_git_directory(worktree, Repository(user / ".git"), Rev(git(user, "rev-parse", "HEAD")))
     return worktree
 
 
@@ -34,7 +34,7 @@ def test_git_in_a_worktree_tells_what_runs(user: Path) -> None:
     write_files(user, {"tool.sh": "echo edited\n"})
     git(user, "commit", "--quiet", "--all", "--message", "what runs")
     tree = Repository(user / ".git").tree_of(Rev(git(user, "rev-parse", "HEAD")))
-    Slot(worktree, user / ".git").write_index(tree)
+    Slot(worktree, Repository(user / ".git")).write_index(tree)
     write_files(worktree, {"tool.sh": "echo edited\n", "bytes.bin": "x\n", "made.bin": "made\n"})
     (worktree / "a.txt").write_bytes(b"a\r\nb\r\n")
     write_files(worktree, {".gitattributes": "*.txt text eol=crlf\n"})
@@ -66,7 +66,7 @@ def test_a_worktree_of_a_linked_work_tree_finds_the_objects(user: Path) -> None:
     worktree = user.parent / "slot"
     worktree.mkdir()
 
-    lay_git_directory(worktree, user / ".git" / "worktrees" / "linked", Rev(git(user, "rev-parse", "HEAD")))
+    lay_git_directory(worktree, Repository(user / ".git" / "worktrees" / "linked"), Rev(git(user, "rev-parse", "HEAD")))
 
     assert git(worktree, "show", "HEAD:tool.sh") == "echo"
 
@@ -116,7 +116,7 @@ def test_files_are_stored_among_the_users_objects(user: Path) -> None:
     (worktree / "link").symlink_to("new.bin")
     (worktree / "directory").mkdir()
     os.mkfifo(worktree / "fifo")
-    slot = Slot(worktree, user / ".git")
+    slot = Slot(worktree, Repository(user / ".git"))
 
     stored = {name: slot.store_file(name) for name in ("new.bin", "tool.sh", "link", "directory", "fifo", "gone")}
 
@@ -138,7 +138,7 @@ def test_line_endings_are_those_of_the_attributes(user: Path) -> None:
     worktree, repository = _laid(user), Repository(user / ".git")
     head = Rev(git(user, "rev-parse", "HEAD"))
     files = repository.files_of(repository.tree_of(head))
-    slot = Slot(worktree, user / ".git")
+    slot = Slot(worktree, Repository(user / ".git"))
     content = {name: slot.content_of(file, name, head) for name, file in files.items()}
     for name, data in content.items():
         assert isinstance(data, bytes)
@@ -152,7 +152,7 @@ def test_line_endings_are_those_of_the_attributes(user: Path) -> None:
 
 def test_a_file_of_a_gone_object_is_named(user: Path) -> None:
     """An object that is not there is an error with the file's name, not an empty file."""
-    slot = Slot(_laid(user), user / ".git")
+    slot = Slot(_laid(user), Repository(user / ".git"))
 
     with pytest.raises(GitFailed, match=r"a\.txt can't be read"):
         slot.content_of(TreeFile(rev=Rev("1" * 40), mode=REGULAR), "a.txt", Rev(git(user, "rev-parse", "HEAD")))
@@ -162,7 +162,7 @@ def test_ignore_files_of_the_run_are_heeded(user: Path) -> None:
     """What the worktree's own .gitignore excludes is known, directories by their slash."""
     worktree = _laid(user)
     write_files(worktree, {".gitignore": "*.log\n/out/\n"})
-    slot = Slot(worktree, user / ".git")
+    slot = Slot(worktree, Repository(user / ".git"))
 
     ignored = [name for name in ("x.log", "d/y.log", "out/", "out/z", "a.txt", "d/out/") if slot.is_ignored(name)]
 

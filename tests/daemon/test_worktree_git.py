@@ -57,8 +57,8 @@ def _check_out_as_a_run_does(project: Path, slot: Path) -> tuple[Manifest, Slot]
     tree = repository.tree_of(head)
     make_slot(slot)
     remove_tree(slot / ".git")
-    lay_git_directory(slot, project / ".git", head)
-    lane = Slot(slot, project / ".git")
+    lay_git_directory(slot, Repository(project / ".git"), head)
+    lane = Slot(slot, Repository(project / ".git"))
     files = repository.files_of(tree)
     has_filters = lane.has_filters(files)
     start_ns, last = time.time_ns(), list(files)[-1]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from expd.gitio.filters import Keep
+from expd.gitio.packing import blob_rev
 from expd.gitio.refs import keep_commit
 from expd.gitio.repository import REGULAR, SUBMODULE, Repository, TreeFile
 from expd.gitio.slots import Slots
@@ -23,6 +25,8 @@ from expproto.vocabulary import Rev
 
 GIT_FILE_BYTES_MAX = 16 * 1024 * 1024
 """Larger files made by a plain command go to the cache, as `dvc add` would have it: a Git object is for ever."""
+_KEPT_BYTES_MAX = 32 * 1024 * 1024
+"""Held in memory until they are written together; what comes after that is written at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Harvest:
     made: Sequence[str]
     cached_by_size: bool = False
     copied: Container[str] = ()
+    is_untouched: Callable[[str], bool] = lambda _path: False
+    """Tells of what was checked out that it is for certain still the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,32 +59,63 @@ class CommitOrder:
 
 
 def commit_experiment(
-    worktree: Path, user_git_directory: Path, harvest: Harvest, order: CommitOrder, cache: Cache
+    worktree: Path, repository: Repository, harvest: Harvest, order: CommitOrder, cache: Cache
 ) -> Rev:
     """Store what a run left in the user's objects and commit it; no ref moves.
 
-    Raises GitFailed; doing it again after GitDisturbed gives the same commit.
+    Raises GitFailed; doing it again after GitDisturbed gives the same commit. What is small is written together with the commit.
     """
-    repository = Repository(user_git_directory)
-    slots = Slots(worktree, user_git_directory, order.submodules)
-    changes: dict[str, TreeFile | None] = dict.fromkeys(harvest.deleted)
-    for path in harvest.touched:
-        changes[path] = slots.store_file(path)
-    changes |= dict.fromkeys(_private_by_capture(repository, order))
-    made = _files_below(worktree, harvest.made, slots.is_ignored)
-    for path in (path for path in made if path not in harvest.copied):
-        if harvest.cached_by_size and _is_large(worktree / path) and not slots.is_kept_by_lfs(path):
-            path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
-            changes[path] = TreeFile(rev=repository.write_blob(content), mode=REGULAR)
-        else:
-            changes[path] = slots.store_file(path)
-    for submodule in reversed(order.submodules):
-        _commit_submodule(submodule, changes)
     with repository.together():
+        changes = _changes(worktree, repository, harvest, order, cache)
+        for submodule in reversed(order.submodules):
+            _commit_submodule(submodule, changes)
         tree = repository.edit_tree(order.stash_tree, changes)
         commit = repository.write_commit(tree, [order.baseline_rev], order.message, repository.identity(order.at))
     repository.check_present(order.baseline_rev, [commit])
     return commit
+
+
+def _changes(
+    worktree: Path, repository: Repository, harvest: Harvest, order: CommitOrder, cache: Cache
+) -> dict[str, TreeFile | None]:
+    """Store the files, and give what each path of the stash tree becomes."""
+    slots = Slots(worktree, repository, order.submodules)
+    keeping = _Keeping(repository, order.stash_tree, harvest.touched)
+    changes: dict[str, TreeFile | None] = dict.fromkeys(harvest.deleted)
+    touched = {path: slots.store_file(path, keeping.keep) for path in harvest.touched}
+    changes |= touched
+    changes |= dict.fromkeys(_private_by_capture(repository, order))
+    for path in _files_below(worktree, harvest.made, slots.is_ignored):
+        if path in harvest.copied or path in touched or harvest.is_untouched(path):
+            continue
+        if harvest.cached_by_size and _is_large(worktree / path) and not slots.is_kept_by_lfs(path):
+            path, content = _pointer(worktree, path, cache)  # noqa: PLW2901 - the pointer stands for the file from here on
+            changes[path] = TreeFile(rev=repository.write_blob(content), mode=REGULAR)
+        else:
+            changes[path] = slots.store_file(path, keeping.keep)
+    return changes
+
+
+class _Keeping:
+    """Files on their way into one piece of writing; what the stash tree has already is not written again."""
+
+    def __init__(self, repository: Repository, stash_tree: Rev, paths: Sequence[str]) -> None:
+        self._repository = repository
+        self._bytes_kept = 0
+        there = (repository.file_at(stash_tree, path) for path in paths)
+        self._known = {file.rev for file in there if file is not None}
+
+    @property
+    def keep(self) -> Keep | None:
+        """Give what takes a file's bytes; None where enough of them wait."""
+        return self._keep if self._bytes_kept < _KEPT_BYTES_MAX else None
+
+    def _keep(self, data: bytes) -> Rev:
+        rev = blob_rev(data)
+        if rev in self._known:
+            return rev
+        self._bytes_kept += len(data)
+        return self._repository.write_blob(data)
 
 
 def _commit_submodule(submodule: Submodule, changes: dict[str, TreeFile | None]) -> None:

@@ -52,9 +52,9 @@ class PrivateWorktree:
         else:
             self._take_up(self._order.resumes)
         remove_tree(self.directory / ".git")
-        lay_git_directory(self.directory, self._user_git, self._order.baseline_rev)
+        lay_git_directory(self.directory, repository, self._order.baseline_rev)
         lay_submodules(self.directory, submodules)
-        slots = Slots(self.directory, self._user_git, submodules)
+        slots = Slots(self.directory, repository, submodules)
         if self._order.resumes is None:
             manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev))
         else:

@@ -358,7 +358,7 @@ class Run:
         await self._tell(StageStarted(run=self.order.run, run_token=self.order.run_token, stage=stage))
 
     def _commit_command(self, manifest: Manifest, command: tuple[str, ...], cache: Cache) -> Rev:
-        slots = Slots(self._worktree, self._user_git, manifest.submodules)
+        slots = Slots(self._worktree, Repository(self._user_git), manifest.submodules)
         changes = tracked_changes(self._worktree, manifest)
         found = new_files(self._worktree, manifest, slots.is_ignored)
         data = dict.fromkeys(self._data)
@@ -371,7 +371,9 @@ class Run:
     def _tell_undeclared(self, manifest: Manifest, project: Project, log: RunLog) -> None:
         """Name what a command made and did not declare: whoever misses it should not have to guess."""
         found = new_files(
-            self._worktree, manifest, Slots(self._worktree, self._user_git, manifest.submodules).is_ignored
+            self._worktree,
+            manifest,
+            Slots(self._worktree, Repository(self._user_git), manifest.submodules).is_ignored,
         )
         known = {out.location: out for node in project.contents.nodes for out in node.outs}
         ours = {LOCK_FILE, ".gitignore"}
@@ -392,18 +394,31 @@ class Run:
         made = [(Path(self.order.root) / path).as_posix() for path in declared]
         outs = {out.location: out for node in project.contents.nodes for out in node.outs}
         beside = {path for path in self._beside if not is_tracked(str(self._worktree / path), outs)}
-        harvest = Harvest(touched=changes.touched, deleted=changes.deleted, made=made, copied=beside)
+        touched = set(changes.touched)
+        harvest = Harvest(
+            touched=changes.touched,
+            deleted=changes.deleted,
+            made=made,
+            copied=beside,
+            is_untouched=lambda path: path in manifest.files and path not in touched,
+        )
         return self._commit(harvest, manifest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
 
     def _commit(self, harvest: Harvest, manifest: Manifest, message: str, cache: Cache) -> Rev:
-        order = CommitOrder(
-            baseline_rev=self.order.baseline_rev,
-            stash_tree=again_if_disturbed(lambda: Repository(self._user_git).tree_of(self.order.stash_rev)),
-            message=self.order.message or message,
-            at=time.time(),
-            submodules=manifest.submodules,
-        )
-        return again_if_disturbed(lambda: commit_experiment(self._worktree, self._user_git, harvest, order, cache))
+        at = time.time()
+
+        def commit() -> Rev:
+            repository = Repository(self._user_git)
+            order = CommitOrder(
+                baseline_rev=self.order.baseline_rev,
+                stash_tree=repository.tree_of(self.order.stash_rev),
+                message=self.order.message or message,
+                at=at,
+                submodules=manifest.submodules,
+            )
+            return commit_experiment(self._worktree, repository, harvest, order, cache)
+
+        return again_if_disturbed(commit)
 
 
 def _words_of(outcome: Outcome) -> str:

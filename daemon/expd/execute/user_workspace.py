@@ -53,7 +53,7 @@ class UserWorkspace:
         """
         repository, stash_rev = Repository(self._user_git), self._order.stash_rev
         submodules = self._submodules(repository)
-        slots = Slots(self.directory, self._user_git, submodules)
+        slots = Slots(self.directory, repository, submodules)
         look = _Look(self.directory, repository, slots, self._order.captured_at)
         wanted = slots.files_of(stash_rev)
         overridden = repository.changed_paths(self._captured_tree, repository.tree_of(stash_rev))
@@ -77,7 +77,7 @@ class UserWorkspace:
         """List the new files that were not captured, for a command whose result is every new file."""
         if self._order.command is None:
             return frozenset()
-        slots = Slots(self.directory, self._user_git, manifest.submodules)
+        slots = Slots(self.directory, Repository(self._user_git), manifest.submodules)
         return frozenset(new_files(self.directory, manifest, slots.is_ignored))
 
     def give_up(self, log: RunLog) -> None:
@@ -98,7 +98,7 @@ class UserWorkspace:
     def _commit_what_is_left(self, manifest: Manifest) -> Rev:
         """Store what the run did to the files it found, as a commit that no ref holds: it is worth a while, no more."""
         repository = Repository(self._user_git)
-        slots = Slots(self.directory, self._user_git, manifest.submodules)
+        slots = Slots(self.directory, repository, manifest.submodules)
         changes = tracked_changes(self.directory, manifest)
         files: dict[str, TreeFile | None] = dict.fromkeys(changes.deleted)
         files |= {path: slots.store_file(path) for path in changes.touched}

@@ -1,6 +1,7 @@
 """Files on their way between Git and a directory: through the filters that attributes and settings ask for."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pygit2
@@ -10,6 +11,11 @@ from expd.gitio.drivers import Drivers
 from expd.gitio.errors import CannotCapture, GitFailed
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, TreeFile, git_errors
 from expproto.vocabulary import Rev
+
+Keep = Callable[[bytes], Rev]
+"""Takes the bytes of a blob and gives its rev; when it is on the disk is its own affair."""
+KEPT_BYTES_MAX = 1 << 20
+"""Larger files are not read whole."""
 
 
 def checked_out(handle: pygit2.Repository, file: TreeFile, path: str, commit: Rev) -> bytes:
@@ -32,8 +38,13 @@ def checked_out(handle: pygit2.Repository, file: TreeFile, path: str, commit: Re
             return stream.read()
 
 
-def stored(handle: pygit2.Repository, drivers: Drivers, worktree: Path, path: str) -> TreeFile | None:
-    """Store one file of the handle's work tree; None if it is neither a regular file nor a link."""
+def stored(
+    handle: pygit2.Repository, drivers: Drivers, worktree: Path, path: str, keep: Keep | None = None
+) -> TreeFile | None:
+    """Store one file of the handle's work tree; None if it is neither a regular file nor a link.
+
+    With `keep`, a small file that no filter changes is given to that instead.
+    """
     full = worktree / path
     if full.is_symlink():
         mode = LINK
@@ -48,7 +59,16 @@ def stored(handle: pygit2.Repository, drivers: Drivers, worktree: Path, path: st
             rev = None if mode == LINK else drivers.clean(handle, worktree, path)
         except CannotCapture as error:
             raise GitFailed(f"{path} can't be stored: {error.what}") from None
+        if rev is None and keep is not None and mode != LINK and _is_stored_as_it_is(handle, full, path):
+            rev = keep(full.read_bytes())
         return TreeFile(rev=rev or Rev(str(handle.create_blob_fromworkdir(path))), mode=int(mode))
+
+
+def _is_stored_as_it_is(handle: pygit2.Repository, full: Path, path: str) -> bool:
+    """Tell whether a file is small, and no attribute or setting changes it on its way into Git."""
+    if full.stat().st_size > KEPT_BYTES_MAX:
+        return False
+    return handle.load_filter_list(os.fsencode(path), FilterMode.TO_ODB) is None  # type: ignore[arg-type]
 
 
 def _stands_for_link(handle: pygit2.Repository, path: str) -> bool:

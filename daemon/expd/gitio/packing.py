@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from expd.linux.durable import sync_directory
+from expproto.vocabulary import Rev
 
 Kind = Literal["commit", "tree", "blob"]
 _CODES: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
@@ -36,6 +37,11 @@ class NewObject:
 def new_object(kind: Kind, data: bytes) -> NewObject:
     """Give an object with the id that Git gives it."""
     return NewObject(hashlib.sha1(b"%b %d\0" % (kind.encode(), len(data)) + data).digest(), kind, data)  # noqa: S324
+
+
+def blob_rev(data: bytes) -> Rev:
+    """Give the rev that Git gives a blob of these bytes."""
+    return Rev(new_object("blob", data).id.hex())
 
 
 def write_pack(objects_directory: Path, objects: Sequence[NewObject]) -> None:

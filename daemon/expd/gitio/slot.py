@@ -12,7 +12,7 @@ import pygit2
 
 from expd.gitio.drivers import Drivers
 from expd.gitio.errors import GitFailed
-from expd.gitio.filters import checked_out, stored
+from expd.gitio.filters import Keep, checked_out, stored
 from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, TreeFile, git_errors
 from expproto.vocabulary import Rev
@@ -21,13 +21,12 @@ _CONFIG_KEYS = ("user.name", "user.email", "core.autocrlf", "core.eol", "core.fi
 """Settings of the user's repository that a checkout or a commit in a worktree needs; nothing else passes."""
 
 
-def lay_git_directory(worktree: Path, user_git_directory: Path, baseline: Rev, at: str = ".git") -> None:
+def lay_git_directory(worktree: Path, user: Repository, baseline: Rev, at: str = ".git") -> None:
     """Write a Git directory for a worktree that has none: HEAD detached at the baseline, objects as alternates.
 
     Written by hand, and unsynced: it is made anew for each run, and a crash makes it worthless anyway
     (gitrepository-layout(5)). `at` is its place relative to the worktree, whose own `.git` leads to it if it is another.
     """
-    user = Repository(user_git_directory)
     objects = _objects_of(user)
     git_directory = Path(os.path.normpath(worktree / at))
     (git_directory / "refs" / "heads").mkdir(parents=True)
@@ -69,10 +68,10 @@ def quoted(value: str) -> str:
 class Slot:
     """An opened worktree: its files are read and stored in terms of the user's objects."""
 
-    def __init__(self, worktree: Path, user_git_directory: Path, at: str = ".git") -> None:
+    def __init__(self, worktree: Path, user: Repository, at: str = ".git") -> None:
+        self._user = user
         with git_errors(f"can't open {worktree}"):
             self._handle = pygit2.Repository(os.path.normpath(worktree / at))
-            self._user = Repository(user_git_directory)
             self._handle.set_odb(pygit2.Odb(str(_objects_of(self._user))))
         self._drivers = Drivers(self._user)
         self._worktree = worktree
@@ -101,9 +100,9 @@ class Slot:
             or (_objects_of(self._user).parent / "info" / "attributes").exists()
         )
 
-    def store_file(self, path: str) -> TreeFile | None:
-        """Store one file of the worktree in the user's objects; None if it is neither a regular file nor a link."""
-        return stored(self._handle, self._drivers, self._worktree, path)
+    def store_file(self, path: str, keep: Keep | None = None) -> TreeFile | None:
+        """Store one file of the worktree in the user's objects, or give it to `keep`; None if it is neither a regular file nor a link."""
+        return stored(self._handle, self._drivers, self._worktree, path, keep)
 
     @property
     def missing(self) -> list[str]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from expd.gitio.filters import Keep
 from expd.gitio.repository import LINK, REGULAR, Repository, TreeFile
 from expd.gitio.slot import Slot, lay_git_directory
 from expd.gitio.submodules import Submodule
@@ -24,7 +25,7 @@ def lay_submodules(worktree: Path, submodules: Sequence[Submodule]) -> None:
     """Write the Git directory of each submodule into that of a worktree, which is laid already; HEAD is its commit."""
     for submodule in submodules:
         at = _git_directory(submodule, submodules)
-        lay_git_directory(worktree / submodule.path, submodule.git_directory, submodule.rev, at)
+        lay_git_directory(worktree / submodule.path, Repository(submodule.git_directory), submodule.rev, at)
 
 
 def _git_directory(submodule: Submodule, submodules: Sequence[Submodule]) -> str:
@@ -54,10 +55,10 @@ class Slots:
     A submodule's slot can be opened only once its directory is there.
     """
 
-    def __init__(self, worktree: Path, user_git_directory: Path, submodules: Sequence[Submodule] = ()) -> None:
+    def __init__(self, worktree: Path, user: Repository, submodules: Sequence[Submodule] = ()) -> None:
         self._worktree = worktree
-        self._slot = Slot(worktree, user_git_directory)
-        self._user = Repository(user_git_directory)
+        self._slot = Slot(worktree, user)
+        self._user = user
         self._submodules = {submodule.path: submodule for submodule in submodules}
         self._innermost = sorted(self._submodules, key=len, reverse=True)
         self._opened: dict[str, Slot] = {"": self._slot}
@@ -111,10 +112,10 @@ class Slots:
         for path, submodule in self._submodules.items():
             self._of(path).write_index(Repository(submodule.git_directory).tree_of(submodule.rev))
 
-    def store_file(self, path: str) -> TreeFile | None:
-        """Store one file of the worktree in the objects of the repository it belongs to; see Slot."""
+    def store_file(self, path: str, keep: Keep | None = None) -> TreeFile | None:
+        """Store one file of the worktree in the objects of the repository it belongs to; see Slot. `keep` gets none of submodules."""
         owner, name = self._owner_of(path)
-        return self._of(owner).store_file(name)
+        return self._of(owner).store_file(name, None if owner else keep)
 
     def missing(self) -> tuple[str, ...]:
         """Give the paths that were read as Git LFS pointers, their content being nowhere here."""
@@ -146,7 +147,7 @@ class Slots:
         if owner not in self._opened:
             submodule = self._submodules[owner]
             at = _git_directory(submodule, list(self._submodules.values()))
-            self._opened[owner] = Slot(self._worktree / owner, submodule.git_directory, at)
+            self._opened[owner] = Slot(self._worktree / owner, Repository(submodule.git_directory), at)
         return self._opened[owner]
 
     def _link(self, owner: str) -> bytes:
