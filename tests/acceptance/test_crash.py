@@ -77,13 +77,15 @@ def test_a_run_that_ended_meanwhile_is_collected(daemon: RunningDaemon, reposito
 
 
 def test_a_killed_worker_is_noticed_and_its_tree_ended(daemon: RunningDaemon, repository: Path) -> None:
-    """When a worker is killed its run is lost with the reason, nothing of it runs on, and the queue goes on."""
+    """When a worker is killed its run is lost with the reason, nothing of it runs on or stays as a zombie, and the queue goes on."""
     gate = _gate(repository)
     _run(daemon, repository, "victim", f"(setsid sleep 300 &); echo started > '{gate}'; sleep 300", *ONCE)
     _run(daemon, repository, "next", "true")
     gate.read_text()
     (worker,) = _workers(daemon)
     children = worker.children(recursive=True)
+    worker.suspend()
+    children[0].kill()  # it has ended, and nobody has collected it
 
     worker.kill()
     result = daemon.run_expctl(repository, "wait", "victim")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from expd.execute.logcap import LogCap, punch_hole
 from expd.linux.inotify import Watcher
-from expd.serve.logs import STORED_BYTES_MIN, LogStream, Place, tail_place
+from expd.serve.logs import STORED_BYTES_MIN, LogStream, Position, tail_position
 from expproto.logs import Mark, Output, StoredOutput
 from expproto.vocabulary import EntryId
 
@@ -23,7 +23,7 @@ def _lines(first: int, count: int) -> bytes:
     return b"".join(LINE % number for number in range(first, first + count))
 
 
-async def _sent(log: Path, place: Place = Place()) -> list[tuple[int, bytes]]:  # noqa: B008 - it is frozen
+async def _sent(log: Path, place: Position = Position()) -> list[tuple[int, bytes]]:  # noqa: B008 - it is frozen
     found: list[tuple[int, bytes]] = []
 
     async def take(event: Output | StoredOutput | Mark) -> None:
@@ -90,8 +90,8 @@ def test_the_last_lines_are_looked_for_behind_what_was_cut(tmp_path: Path) -> No
     with log.open("r+b") as file:
         punch_hole(file.fileno(), LIMIT, hole_end)
 
-    assert tail_place(log, None, 10) == Place(offset=size - 10 * 16)
-    assert tail_place(log, None, 10**6) == Place(offset=hole_end)
+    assert tail_position(log, None, 10) == Position(offset=size - 10 * 16)
+    assert tail_position(log, None, 10**6) == Position(offset=hole_end)
 
 
 async def test_a_log_that_was_truncated_goes_on_at_its_end(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_a_log_that_was_truncated_goes_on_at_its_end(tmp_path: Path) -> No
     log = tmp_path / "1.log"
     log.write_bytes(b"short")
 
-    assert await _sent(log, Place(offset=100)) == [(5, b"")]
+    assert await _sent(log, Position(offset=100)) == [(5, b"")]
 
 
 async def test_a_complete_log_is_named_where_whoever_follows_reads_it(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ async def test_a_complete_log_is_named_where_whoever_follows_reads_it(tmp_path: 
         found.append(event)
 
     with closing(LogStream(EntryId(1), log, None, take, is_read_there=True)) as stream:
-        await stream.send_rest(Place(offset=1))
+        await stream.send_rest(Position(offset=1))
 
     status = log.stat()
     assert found == [

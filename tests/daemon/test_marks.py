@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from expd.execute.marks import RECORD_BYTES_MAX, MarkWriter, Record, marks_of, read_marks
 from expd.execute.runlog import RunLog
 from expd.execute.timings import Timings
-from expd.serve.logs import LogStream, Place, tail_place
+from expd.serve.logs import LogStream, Position, tail_position
 from expproto.logs import Mark, Output, StoredOutput
 from expproto.vocabulary import EntryId
 
@@ -40,7 +40,7 @@ class Pair:
         finally:
             os.close(descriptor)
 
-    async def events(self, place: Place = Place()) -> list[Output | Mark]:  # noqa: B008 - it is frozen
+    async def events(self, place: Position = Position()) -> list[Output | Mark]:  # noqa: B008 - it is frozen
         """Give what is sent of both from a place on."""
         found: list[Output | Mark] = []
 
@@ -115,10 +115,10 @@ def test_a_stream_goes_on_where_it_was(pieces: list[bytes | str], cut: int) -> N
 
         whole = trio.run(pair.events)
         first = whole[: min(cut, len(whole))]
-        place = Place()
+        place = Position()
         for event in first:
             length = len(event.data) if isinstance(event, Output) else 0
-            place = Place(offset=event.offset + length, marks=event.marks)
+            place = Position(offset=event.offset + length, marks=event.marks)
         rest = trio.run(pair.events, place)
         pair.run.close()
 
@@ -141,7 +141,7 @@ def test_the_last_lines_are_those_of_what_is_shown(pieces: list[bytes | str], wa
         for piece in pieces:
             pair.write(piece) if isinstance(piece, bytes) else pair.run.note(piece)
         whole = shown(trio.run(pair.events))
-        last = shown(trio.run(pair.events, tail_place(pair.log, pair.marks, wanted)))
+        last = shown(trio.run(pair.events, tail_position(pair.log, pair.marks, wanted)))
         pair.run.close()
         (Path(directory) / "whole").write_bytes(whole)
         tail = subprocess.run(["tail", "-n", str(wanted), f"{directory}/whole"], capture_output=True, check=True).stdout

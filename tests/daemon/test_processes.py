@@ -234,7 +234,7 @@ ADOPT = """
     from expd.linux.processes import become_subreaper, descendants, reap_orphans
 
     become_subreaper()
-    subprocess.run([sys.executable, "-c", "import os, sys\\nif os.fork() == 0:\\n os.setsid(); os.read(0, 1)"])
+    subprocess.run([sys.executable, "-c", "import os\\nif os.fork() == 0:\\n os.setsid()\\n if os.fork() == 0:\\n  os.read(0, 1)"])
     orphans = descendants()
     print(len(orphans), orphans[0].ppid() == os.getpid())
     orphans[0].kill()

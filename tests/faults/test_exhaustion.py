@@ -12,9 +12,9 @@ import pytest
 
 from expproto.replies import DaemonShown
 from expproto.requests import AskDaemon
-from faults.test_hostile_clients import Talk
 from helpers.daemons import a_daemon
 from helpers.killpoints import needs_strace
+from helpers.peers import Talk
 from helpers.repositories import a_repository, git
 from helpers.waiting import eventually
 

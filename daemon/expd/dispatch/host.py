@@ -15,7 +15,7 @@ from typing import Protocol
 import trio
 
 from expd.linux.cgroups import GROUP_VARIABLE, kill_run_group
-from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, boot_id, kill_token
+from expd.linux.processes import WORKER_TOKEN_VARIABLE, ProcessIdentity, boot_id, kill_token, reap_orphans
 from expd.linux.scopes import kill_scope
 from expd.linux.space import Place, first_shortage
 from expd.linux.systemd import forget
@@ -120,12 +120,16 @@ class LocalHost:
             os.close(descriptor)
 
     async def kill_run(self, token: str) -> None:
-        """Kill its control groups, if it has any, and whatever has its token in its environment; in a thread."""
+        """Kill its control groups, if it has any, and whatever has its token in its environment; in a thread.
+
+        What had lost its parent is ours since then, and collected.
+        """
         delegated = self.delegated
         if delegated is not None:
             await in_thread(lambda: kill_run_group(delegated, token))
         await in_thread(lambda: kill_scope(token))
         await in_thread(lambda: kill_token(token))
+        await in_thread(reap_orphans)
 
     async def shortage(self, places: tuple[Place, ...]) -> str | None:
         """Ask the file systems, in a thread: one that is on a network may not answer for long."""

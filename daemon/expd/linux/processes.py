@@ -167,11 +167,18 @@ def let_tree_go() -> None:
 
 
 def reap_orphans() -> None:
-    """Collect adopted orphans that have ended, so that no zombie stays; call it when no child of our own is waited for."""
+    """Collect adopted orphans that have ended, so that no zombie stays.
+
+    They are told by their session: it is not ours, and they do not lead it. What we start ourselves, and wait for, is in
+    our session or leads its own; an orphan that leads one is not told from that, and stays until we end.
+    """
+    own = os.getsid(0)
     for process in psutil.Process().children():
         try:
-            os.waitpid(process.pid, os.WNOHANG)
-        except ChildProcessError:
+            session = os.getsid(process.pid)
+            if session not in {own, process.pid}:
+                os.waitpid(process.pid, os.WNOHANG)
+        except (ProcessLookupError, ChildProcessError):
             continue
 
 

@@ -1,4 +1,4 @@
-"""A raw log and the marks beside it → one stream, from any place in both; and where the last lines of both begin.
+"""A raw log and the marks beside it → one stream, from any position in both; and where the last lines of both begin.
 
 A mark is in its file before anything that follows it is in the log. So the log's size is looked at first and the marks
 after it: up to that size none is missing. One that comes late all the same, from a stage beside others, is sent at once.
@@ -23,7 +23,7 @@ _TAIL_MARKS_BYTES_MAX = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Position:
     """How far both files were read."""
 
     offset: int = 0
@@ -31,7 +31,7 @@ class Place:
 
 
 class LogStream:
-    """One log from a place on; `send_rest` sends what there is by now. To be closed.
+    """One log from a position on; `send_rest` sends what there is by now. To be closed.
 
     The log stays open in between, so that one which is deleted while its run goes on is still followed. Of one that is
     complete, and `is_read_there`, long pieces are named instead of sent.
@@ -59,45 +59,45 @@ class LogStream:
         if self._log is not None:
             os.close(self._log)
 
-    async def send_rest(self, place: Place) -> Place:
-        """Send what there is from a place on; gives the place behind it."""
-        place = await self._begin_again_if_cut(place)
+    async def send_rest(self, position: Position) -> Position:
+        """Send what there is from a position on; gives the position behind it."""
+        position = await self._begin_again_if_cut(position)
         log = self._log
         with _opened(self._marks) as marks:
             while True:
                 size = 0 if log is None else os.fstat(log).st_size
-                records, read_to = ([], place.marks) if marks is None else read_marks(marks, place.marks)
-                if read_to == place.marks:
-                    place = await self._send_raw(log, place, max(size, place.offset))
-                    if log is None or os.fstat(log).st_size <= place.offset:
-                        return place
+                records, read_to = ([], position.marks) if marks is None else read_marks(marks, position.marks)
+                if read_to == position.marks:
+                    position = await self._send_raw(log, position, max(size, position.offset))
+                    if log is None or os.fstat(log).st_size <= position.offset:
+                        return position
                     continue
                 for record in records:
-                    place = await self._send_raw(log, place, record.offset)
-                    place = await self._send_mark(record, place)
-                place = Place(offset=place.offset, marks=read_to)
+                    position = await self._send_raw(log, position, record.offset)
+                    position = await self._send_mark(record, position)
+                position = Position(offset=position.offset, marks=read_to)
 
-    async def _begin_again_if_cut(self, place: Place) -> Place:
+    async def _begin_again_if_cut(self, position: Position) -> Position:
         """Go on at the end of a log that was truncated, which a piece without bytes tells; tell of one that was deleted."""
         status = None if self._log is None else os.fstat(self._log)
         if (status is None or status.st_nlink == 0) and not self._is_told:
             self._is_told = True
-            await self._tell_deleted(place)
-        if status is None or status.st_size >= place.offset:
-            return place
-        place = Place(offset=status.st_size, marks=place.marks)
-        await self._answer(Output(entry=self._entry, offset=place.offset, data=b"", marks=place.marks))
-        return place
+            await self._tell_deleted(position)
+        if status is None or status.st_size >= position.offset:
+            return position
+        position = Position(offset=status.st_size, marks=position.marks)
+        await self._answer(Output(entry=self._entry, offset=position.offset, data=b"", marks=position.marks))
+        return position
 
-    async def _tell_deleted(self, place: Place) -> None:
+    async def _tell_deleted(self, position: Position) -> None:
         if self._marks is None:
             return
         text = f"expd: the log was deleted: {self._path}"
         await self._answer(
             Mark(
                 entry=self._entry,
-                offset=place.offset,
-                marks=place.marks,
+                offset=position.offset,
+                marks=position.marks,
                 at=time.time(),
                 what="note",
                 stage=None,
@@ -106,23 +106,23 @@ class LogStream:
             )
         )
 
-    async def _send_raw(self, log: int | None, place: Place, end: int) -> Place:
-        """Send bytes up to a place; a hole, where the middle of a log was cut out, is passed over."""
-        while log is not None and place.offset < end:
-            start = _next_data(log, place.offset, end)
+    async def _send_raw(self, log: int | None, position: Position, end: int) -> Position:
+        """Send bytes up to a position; a hole, where the middle of a log was cut out, is passed over."""
+        while log is not None and position.offset < end:
+            start = _next_data(log, position.offset, end)
             upto = _next_hole(log, start, end)
             if self._is_read_there and upto - start >= STORED_BYTES_MIN:
-                await self._answer(self._stored(log, start, upto, place))
-                place = Place(offset=upto, marks=place.marks)
+                await self._answer(self._stored(log, start, upto, position))
+                position = Position(offset=upto, marks=position.marks)
                 continue
             data = os.pread(log, min(OUTPUT_BYTES, upto - start), start)
             if not data:
                 break
-            await self._answer(Output(entry=self._entry, offset=start, data=data, marks=place.marks))
-            place = Place(offset=start + len(data), marks=place.marks)
-        return place
+            await self._answer(Output(entry=self._entry, offset=start, data=data, marks=position.marks))
+            position = Position(offset=start + len(data), marks=position.marks)
+        return position
 
-    def _stored(self, log: int, start: int, end: int, place: Place) -> StoredOutput:
+    def _stored(self, log: int, start: int, end: int, position: Position) -> StoredOutput:
         status = os.fstat(log)
         return StoredOutput(
             entry=self._entry,
@@ -131,13 +131,13 @@ class LogStream:
             path=str(self._path),
             device=status.st_dev,
             inode=status.st_ino,
-            marks=place.marks,
+            marks=position.marks,
         )
 
-    async def _send_mark(self, record: Record, place: Place) -> Place:
+    async def _send_mark(self, record: Record, position: Position) -> Position:
         mark = Mark(
             entry=self._entry,
-            offset=place.offset,
+            offset=position.offset,
             marks=record.end,
             at=record.at,
             what=record.what,
@@ -146,11 +146,11 @@ class LogStream:
             exit_code=record.exit_code,
         )
         await self._answer(mark)
-        return Place(offset=place.offset, marks=record.end)
+        return Position(offset=position.offset, marks=record.end)
 
 
 def _next_data(log: int, offset: int, end: int) -> int:
-    """Find the first byte from a place on that is in no hole; `end` if there is none before."""
+    """Find the first byte from a position on that is in no hole; `end` if there is none before."""
     try:
         return min(end, os.lseek(log, offset, os.SEEK_DATA))
     except OSError:
@@ -183,7 +183,7 @@ def _opened(path: Path | None) -> Iterator[int | None]:
             os.close(descriptor)
 
 
-def tail_place(log: Path, marks: Path | None, lines: int) -> Place:
+def tail_position(log: Path, marks: Path | None, lines: int) -> Position:
     """Find where the last so many lines of both begin; a mark of several lines is shown whole."""
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
@@ -191,21 +191,21 @@ def tail_place(log: Path, marks: Path | None, lines: int) -> Place:
     with _opened(marks) as descriptor:
         records, read_to = ([], 0) if descriptor is None else _read_all(descriptor)
     if lines <= 0:
-        return Place(offset=end, marks=read_to)
+        return Position(offset=end, marks=read_to)
     wanted, upper = lines, end
     for record in reversed(records):
         if record.offset < floor:
-            return Place(offset=tail_offset(log, wanted, floor, upper), marks=record.end)
+            return Position(offset=tail_offset(log, wanted, floor, upper), marks=record.end)
         lower = min(record.offset, upper)
         between = tail_offset(log, wanted, lower, upper)
         if between > lower or count_lines(log, lower, upper) >= wanted:
-            return Place(offset=between, marks=record.end)
+            return Position(offset=between, marks=record.end)
         wanted -= count_lines(log, lower, upper)
         shown = record.text.count("\n") + 1 if record.text else 0
         if shown >= wanted:
-            return Place(offset=lower, marks=_begin_of(record, records))
+            return Position(offset=lower, marks=_begin_of(record, records))
         wanted, upper = wanted - shown, lower
-    return Place(offset=tail_offset(log, wanted, floor, upper))
+    return Position(offset=tail_offset(log, wanted, floor, upper))
 
 
 def _end_of_last_hole(log: int, end: int) -> int:

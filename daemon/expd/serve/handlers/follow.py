@@ -1,4 +1,4 @@
-"""Follow: the bytes of run logs as they are written and the marks between them, from any place, to the last one.
+"""Follow: the bytes of run logs as they are written and the marks between them, from any position, to the last one.
 
 Beside them, where it is wanted, how far the run is: told after what was written by then, and once more before its end.
 
@@ -16,7 +16,7 @@ from expd.bell import Bell, wait_first
 from expd.execute.marks import marks_of
 from expd.queueing.entry import Attempt, Entry
 from expd.serve.entries import find_entries, progress_of
-from expd.serve.logs import LogStream, Place, tail_place
+from expd.serve.logs import LogStream, Position, tail_position
 from expd.serve.refusals import Refused
 from expd.serve.services import Answer, Services
 from expproto.errors import UNKNOWN_ENTRY
@@ -79,9 +79,9 @@ async def _send_attempt(entry: Entry, attempt: Attempt, wish: _Wish, answer: Ans
     assert attempt.outcome is not None
     log = Path(attempt.log)
     marks = wish.marks_of(log)
-    place = await trio.to_thread.run_sync(_first_place, log, marks, wish.target)
+    position = await trio.to_thread.run_sync(_first_position, log, marks, wish.target)
     with closing(LogStream(entry.id, log, marks, answer, is_read_there=wish.reads_logs)) as stream:
-        await stream.send_rest(place)
+        await stream.send_rest(position)
     await answer(Ended(entry=entry.id, name=entry.name, outcome=attempt.outcome))
 
 
@@ -146,7 +146,7 @@ async def _follow_log(log: _Log, wish: _Wish, services: Services, answer: Answer
     marks = wish.marks_of(log.path)
     if log.run is not None:
         await trio.to_thread.run_sync(_make_files, log.path)
-    place = await trio.to_thread.run_sync(_first_place, log.path, marks, wish.target)
+    position = await trio.to_thread.run_sync(_first_position, log.path, marks, wish.target)
     told: RunProgress | None = None
     is_read_there = wish.reads_logs and log.run is None
     with (
@@ -160,7 +160,7 @@ async def _follow_log(log: _Log, wish: _Wish, services: Services, answer: Answer
         entry = await _read(log.entry, services)
         while True:
             growth, further = grown.next_ring, news.next_ring
-            place = await stream.send_rest(place)
+            position = await stream.send_rest(position)
             is_told = wish.with_progress and entry.attempt == log.attempt
             progress = progress_of(services, entry) if is_told else None
             if progress is not None and progress != told:
@@ -201,11 +201,11 @@ def _make_files(log: Path) -> None:
             path.touch(mode=0o600)
 
 
-def _first_place(log: Path, marks: Path | None, target: FollowTarget) -> Place:
+def _first_position(log: Path, marks: Path | None, target: FollowTarget) -> Position:
     """Find where to begin; a log that is not there any more is told from its beginning."""
     if target.lines is None or not log.exists():
-        return Place(offset=max(0, target.offset), marks=max(0, target.marks))
-    return tail_place(log, marks, target.lines)
+        return Position(offset=max(0, target.offset), marks=max(0, target.marks))
+    return tail_position(log, marks, target.lines)
 
 
 async def _read(entry_id: EntryId, services: Services) -> Entry:
