@@ -9,24 +9,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from expd.queueing.acceptance import accept, check_workspace, entries_of_request
-from expd.queueing.database import Cursor, Database, backup_of
+from expd.queueing.database import Cursor, Database
 from expd.queueing.dependents import dependents_of
 from expd.queueing.editing import AS_IT_WAS, Edit, edit_entry
 from expd.queueing.ends import RunEnd, finish_run, resume_entry, retry_entry
 from expd.queueing.entry import Attempt, Entry, NewEntry, Submission, Unfinished, Unnoted
-from expd.queueing.keeping import KeptEntry, check_store, give_up_entry, read_kept, set_entry_aside
-from expd.queueing.poolstore import PoolStore
+from expd.queueing.keeping import give_up_entry, set_entry_aside
 from expd.queueing.removal import Removed, remove_entry
 from expd.queueing.retention import (
-    EndedRun,
-    Item,
-    read_copies,
-    read_done,
-    read_ended_runs,
-    read_environments,
     read_newest_at,
-    read_not_gone_on,
-    wipe_environment,
 )
 from expd.queueing.rows import (
     SELECT_ATTEMPT,
@@ -53,6 +44,7 @@ from expd.queueing.transitions import (
     rename_entry,
     start_run,
 )
+from expd.queueing.upkeepstore import UpkeepStore
 from expproto.context import Context
 from expproto.progress import RunProgress
 from expproto.vocabulary import EntryId, EntryState, Outcome, Rev, RunId
@@ -60,7 +52,7 @@ from expproto.vocabulary import EntryId, EntryState, Outcome, Rev, RunId
 T = TypeVar("T")
 
 
-class Store(PoolStore):
+class Store(UpkeepStore):
     """The queue; `runs_directory` is where the logs and outcome records of runs are."""
 
     def __init__(self, database: Database, runs_directory: Path) -> None:
@@ -307,20 +299,10 @@ class Store(PoolStore):
             self._name = await self._database.run(lambda cursor: str(cursor.execute(sql).fetchone()["name"]))
         return self._name
 
-    async def repositories(self) -> list[str]:
-        """List the common Git directories that submissions came from, also those of which none is left."""
-        sql = "SELECT git_directory FROM repositories ORDER BY git_directory"
-        return await self._database.run(lambda cursor: [str(row["git_directory"]) for row in cursor.execute(sql)])
-
     async def forget_repository(self, git_directory: str) -> None:
         """Forget one of them, unless there is a submission of it."""
         sql = "DELETE FROM repositories WHERE git_directory = ? AND git_directory NOT IN (SELECT git_directory FROM submissions)"
         await self._database.run(lambda cursor: cursor.execute(sql, (git_directory,)))
-
-    async def all_held_as(self) -> set[str]:
-        """List the refs of all submissions."""
-        sql = "SELECT held_as FROM submissions"
-        return await self._database.run(lambda cursor: {str(row["held_as"]) for row in cursor.execute(sql)})
 
     async def is_over(self, held_as: str) -> bool:
         """Tell whether no entry of a submission is left that is not done."""
@@ -330,10 +312,6 @@ class Store(PoolStore):
         )
         return await self._database.run(lambda cursor: cursor.execute(sql, (held_as,)).fetchone() is None)
 
-    async def kept(self, git_directory: str | None = None) -> list[KeptEntry]:
-        """Read what holds the entries of a repository; with None those of all submissions of which something waits."""
-        return await self._database.run(lambda cursor: read_kept(cursor, git_directory))
-
     async def give_up(self, entry: EntryId, reason: str, at: float) -> bool:
         """End an entry that waits, as refused; False if it waits no more."""
         return await self._told(entry, lambda cursor: give_up_entry(cursor, entry, reason, at))
@@ -342,58 +320,9 @@ class Store(PoolStore):
         """Hold an entry that is queued, and say why; False if it is queued no more."""
         return await self._told(entry, lambda cursor: set_entry_aside(cursor, entry, reason, at))
 
-    async def runs(self) -> dict[RunId, bool]:
-        """Map all runs that the store knows to whether they have ended."""
-        sql = "SELECT id, ended_at IS NOT NULL AS over FROM runs"
-        return await self._database.run(
-            lambda cursor: {RunId(row["id"]): bool(row["over"]) for row in cursor.execute(sql)}
-        )
-
     async def newest_at(self, before: float) -> float | None:
         """Give the latest time of a submission or an end that is not after `before`."""
         return await self._database.run(lambda cursor: read_newest_at(cursor, before))
-
-    async def done_everywhere(self) -> list[Item]:
-        """List entries that are done and may be given up: when each ended."""
-        return await self._database.run(read_done)
-
-    async def ended_runs(self) -> list[EndedRun]:
-        """List the runs of entries that are done."""
-        return await self._database.run(read_ended_runs)
-
-    async def not_gone_on(self, git_directory: str, runs: Sequence[RunId]) -> list[RunId]:
-        """Give those of a repository's runs in whose worktree no entry is to go on."""
-        return await self._database.run(lambda cursor: read_not_gone_on(cursor, git_directory, runs))
-
-    async def environments(self) -> list[Item]:
-        """List the environments that nothing waits for, by submission."""
-        return await self._database.run(read_environments)
-
-    async def wipe_environment(self, submission: int) -> None:
-        """Forget the environment of a submission, unless something of it waits or runs again."""
-        await self._database.run(lambda cursor: wipe_environment(cursor, submission))
-
-    async def copies(self, git_directory: str) -> set[str]:
-        """List the hashes of what entries of a repository were submitted with by -C."""
-        return await self._database.run(lambda cursor: read_copies(cursor, git_directory))
-
-    async def last_run(self) -> int:
-        """Give the newest run there ever was in this store; 0 before the first."""
-        sql = "SELECT coalesce(max(seq), 0) AS last FROM sqlite_sequence WHERE name = 'runs'"
-        return await self._database.run(lambda cursor: int(cursor.execute(sql).fetchone()["last"]))
-
-    async def back_up(self) -> None:
-        """Write a copy of the store, without environments, beside it; raises StoreFailed or OSError."""
-        await self._database.back_up()
-
-    @property
-    def backup(self) -> Path:
-        """Give the place of that copy."""
-        return backup_of(self._database.path)
-
-    async def check(self) -> list[str]:
-        """Look through the whole file; gives what is wrong with it."""
-        return await self._database.run(check_store)
 
     async def environment(self, submission_id: int) -> bytes | None:
         """Read the environment of a submission; None once it was wiped."""
