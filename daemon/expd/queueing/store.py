@@ -255,9 +255,8 @@ class Store(UpkeepStore):
 
     async def active(self) -> list[Entry]:
         """Read every entry that a run has and has not ended."""
-        return await self._read_all(
-            "WHERE entries.state IN ('preparing', 'running', 'collecting') ORDER BY entries.id", ()
-        )
+        where = "WHERE entries.state IN ('preparing', 'running', 'collecting') ORDER BY entries.id"
+        return await self._read_all(where, ())
 
     async def unfinished_ids(self) -> list[EntryId]:
         """List everything that is not done and not held."""
@@ -267,16 +266,14 @@ class Store(UpkeepStore):
     async def living_names(self, git_directory: str) -> set[str]:
         """List the names that entries of a repository hold: all that are not done."""
         sql = "SELECT name FROM entries WHERE git_directory = ? AND state <> 'done'"
-        return await self._database.run(
-            lambda cursor: {str(row["name"]) for row in cursor.execute(sql, (git_directory,))}
-        )
+        asked = (git_directory,)
+        return await self._database.run(lambda cursor: {str(row["name"]) for row in cursor.execute(sql, asked)})
 
     async def is_living(self, git_directory: str, name: str) -> bool:
         """Tell whether an entry of a repository that is not done has this name."""
         sql = "SELECT 1 FROM entries WHERE name = ? AND git_directory = ? AND state <> 'done'"
-        return await self._database.run(
-            lambda cursor: cursor.execute(sql, (name, git_directory)).fetchone() is not None
-        )
+        asked = (name, git_directory)
+        return await self._database.run(lambda cursor: cursor.execute(sql, asked).fetchone() is not None)
 
     async def results_of_baseline(self, git_directory: str, baseline_rev: Rev) -> dict[Rev, EntryId]:
         """Map the experiments that entries of a baseline made to those entries."""
