@@ -25,9 +25,9 @@ def scripted(tmp_path: Path) -> Iterator[ScriptedDaemon]:
 def test_who_needs_more_memory_than_its_limit_is_ended(
     scripted: ScriptedDaemon, tmp_path: Path, repository: Path
 ) -> None:
-    """The outcome has the limit and what was used; where the kernel keeps none, the log says so, and the worker looks."""
-    command = ("sh", "-c", f'{sys.executable} -c "{EATER}" & wait')
-    order = an_order(tmp_path, repository, command, limits=RunLimits(memory_bytes=LIMIT))
+    """It is killed, without a grace; the outcome has the limit and what was used. Where the kernel keeps none, the log says so, and the worker looks."""
+    command = ("sh", "-c", f'trap : INT TERM; {sys.executable} -c "{EATER}" & wait; sleep 300')
+    order = an_order(tmp_path, repository, command, limits=RunLimits(memory_bytes=LIMIT), grace_seconds=300.0)
 
     outcome = scripted.run(order)
 

@@ -120,6 +120,8 @@ class Run:
         self._end_as(Cancelled(reason=reason, at=at))
 
     def _end_as(self, outcome: Outcome) -> None:
+        if self._end is None and isinstance(outcome, OutOfMemory):
+            self._signals = ()  # the kernel gives no grace either, in which more would be used
         self._end = self._end or outcome
         self.freezer.want(frozen=False)
         self._opening.cancel()
