@@ -30,6 +30,15 @@ with open_app(BrokerAddress(url=sys.argv[1]), 1).connection_for_write() as conne
         tasks = [tag for tag, text in client.hgetall(channel.unacked_key).items() if json.loads(text)[2] == "expd"]
         print(len(tasks), max(taken[tag] for tag in tasks), client.llen("expd"))
 """
+TAKE = """\
+import base64, json, sys
+from expd.distributed.broker import open_app
+from expd.distributed.messages import BrokerAddress
+with open_app(BrokerAddress(url=sys.argv[1])).connection_for_write() as connection:
+    with connection.channel().conn_or_acquire() as client:
+        arguments, _named, _embedded = json.loads(base64.b64decode(json.loads(client.lpop("expd"))["body"]))
+        print(json.dumps(arguments[0]))
+"""
 SEND = """\
 import json, sys
 from expd.distributed.broker import Desk
@@ -96,6 +105,22 @@ def test_a_host_that_dies_costs_no_retry(hosts: Hosts, repository: Path, tmp_pat
     gate.touch()
     hosts.daemon.expctl(repository, "wait", entry)
 
+    assert hosts.results(repository) == 1
+
+
+def test_a_host_that_claims_and_is_never_heard_of_holds_up_nothing(hosts: Hosts, repository: Path) -> None:
+    """A host that was cut off as it claimed an attempt has it for a lease; then it runs elsewhere."""
+    entry = hosts.submit(repository, "--", "true")
+    eventually(lambda: "a worker of expd" in hosts.waits_for(repository, entry), "it is out")
+    words = [sys.executable, "-c", TAKE, hosts.broker.url]
+    task = json.loads(subprocess.run(words, env=hosts.daemon.environ, check=True, capture_output=True).stdout)
+    claim = git(hosts.hub, "rev-parse", f"refs/expd/entries/{task['held_as']}")
+    git(hosts.hub, "update-ref", f"refs/expd/claims/{task['held_as']}/{task['token']}", claim)
+
+    hosts.worker("other")
+    hosts.daemon.expctl(repository, "wait", entry)
+
+    assert hosts.entry(repository, entry)["attempt"] == 2
     assert hosts.results(repository) == 1
 
 

@@ -364,7 +364,8 @@ class CeleryEngine:
     async def _look_for_task(self, attempt: RemoteAttempt) -> None:
         """Send a task again that neither a worker has claimed nor the broker still has.
 
-        A broker may hand a message to a host that has just been cut off, and never know. Twice is harmless.
+        A broker may hand a message to a host that has just been cut off, and never know. Twice is harmless. A host may also
+        have claimed it and been cut off before it could say so: its lease begins when that is seen on the hub.
         """
         now = trio.current_time()
         if attempt.is_claimed or self._link.trouble is not None or now - attempt.sent_at < self._settings.lease_seconds:
@@ -373,12 +374,15 @@ class CeleryEngine:
             return
         try:
             waiting = await self._link.request(do="count", queue=queue_of(attempt.entry.submission.engine_queue))
-        except BrokerAway as away:
-            _journal.debug("%s", away.what)
-            return
-        if not waiting:
-            self._keeper.doubt(attempt.entry.submission.held_as)
-        attempt.sent_at = now if waiting else -math.inf
+            attempt.sent_at = now
+            if not waiting:
+                held_as, token = attempt.entry.submission.held_as, attempt.run.token
+                names = [claim_ref(held_as, token), result_ref(held_as, token)]
+                refs = await self._keeper.hub_of(attempt.entry).list_refs(names)
+                attempt.sent_at = -math.inf
+                self._note_refs(attempt, token, refs)
+        except (BrokerAway, HubFailed) as error:
+            _journal.debug("%s", error.what)
 
     def _lease_is_out(self, attempt: RemoteAttempt) -> str | None:
         """Say that nothing was heard for too long; the time in which the broker was away does not count."""
