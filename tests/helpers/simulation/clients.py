@@ -8,13 +8,17 @@ import trio.lowlevel
 from expd.wire import Wire
 from expproto.errors import INTERNAL, ProtocolError
 from expproto.logs import Output
+from expproto.place import DEFAULT_GROUP
 from expproto.records import EntryRecord
 from expproto.replies import Ended, EntryPage, Event, Refusal, Reply
-from expproto.requests import Cancel, Follow, FollowTarget, Remove, Request, Retry, Status, Stop, Submit
-from expproto.steering import Pause, Resume, SetJobs
-from expproto.vocabulary import Ending, EntryId
+from expproto.requests import Cancel, Follow, FollowTarget, Release, Remove, Request, Retry, Status, Stop, Submit
+from expproto.retries import NO_RETRIES, RetryPolicy
+from expproto.steering import AddGroup, EditEntries, Hold, Move, Pause, Resume, RunNow, SetJobs
+from expproto.vocabulary import Ending, EntryId, EntryState
 from helpers.simulation.world import NobodyListens, World
 
+GROUP, JOBS = "other", 2
+"""A group beside the default one, and the slots of each when all is calm."""
 _LEFT = (ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel)
 
 
@@ -88,6 +92,10 @@ async def submit_some(world: World, number: int, patient: trio.Nursery) -> None:
             name=f"c{number}-{count}",
             command=("true",),
             overrides=("lr=1,2",) if chance.random() < 0.3 else (),
+            retries=RetryPolicy(retries=2, backoff_seconds=chance.uniform(0, 20))
+            if chance.random() < 0.3
+            else NO_RETRIES,
+            on_hold=chance.random() < 0.1,
         )
         patience = chance.choice((1e9, chance.uniform(0.001, 0.05)))
         reply, events = await client.insist(request, patience)
@@ -97,7 +105,7 @@ async def submit_some(world: World, number: int, patient: trio.Nursery) -> None:
         world.note(f"{request.name} is acknowledged: {entries}")
         world.acknowledged[request.request_id] = entries
         for entry in entries:
-            patient.start_soon(chance.choice((follow, cancel, try_again, remove, nothing)), world, entry)
+            patient.start_soon(chance.choice((follow, cancel, try_again, remove, steer, steer, nothing)), world, entry)
 
 
 async def nothing(world: World, entry: EntryId) -> None:
@@ -156,13 +164,48 @@ async def remove(world: World, entry: EntryId) -> None:
     await client.insist(Remove(cwd=client.cwd, entries=(str(entry),)))
 
 
+async def steer(world: World, entry: EntryId) -> None:
+    """Have an entry wait, go first, go at once or go elsewhere; what its state does not allow is refused."""
+    client = Client(world, f"steerer of {entry}")
+    cwd, entries, chance = client.cwd, (str(entry),), client.chance
+    for _time in range(chance.randint(1, 4)):
+        await trio.sleep(chance.choice((0.0, chance.uniform(0, 10))))
+        wish = chance.choice((
+            Hold(cwd=cwd, entries=entries),
+            Release(cwd=cwd, entries=entries),
+            RunNow(cwd=cwd, entries=entries),
+            Move(cwd=cwd, entries=entries),
+            EditEntries(cwd=cwd, entries=entries, priority=chance.randint(-1, 1)),
+            EditEntries(cwd=cwd, entries=entries, group=chance.choice((DEFAULT_GROUP, GROUP))),
+            EditEntries(cwd=cwd, entries=entries, not_before=world.now() + chance.uniform(0, 60)),
+        ))  # fmt: skip
+        await client.insist(wish)
+
+
+async def let_all_go(world: World) -> None:
+    """Take back what keeps entries waiting: holds, times, pauses, and too few slots."""
+    client = Client(world, "calm")
+    for group in (None, GROUP):
+        await client.insist(Resume(group=group))
+        await client.insist(SetJobs(jobs=JOBS, group=group))
+    for entry in await client.entries():
+        entries = (str(entry.id),)
+        if entry.state is EntryState.HELD:
+            await client.insist(Release(cwd=client.cwd, entries=entries))
+        if entry.state in {EntryState.HELD, EntryState.QUEUED}:
+            await client.insist(EditEntries(cwd=client.cwd, entries=entries, not_before=0))
+
+
 async def fiddle(world: World) -> None:
     """Pause, resume and change the number of slots, as somebody who watches might."""
     client = Client(world, "fiddler")
     chance = client.chance
+    await client.insist(AddGroup(name=GROUP, jobs=1))
     for _time in range(chance.randrange(4)):
         await trio.sleep(chance.uniform(0, 20))
-        await client.insist(chance.choice((Pause(), Resume(), SetJobs(jobs=chance.randint(0, 4)))))
+        group = chance.choice((None, GROUP))
+        wishes = (Pause(group=group), Resume(group=group), SetJobs(jobs=chance.randint(0, 4), group=group))
+        await client.insist(chance.choice(wishes))
 
 
 async def stop(world: World, ending: Ending) -> None:

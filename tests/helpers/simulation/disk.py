@@ -40,8 +40,8 @@ class Disk:
     """Entry → its attempt and how far that is: neither ever goes back."""
     ends: dict[int, str] = field(default_factory=dict)
     """Run → its outcome: written once."""
-    jobs_max: int = 0
-    """Most slots the pool ever had."""
+    jobs_max: dict[str, int] = field(default_factory=dict)
+    """Group → most slots that it ever had."""
 
     def delay_seconds(self) -> float:
         """Draw how long the next step takes."""
@@ -56,13 +56,12 @@ class Disk:
             self.attempts[row["id"]] = now
         for row in connection.execute("SELECT id, outcome FROM runs WHERE outcome IS NOT NULL"):
             assert self.ends.setdefault(row["id"], row["outcome"]) == row["outcome"], f"run {row['id']} ended twice"
-        self.jobs_max = max(
-            self.jobs_max, int(connection.execute("SELECT max(jobs) AS n FROM groups").fetchone()["n"] or 0)
-        )
-        active = (
-            "SELECT count(*) AS n FROM entries WHERE mode = 'queue' AND state IN ('preparing', 'running', 'collecting')"
-        )
-        assert connection.execute(active).fetchone()["n"] <= self.jobs_max, "more runs than slots"
+        for row in connection.execute("SELECT name, jobs FROM groups"):
+            self.jobs_max[row["name"]] = max(self.jobs_max.get(row["name"], 0), int(row["jobs"]))
+        active = """SELECT grp, count(*) AS n FROM entries WHERE mode = 'queue' AND at_once = 0
+            AND state IN ('preparing', 'running', 'collecting') GROUP BY grp"""
+        for row in connection.execute(active):
+            assert row["n"] <= self.jobs_max[row["grp"]], f"more runs than slots in group {row['grp']}"
 
     def outcome_of(self, run: int) -> str | None:
         """Give the kind of a run's outcome, if it has ended."""

@@ -34,6 +34,7 @@ from expd.upkeep.leftovers import set_unknown_runs_aside
 from expd.upkeep.recovering import Recovery
 from expd.upkeep.retaining import Collector
 from expproto.vocabulary import Ending, RunId
+from helpers.simulation.clients import JOBS
 from helpers.simulation.disk import SimulatedDatabase
 from helpers.simulation.workers import SimulatedWorker
 from helpers.simulation.world import World
@@ -43,7 +44,6 @@ T = TypeVar("T")
 _NEWS_SECONDS = 7200.0
 """Longer than any disk of the simulation stays full."""
 
-JOBS = 2
 _START_SECONDS = 0.3
 
 
@@ -73,7 +73,7 @@ class SimulatedHost:
 
     def now(self) -> float:
         """Give the wall time, which may jump."""
-        return self._world.epoch + trio.current_time() + self._world.clock_offset
+        return self._world.now()
 
     def new_token(self) -> str:
         """Make a token."""

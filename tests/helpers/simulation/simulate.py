@@ -17,11 +17,10 @@ from expd.gitio.repository import Repository
 from expd.queueing.database import open_connection
 from expd.queueing.retrying import LOSSES_MAX
 from expproto.requests import Wait
-from expproto.steering import Resume, SetJobs
 from expproto.vocabulary import Ending, EntryState, Rev, Succeeded
 from helpers.repositories import a_repository, git
-from helpers.simulation.clients import Client, fiddle, stop, submit_some
-from helpers.simulation.lives import JOBS, descriptors_of, keep_alive, threads_inline
+from helpers.simulation.clients import Client, fiddle, let_all_go, stop, submit_some
+from helpers.simulation.lives import descriptors_of, keep_alive, threads_inline
 from helpers.simulation.trouble import make_trouble
 from helpers.simulation.world import World
 
@@ -179,9 +178,8 @@ async def _have_trouble(world: World, patient: trio.Nursery) -> None:
 
 
 async def _come_to_rest(world: World) -> None:
+    await let_all_go(world)
     client = Client(world, "calm")
-    await client.insist(Resume())
-    await client.insist(SetJobs(jobs=JOBS))
     await client.insist(Wait(cwd=client.cwd))
 
 

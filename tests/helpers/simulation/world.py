@@ -83,6 +83,10 @@ class World:
         """Give dice of one's own: what others draw changes nothing for you."""
         return random.Random(f"{self.seed}/{what}")
 
+    def now(self) -> float:
+        """Give the wall time, which may jump."""
+        return self.epoch + trio.current_time() + self.clock_offset
+
     def note(self, what: str) -> None:
         """Write down what happened."""
         self.story.append(f"{trio.current_time() - self.started:10.3f} {what}")
