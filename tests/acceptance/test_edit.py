@@ -1,11 +1,16 @@
 """Entries that wait are given other parameters, limits and forerunners from the shell; they keep their id and their place."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from expproto.messages import Message
+from expproto.replies import EntriesChanged, Refusal
+from expproto.steering import EditEntries
 from helpers.daemons import Json, RunningDaemon, a_daemon, rows
+from helpers.peers import Talk
 from helpers.repositories import a_repository, git, write_files
 
 HELD = "refs/expd/entries"
@@ -102,6 +107,20 @@ def test_what_can_not_be_is_refused_and_changes_nothing(
 
     assert (result.returncode, words in result.stderr.decode()) == (code, True), result.stderr.decode()
     assert before == (daemon.entries(repository), _refs(repository))
+
+
+def test_an_edit_whose_answer_nobody_heard_is_made_once(prepared: tuple[RunningDaemon, Path]) -> None:
+    """The same request again is answered as the first time, where another one would find nothing left to delete."""
+    daemon, repository = prepared
+    request = EditEntries(cwd=str(repository), entries=("waits",), overrides=("~train.name",), request_id="unheard0")
+
+    answers = list[Message]()
+    for each in (request, request, replace(request, request_id="another0")):
+        with Talk(daemon) as talk:
+            answers.append(talk.request(each))
+
+    assert answers[:2] == [EntriesChanged(count=1)] * 2
+    assert isinstance(answers[2], Refusal)
 
 
 def _refs(repository: Path) -> str:
