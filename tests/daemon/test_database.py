@@ -92,6 +92,25 @@ async def test_commits_are_durable_and_readers_are_not_in_the_way(database: Data
     }
 
 
+async def test_what_may_pass_is_not_waited_for_and_nothing_else(database: Database, tmp_path: Path) -> None:
+    """Only a transaction of nothing but such pieces does without the sync; the next one has it again, also after a failure."""
+
+    def level(cursor: Cursor) -> int:
+        return int(cursor.execute("PRAGMA synchronous").fetchone()[0])
+
+    def fails(_cursor: Cursor) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    assert await database.run(level, is_passing=True) == 1
+    assert await database.run(level) == 2
+    await database.run(_note("passing"), is_passing=True)
+    with pytest.raises(StoreFailed):
+        await database.run(fails, is_passing=True)
+
+    assert await database.run(level) == 2
+    assert _notes_seen_from_outside(tmp_path / "queue.db") == {"passing"}
+
+
 async def test_a_result_is_given_once_it_is_committed(database: Database, tmp_path: Path) -> None:
     """When `run` returns, a stranger who opens the file sees what was written."""
     await database.run(_note("first"))

@@ -1,7 +1,8 @@
 """The only sqlite3 import: one connection, in one thread, for its whole life; work is committed in groups.
 
 One read-write connection, because SQLite before 3.51.3 can corrupt a WAL that two connections reset at once; one
-thread, so that it is never shared. WAL with synchronous=FULL: what was committed survives a power cut. Pieces of
+thread, so that it is never shared. WAL with synchronous=FULL: what was committed survives a power cut, except what says
+of itself that it may pass. Pieces of
 work that wait together are carried out in one transaction, each in a savepoint of its own, and share one sync.
 Deleted rows are overwritten with zeros: some of them held environments.
 """
@@ -14,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -80,6 +81,7 @@ class _Piece(Generic[T]):
     """One piece of work on its way through the thread, and what became of it."""
 
     work: Callable[[Cursor], T]
+    is_passing: bool = False
     done: trio.Event = field(default_factory=trio.Event)
     result: T | None = None
     error: Exception | None = None
@@ -123,13 +125,16 @@ class Database:
         """Give the store file."""
         return self._path
 
-    async def run(self, work: Callable[[Cursor], T]) -> T:
+    async def run(self, work: Callable[[Cursor], T], *, is_passing: bool = False) -> T:
         """Carry out one piece of work and give its result once it is on the disk.
+
+        What `is_passing` is not waited for: it survives the end of the daemon, however that comes, and is on the disk
+        with whatever is written next; a power cut before that takes it.
 
         An exception of the work undoes this piece only. A cancelled caller doesn't undo anything: the piece is
         carried out, as if its answer had been lost on the way.
         """
-        piece: _Piece[T] = _Piece(work=work)
+        piece: _Piece[T] = _Piece(work=work, is_passing=is_passing)
         self._pieces.put(piece)  # type: ignore[arg-type]  # the thread treats every piece alike
         await piece.done.wait()
         if piece.error is not None:
@@ -191,10 +196,11 @@ def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -
     """Carry out pieces in one transaction; gives whether anything was written, and what is wrong with the disk."""
     changes = connection.total_changes
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        for piece in group:
-            _carry_out(connection, piece)
-        connection.execute("COMMIT")
+        with _unwaited(connection) if all(piece.is_passing for piece in group) else nullcontext():
+            connection.execute("BEGIN IMMEDIATE")
+            for piece in group:
+                _carry_out(connection, piece)
+            connection.execute("COMMIT")
     except (sqlite3.Error, MemoryError) as error:
         what = str(error) or "out of memory"
         if connection.in_transaction:
@@ -203,6 +209,22 @@ def _commit_group(connection: sqlite3.Connection, group: list[_Piece[object]]) -
             piece.error = StoreFailed(what)
         return False, f"the store can't be written: {what}"
     return connection.total_changes != changes, None
+
+
+@contextlib.contextmanager
+def _unwaited(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let transactions in here not wait for the disk: their pages are in the log before those of the next one that does.
+
+    https://www.sqlite.org/pragma.html#pragma_synchronous: with NORMAL a transaction in WAL mode may be rolled back by a
+    power cut, and what came before it is whole.
+    """
+    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # in one it can't be changed
+            connection.execute("ROLLBACK")
+        connection.execute("PRAGMA synchronous=FULL")
 
 
 def _set_all(events: Sequence[trio.Event]) -> None:

@@ -196,7 +196,7 @@ class Store(UpkeepStore):
 
     async def entry(self, entry: EntryId) -> Entry | None:
         """Read one entry."""
-        return await self._database.run(lambda cursor: read_entry(cursor, entry))
+        return await self._database.run(lambda cursor: read_entry(cursor, entry), is_passing=True)
 
     async def entry_in_attempt(self, entry: EntryId, attempt: int) -> Entry | None:
         """Read an entry as it was at the end of one of its attempts; the present one as it is. None if that never ran."""
@@ -204,7 +204,7 @@ class Store(UpkeepStore):
 
     async def entry_of_run(self, run: RunId) -> Entry | None:
         """Read the entry whose present run this is."""
-        return await self._database.run(lambda cursor: read_run_entry(cursor, run))
+        return await self._database.run(lambda cursor: read_run_entry(cursor, run), is_passing=True)
 
     async def page(self, after: int, limit: int) -> list[Entry]:
         """Read entries in the order of their ids, from the first one above `after`."""
@@ -342,8 +342,9 @@ class Store(UpkeepStore):
         return await self._database.run(read_unnoted)
 
     async def set_noted(self, run: RunId) -> None:
-        """Record that the context of a run's result is a note now."""
-        await self._database.run(lambda cursor: cursor.execute("UPDATE runs SET noted = 1 WHERE id = ?", (run,)))
+        """Record that the context of a run's result is a note now; forgotten, it is written again and nothing changes."""
+        sql = "UPDATE runs SET noted = 1 WHERE id = ?"
+        await self._database.run(lambda cursor: cursor.execute(sql, (run,)), is_passing=True)
 
     async def _read_all(self, where: str, values: Sequence[object]) -> list[Entry]:
         return await self._database.run(
@@ -354,7 +355,8 @@ class Store(UpkeepStore):
         return await self._run_and_tell(work, lambda changed: [entry] if changed else [])
 
     async def _gone_on(self, work: Callable[[Cursor], Entry]) -> Entry:
-        entry = await self._database.run(work)
+        """Record where a run is. Its worker does not outlive a power cut, after which it is lost wherever it was."""
+        entry = await self._database.run(work, is_passing=True)
         self.changes.announce(entry.id, is_under_way=True)
         return entry
 

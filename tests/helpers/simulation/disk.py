@@ -104,7 +104,7 @@ class SimulatedDatabase(Database):
             piece.error = StoreFailed("the daemon is dead")
             piece.done.set()
 
-    async def run(self, work: Callable[[Cursor], T]) -> T:
+    async def run(self, work: Callable[[Cursor], T], *, is_passing: bool = False) -> T:  # noqa: ARG002 - no power is cut here
         """Carry out one piece of work; one that its caller no longer waits for is carried out all the same."""
         if self._is_dead:
             await trio.lowlevel.checkpoint_if_cancelled()
