@@ -108,8 +108,14 @@ def test_a_host_that_dies_costs_no_retry(hosts: Hosts, repository: Path, tmp_pat
     assert hosts.results(repository) == 1
 
 
-def test_a_host_that_claims_and_is_never_heard_of_holds_up_nothing(hosts: Hosts, repository: Path) -> None:
-    """A host that was cut off as it claimed an attempt has it for a lease; then it runs elsewhere."""
+def test_a_host_that_claims_and_is_never_heard_of_holds_up_nothing(
+    hosts: Hosts, repository: Path, tmp_path: Path
+) -> None:
+    """A host that was cut off as it claimed an attempt has it for a lease, whatever waits beside; then it runs elsewhere."""
+    gate = tmp_path / "gate"
+    hosts.worker("other")
+    before = hosts.submit(repository, *_gated(gate))
+    hosts.first_line(repository, before)
     entry = hosts.submit(repository, "--", "true")
     eventually(lambda: "a worker of expd" in hosts.waits_for(repository, entry), "it is out")
     words = [sys.executable, "-c", TAKE, hosts.broker.url]
@@ -117,11 +123,12 @@ def test_a_host_that_claims_and_is_never_heard_of_holds_up_nothing(hosts: Hosts,
     claim = git(hosts.hub, "rev-parse", f"refs/expd/entries/{task['held_as']}")
     git(hosts.hub, "update-ref", f"refs/expd/claims/{task['held_as']}/{task['token']}", claim)
 
-    hosts.worker("other")
-    hosts.daemon.expctl(repository, "wait", entry)
+    after = hosts.submit(repository, "--", "true")
+    eventually(lambda: hosts.entry(repository, entry)["attempt"] == 2, "another attempt, while others run and wait")
+    gate.touch()
+    hosts.daemon.expctl(repository, "wait", before, entry, after)
 
-    assert hosts.entry(repository, entry)["attempt"] == 2
-    assert hosts.results(repository) == 1
+    assert hosts.results(repository) == 3
 
 
 def test_a_late_result_is_nobodys(hosts: Hosts, repository: Path, tmp_path: Path) -> None:

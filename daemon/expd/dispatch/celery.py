@@ -144,6 +144,7 @@ class CeleryEngine:
         attempt = RemoteAttempt(entry=entry, run=entry.run, order=order, is_known=order is not None)
         self._attempts[entry.run.token] = attempt
         self._to_mind.send_nowait(attempt)
+        self._look.ring()
 
     # --- what is heard
 
@@ -202,14 +203,26 @@ class CeleryEngine:
     # --- what the hub says
 
     async def _survey_always(self) -> None:
-        """Ask the hub what has become of all that is out, whenever the broker is back."""
-        seen = math.inf
+        """Ask the hub what has become of all that is out, whenever the broker is back.
+
+        And once a lease while something is out that nobody was heard of: a host that was cut off as it claimed it has it
+        for a lease, however much waits behind it.
+        """
+        seen, due = math.inf, math.inf
         while True:
-            rung = self._look.next_ring
-            if self._link.trouble is None and self._link.up_since != seen and await self._survey():
+            rung, now = self._look.next_ring, trio.current_time()
+            is_news, is_due = self._link.up_since != seen, now >= due
+            due = math.inf if is_due else due
+            if self._link.trouble is None and (is_news or is_due) and await self._survey():
                 seen = self._link.up_since
-                await self._sweep_quietly()
-            await rung.wait()
+                if is_news:
+                    await self._sweep_quietly()
+            if all(attempt.is_claimed for attempt in self._attempts.values()):
+                due = math.inf
+            else:
+                due = min(due, now + self._settings.lease_seconds)
+            with trio.move_on_at(due):
+                await rung.wait()
 
     async def _sweep_quietly(self) -> None:
         """Clear away what an earlier daemon left; what fails now is done the next time."""
