@@ -95,11 +95,18 @@ def test_a_request_without_a_thread_is_refused(tmp_path: Path) -> None:
 
 
 @needs_strace
-@pytest.mark.parametrize(("call", "when"), [("fdatasync", "14..15"), ("pwrite64", "200..201")])
-def test_a_disk_that_fails_once_costs_one_request(tmp_path: Path, call: str, when: str) -> None:
+@pytest.mark.parametrize(
+    ("call", "error", "when"),
+    [
+        ("fdatasync", "EIO", "14..15"),
+        ("pwrite64", "EIO", "200..201"),
+        pytest.param("pwrite64", "EDQUOT", "200..201", marks=pytest.mark.faults),
+    ],
+)
+def test_a_disk_that_fails_once_costs_one_request(tmp_path: Path, call: str, error: str, when: str) -> None:
     """What could not be put on the disk is refused and is not there; before and after it all is well, and the store is sound."""
     repository = a_repository(tmp_path / "project")
-    inject = _strace(call, f"error=EIO:when={when}")
+    inject = _strace(call, f"error={error}:when={when}")
     with a_daemon(before=inject) as daemon:
         answers = {
             f"n{number}": daemon.run_expctl(repository, "submit", "--hold", "-n", f"n{number}", "--", "true")

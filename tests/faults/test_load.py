@@ -25,7 +25,7 @@ ROUND_SECONDS_MAX = 1800
 
 
 def test_a_hundred_experiments_beside_commits_and_collections(repository: Path) -> None:
-    """While two threads commit, collect garbage and pack refs, 100 of 100 succeed, and there are 100 refs."""
+    """While others commit, rebase, collect garbage and pack refs, 100 of 100 succeed, and there are 100 refs."""
     baseline = git(repository, "rev-parse", "HEAD")
     with a_daemon(jobs=WORKERS) as daemon:
         daemon.expctl(repository, "pause")
@@ -62,9 +62,15 @@ def _submit_command(environ: dict[str, str], repository: Path, name: str) -> Non
 
 @contextmanager
 def _while_others_work(repository: Path) -> Iterator[list[int]]:
-    """Commit in one thread, collect garbage and pack refs in another, for as long as the block; gives their rounds."""
+    """Commit in one thread, collect garbage and pack refs in another, rebase in a third, for as long as the block; gives their rounds.
+
+    The rebases are in a work tree of their own: in the middle of one nothing can be captured, which is said and no fault.
+    """
     over = threading.Event()
-    rounds = [0, 0]
+    rounds = [0, 0, 0]
+    side = repository.parent / "side"
+    if not side.exists():
+        git(repository, "worktree", "add", "--quiet", "-b", "side", str(side))
 
     def again_and_again(number: int, work: Callable[[int], None]) -> None:
         while not over.is_set():
@@ -80,7 +86,16 @@ def _while_others_work(repository: Path) -> Iterator[list[int]]:
         _git_may_fail(repository, "gc", "--quiet")
         _git_may_fail(repository, "pack-refs", "--all")
 
-    threads = [threading.Thread(target=again_and_again, args=pair) for pair in enumerate((commit, collect))]
+    def rebase(round_number: int) -> None:
+        for number in range(3):
+            (side / "side.txt").write_text(f"{round_number} {number}\n")
+            _git_may_fail(side, "commit", "--quiet", "--all", "--message", f"side {number}")
+            _git_may_fail(side, "add", "side.txt")
+        _git_may_fail(side, "rebase", "--quiet", "--force-rebase", "HEAD~2")
+        _git_may_fail(side, "rebase", "--abort")
+
+    works = (commit, collect, rebase)
+    threads = [threading.Thread(target=again_and_again, args=pair) for pair in enumerate(works)]
     for thread in threads:
         thread.start()
     try:
@@ -92,14 +107,14 @@ def _while_others_work(repository: Path) -> Iterator[list[int]]:
 
 
 def _git_may_fail(repository: Path, *arguments: str) -> None:
-    """Run git as a user beside us would: the two threads may get into each other's way, which is theirs to bear."""
+    """Run git as a user beside us would: they may get into each other's way, which is theirs to bear."""
     environ = {**os.environ, **GIT_ENVIRONMENT}
     subprocess.run(["git", *arguments], cwd=repository, env=environ, capture_output=True, check=False)
 
 
 @pytest.mark.faults
 def test_a_thousand_experiments_beside_everything(repository: Path) -> None:
-    """Ten times 100 experiments on 20 workers beside commits, collections, held locks and polling clients: 1,000 succeed."""
+    """Ten times 100 experiments on 20 workers beside commits, rebases, collections, held locks and polling clients: 1,000 succeed."""
     with a_daemon(jobs=MANY_WORKERS) as daemon:
         for repeat in range(REPEATS):
             with _while_others_work(repository), _while_clients_poll(daemon, repository):
