@@ -4,9 +4,12 @@ It begins there as root, and goes on as a user: once in a service with a group o
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.daemons import BIN, RunningDaemon
@@ -31,6 +34,7 @@ SERVICE = [
 """It does not wait for the end: that would need a bus."""
 EATER = "held = [b'x' * 2**20 for _piece in range(400)]"
 OWN = "group=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)"
+APPS = Path("/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice")
 WAIT_SECONDS = 400
 RUNS: dict[str, tuple[list[str], str]] = {
     "eater": (["--mem", "64M"], f'python3 -c "{EATER}"'),
@@ -57,12 +61,39 @@ def facts(daemon: RunningDaemon, project: Path) -> dict[str, object]:
         "outcomes": details,
         "modest": made(project, details["modest"]),
         "free": made(project, details["free"]),
+        "orphaned": orphaned(daemon, project),
         "doctor": [
             (finding["code"], finding["subject"])
             for finding in json.loads(daemon.expctl(project, "doctor", "--json"))["findings"]
             if finding["code"].startswith("limit_")
         ],
     }
+
+
+def orphaned(daemon: RunningDaemon, project: Path) -> dict[str, object]:
+    """Freeze a run with a limit, kill its worker, and tell what is left of the scope."""
+    begun = project.parent / f"{project.name}.begun"
+    script = f"setsid sleep 1000 & echo > {begun}; sleep 1000"
+    daemon.expctl(project, "submit", "-n", "orphaned", "--mem", "64M", "--retry-on", "none", "--", "sh", "-c", script)
+    until(begun.exists, "it has begun")
+    daemon.expctl(project, "pause", "--freeze")
+    (scope,) = APPS.glob("expd-run-*.scope")
+    (group,) = scope.glob("run-*")
+    until(lambda: "frozen 1" in (group / "cgroup.events").read_text(), "it is frozen")
+    stopped = len((group / "cgroup.procs").read_text().split())
+    (worker,) = (scope / "workers" / "cgroup.procs").read_text().split()
+    os.kill(int(worker), signal.SIGKILL)
+    daemon.run_expctl(project, "wait", "orphaned")
+    until(lambda: not list(APPS.glob("expd-run-*.scope")), "the scope is gone")
+    return {"stopped": stopped, "outcome": daemon.entries(project, "orphaned")[0]["outcome"]}
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for longer than elsewhere: the machine is slow."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
 
 
 def made(project: Path, detail: dict[str, str]) -> str:
