@@ -30,6 +30,7 @@ _STEPS_MAX = 20_000
 """In one moment; a few hundred are usual."""
 _RECOVERY_SECONDS = 5.0
 """Within which a start has found and mended what a crash has left."""
+_STEERING_SECONDS = 60.0
 _PATIENCE_SECONDS = 3 * 3600.0
 """Virtual: a bad day lasts minutes, and what has not come to rest hours later never will."""
 
@@ -178,9 +179,18 @@ async def _have_trouble(world: World, patient: trio.Nursery) -> None:
 
 
 async def _come_to_rest(world: World) -> None:
-    await let_all_go(world)
+    """Wait until nothing waits or runs, taking back what somebody who steers may still do meanwhile."""
     client = Client(world, "calm")
-    await client.insist(Wait(cwd=client.cwd))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_let_all_go_again_and_again, world)
+        await client.insist(Wait(cwd=client.cwd))
+        nursery.cancel_scope.cancel()
+
+
+async def _let_all_go_again_and_again(world: World) -> None:
+    while True:
+        await let_all_go(world)
+        await trio.sleep(_STEERING_SECONDS)
 
 
 async def _end(world: World) -> None:
