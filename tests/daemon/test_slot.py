@@ -1,13 +1,15 @@
 """The Git directory of a private worktree: it tells the truth about what runs, and shares objects only."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from expd.execute.worktree import strip
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, Repository, TreeFile
-from expd.gitio.slot import Slot, lay_git_directory
+from expd.gitio.slot import LAID_DIRECTORIES, Slot, lay_git_directory
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, everything_of, git, write_files
 
@@ -44,6 +46,46 @@ def test_git_in_a_worktree_tells_what_runs(user: Path) -> None:
     assert [line.split() for line in status] == [["M", "tool.sh"], ["??", "made.bin"]]
     assert git(worktree, "rev-parse", "HEAD") == git(user, "rev-parse", "HEAD~1")
     assert git(worktree, "log", "--format=%s") == "start"
+
+
+VANDALISM = {
+    "nothing": "true",
+    "files and branches": "touch index.lock objects/x info/exclude; mkdir hooks objects/ab; git -C .. branch x",
+    "no directories": "rm -r refs objects info",
+    "links for directories": "rm -r objects refs/heads; ln -s ../../outside objects; ln -s ../../../outside refs/heads",
+    "files for directories": "rm -r objects/info refs; touch objects/info refs",
+    "links for files": "rm HEAD config; ln -s ../../outside/kept HEAD; ln -s nowhere config",
+    "modes": "chmod 0 objects refs; chmod 777 info",
+    "its own mode": "chmod 700 .",
+    "a link for all": "cd ..; rm -r .git; ln -s ../outside .git",
+    "a file for all": "cd ..; rm -r .git; touch .git",
+    "nothing left": "cd ..; rm -r .git",
+}
+
+
+@pytest.mark.parametrize("deed", VANDALISM)
+def test_a_stripped_git_directory_is_laid_as_a_new_one(user: Path, deed: str) -> None:
+    """Whatever a run did in it, the next one finds what it would find in a new slot, and nothing outside is touched."""
+    fresh, used, outside = _laid(user, "fresh"), _laid(user, "used"), user.parent / "outside"
+    write_files(outside, {"kept": "kept\n", "info/kept": "kept\n"})
+    subprocess.run(["sh", "-ec", VANDALISM[deed]], cwd=used / ".git", check=True)
+
+    strip(used / ".git", LAID_DIRECTORIES)
+    lay_git_directory(used, Repository(user / ".git"), Rev(git(user, "rev-parse", "HEAD")))
+
+    assert _listed(used / ".git") == _listed(fresh / ".git")
+    assert {path: content for path, (_mode, content) in _listed(outside).items() if content is not None} == {
+        "kept": b"kept\n",
+        "info/kept": b"kept\n",
+    }
+
+
+def _listed(directory: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Give modes and contents of all that is below a directory, and of itself."""
+    return {
+        str(path.relative_to(directory)): (path.lstat().st_mode, path.read_bytes() if path.is_file() else None)
+        for path in [directory, *directory.rglob("*")]
+    }
 
 
 def test_what_a_run_does_with_git_stays_in_the_slot(user: Path) -> None:

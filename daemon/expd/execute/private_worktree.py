@@ -12,10 +12,10 @@ import trio
 from expd.execute.begun import begun_path
 from expd.execute.kept import keep_aside, take_up
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest, check_out, forget, load_manifest, make_slot, remove_tree
+from expd.execute.worktree import Manifest, check_out, forget, load_manifest, make_slot, strip
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository
-from expd.gitio.slot import lay_git_directory
+from expd.gitio.slot import LAID_DIRECTORIES, lay_git_directory
 from expd.gitio.slots import Slots, lay_submodules
 from expd.gitio.submodules import submodules_of
 from expd.pipeline.copies import copies_store, place_copies
@@ -51,7 +51,7 @@ class PrivateWorktree:
             begun_path(self.directory).unlink(missing_ok=True)
         else:
             self._take_up(self._order.resumes)
-        remove_tree(self.directory / ".git")
+        strip(self.directory / ".git", LAID_DIRECTORIES)
         lay_git_directory(self.directory, repository, self._order.baseline_rev)
         lay_submodules(self.directory, submodules)
         slots = Slots(self.directory, repository, submodules)

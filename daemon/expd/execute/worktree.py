@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgpack
 
 from expd.gitio.repository import EXECUTABLE, LINK, SUBMODULE, TreeFile
+from expd.gitio.slot import Directories
 from expd.gitio.submodules import Submodule
 
 _RACY_NS = 20_000_000
@@ -174,6 +175,38 @@ def remove_tree(path: Path) -> None:
         for directory, _subdirectories, _files in os.walk(path):
             Path(directory).chmod(0o700)
         shutil.rmtree(path)
+
+
+def strip(path: Path, kept: Directories) -> None:
+    """Leave nothing of a directory but those below it that are named, empty and with the modes of fresh ones.
+
+    Anything else goes, a link itself and never what it leads to.
+    """
+    mode = 0o777 & ~_umask()
+    try:
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != mode:
+            remove_tree(path)
+        else:
+            _strip(str(path), kept, mode)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        remove_tree(path)
+
+
+def _strip(path: str, kept: Directories, mode: int) -> None:
+    with os.scandir(path) as entries:
+        listed = list(entries)
+    for entry in listed:
+        below = kept.get(entry.name)
+        is_directory = entry.is_dir(follow_symlinks=False)
+        if below is not None and is_directory and stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode) == mode:
+            _strip(entry.path, below, mode)
+        elif is_directory:
+            remove_tree(Path(entry.path))
+        else:
+            Path(entry.path).unlink()
 
 
 class _Sweep:

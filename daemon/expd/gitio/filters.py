@@ -73,7 +73,8 @@ def _is_stored_as_it_is(handle: pygit2.Repository, full: Path, path: str) -> boo
 
 def _stands_for_link(handle: pygit2.Repository, path: str) -> bool:
     """Tell whether a file is a link for Git: with core.symlinks=false it holds where the link leads."""
-    if "core.symlinks" not in handle.config or handle.config.get_bool("core.symlinks"):
+    config = handle.config  # opened anew each time it is asked for
+    if "core.symlinks" not in config or config.get_bool("core.symlinks"):
         return False
     return path in handle.index and handle.index[path].mode == LINK
 

@@ -90,6 +90,7 @@ class Repository:
                 self.handle = pygit2.Repository(str(git_directory), RepositoryOpenFlag.BARE)
         self.is_index_edited = False
         """Whether the index in memory may be another one than the file; whoever edits it says so."""
+        self._config: pygit2.Config | None = None
         self._unwritten: dict[bytes, NewObject] | None = None
         self._trees: dict[bytes, bytes] = {}
         self._found_named: dict[tuple[bytes, frozenset[bytes]], tuple[bytes, ...]] = {}
@@ -119,7 +120,9 @@ class Repository:
     def setting(self, key: str) -> str | None:
         """Give one value of the repository's configuration."""
         try:
-            return self.handle.config[key]
+            if self._config is None:  # opening it takes longer than a look
+                self._config = self.handle.config
+            return self._config[key]
         except (KeyError, pygit2.GitError):
             return None
 

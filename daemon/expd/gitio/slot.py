@@ -4,6 +4,7 @@ No history is copied and no lock is shared with the user's repository; what the 
 stays in the slot. What we store of its files goes to the user's objects, through the slot's filters.
 """
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -21,31 +22,49 @@ _CONFIG_KEYS = ("user.name", "user.email", "core.autocrlf", "core.eol", "core.fi
 """Settings of the user's repository that a checkout or a commit in a worktree needs; nothing else passes."""
 
 
+class Directories(dict[str, "Directories"]):
+    """Directories by name, with those that are in them."""
+
+
+LAID_DIRECTORIES = Directories(
+    objects=Directories(info=Directories()), refs=Directories(heads=Directories()), info=Directories()
+)
+"""What a Git directory of ours has at first, besides files."""
+
+
 def lay_git_directory(worktree: Path, user: Repository, baseline: Rev, at: str = ".git") -> None:
-    """Write a Git directory for a worktree that has none: HEAD detached at the baseline, objects as alternates.
+    """Write a Git directory for a worktree that has none, or at most LAID_DIRECTORIES: HEAD detached at the baseline, objects as alternates.
 
     Written by hand, and unsynced: it is made anew for each run, and a crash makes it worthless anyway
     (gitrepository-layout(5)). `at` is its place relative to the worktree, whose own `.git` leads to it if it is another.
     """
     objects = _objects_of(user)
     git_directory = Path(os.path.normpath(worktree / at))
-    (git_directory / "refs" / "heads").mkdir(parents=True)
-    (git_directory / "objects" / "info").mkdir(parents=True)
-    (git_directory / "objects" / "info" / "alternates").write_bytes(os.fsencode(objects) + b"\n")
+    git_directory.mkdir(parents=True, exist_ok=True)
+    _make_directories(str(git_directory), LAID_DIRECTORIES)
+    _put(f"{git_directory}/objects/info/alternates", os.fsencode(objects) + b"\n")
     if (objects.parent / "shallow").exists():
-        (git_directory / "shallow").write_bytes((objects.parent / "shallow").read_bytes())
-    (git_directory / "HEAD").write_text(f"{baseline}\n", encoding="ascii")
+        _put(f"{git_directory}/shallow", (objects.parent / "shallow").read_bytes())
+    _put(f"{git_directory}/HEAD", f"{baseline}\n".encode("ascii"))
     back = None if at == ".git" else os.path.relpath(worktree, git_directory)
-    (git_directory / "config").write_bytes(os.fsencode(_config_text(user, back)))
-    _copy_info(objects.parent / "info", git_directory / "info")
+    _put(f"{git_directory}/config", os.fsencode(_config_text(user, back)))
+    for name in ("attributes", "exclude"):  # what the user excludes beside the files of the tree that say so
+        if (objects.parent / "info" / name).is_file():
+            _put(f"{git_directory}/info/{name}", (objects.parent / "info" / name).read_bytes())
 
 
-def _copy_info(users: Path, ours: Path) -> None:
-    """Take over what the user excludes and which attributes files have, beside the files of the tree that say so."""
-    ours.mkdir()
-    for name in ("attributes", "exclude"):
-        if (users / name).is_file():
-            (ours / name).write_bytes((users / name).read_bytes())
+def _make_directories(above: str, directories: Directories) -> None:
+    for name, below in directories.items():
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{above}/{name}")  # noqa: PTH102 - pathlib takes longer than the system for each of these
+        _make_directories(f"{above}/{name}", below)
+
+
+def _put(place: str, content: bytes) -> None:
+    """Write a file that is not there."""
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.write(content)
 
 
 def _config_text(user: Repository, worktree: str | None) -> str:
