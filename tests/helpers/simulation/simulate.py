@@ -181,6 +181,7 @@ async def _have_trouble(world: World, patient: trio.Nursery) -> None:
 async def _come_to_rest(world: World) -> None:
     """Wait until nothing waits or runs, taking back what somebody who steers may still do meanwhile."""
     client = Client(world, "calm")
+    await let_all_go(world)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_let_all_go_again_and_again, world)
         await client.insist(Wait(cwd=client.cwd))
@@ -189,8 +190,8 @@ async def _come_to_rest(world: World) -> None:
 
 async def _let_all_go_again_and_again(world: World) -> None:
     while True:
-        await let_all_go(world)
         await trio.sleep(_STEERING_SECONDS)
+        await let_all_go(world)
 
 
 async def _end(world: World) -> None:
