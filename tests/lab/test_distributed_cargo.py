@@ -104,6 +104,31 @@ def test_results_are_the_submitters(far: Far, repository: Path) -> None:
     assert far.log(repository, entry) == "Ada Lovelace <ada@analytical.example>\n"
 
 
+def test_a_shallow_clone_is_refused_at_once(far: Far, repository: Path, tmp_path: Path) -> None:
+    """A hub would take nothing of it: what to do about it is said when it is submitted, and nothing waits."""
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "another")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{repository}", "clone")
+    before = far.daemon.entries(repository)
+
+    refused = far.daemon.run_expctl(tmp_path / "clone", "submit", *far.on, "--", "true")
+
+    assert refused.returncode == 5
+    assert b"git fetch --unshallow" in refused.stderr
+    assert far.daemon.entries(repository) == before
+
+
+def test_what_is_edited_while_others_of_its_sweep_ran_is_what_runs(far: Far, repository: Path) -> None:
+    """The submission is brought to the hub once more; a host that has it as it was before fetches it again."""
+    first, second, third = far.submit(repository, "--hold", "-S", "train.lr=0.1,0.2,0.3").split()
+    for step in (["release", first], ["wait", first], ["edit", second, "-S", "train.lr=0.9"]):
+        far.daemon.expctl(repository, *step)
+    for step in (["release", third], ["wait", third], ["release", second], ["wait", second]):
+        far.daemon.expctl(repository, *step)
+
+    found = [git(repository, "show", f"{far.rev(repository, entry)}:params.yaml") for entry in (first, second, third)]
+    assert [f"lr: {lr}" in text for lr, text in zip(("0.1", "0.9", "0.3"), found, strict=True)] == [True] * 3
+
+
 def test_a_sweep_of_the_hub_takes_what_is_over_and_ours(far: Far, repository: Path) -> None:
     """What a crash left of a submission that is done goes with `gc`, after it was shown; what waits and what is another's stays."""
     waits = far.daemon.expctl(repository, "submit", "--quiet", "--on", "celery:nobody", "--", "true").strip()
