@@ -7,6 +7,7 @@ of stat), and whatever a run started by the token in its environment.
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ import trio
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _KILL_ROUNDS_MAX = 100
 """Rounds against a tree that forks while it is killed."""
+_LOOK_SECONDS = 1.0
+"""Without a find: where others start and end processes all the time, in every listing somebody has just vanished."""
 _KILL_SECONDS = 1.0
 """For the kernel to end what was killed: it is done in milliseconds unless a process waits for a disk."""
 
@@ -133,14 +136,16 @@ def _look_for(token: str) -> tuple[list[psutil.Process], set[int]]:
 
 def kill_token(token: str) -> None:
     """Kill whatever a run started, wherever it went, until nothing of it lives; blocks."""
-    known = set[int]()
+    known, enough_at = set[int](), time.monotonic() + _LOOK_SECONDS
     for _round in range(_KILL_ROUNDS_MAX):
         found, silent = _look_for(token)
-        if not found and silent <= known:
+        if not found and (silent <= known or time.monotonic() > enough_at):
             return
         known |= silent
-        signal_all(found, signal.SIGKILL)
-        psutil.wait_procs(found, timeout=_KILL_SECONDS)
+        if found:
+            signal_all(found, signal.SIGKILL)
+            psutil.wait_procs(found, timeout=_KILL_SECONDS)
+            enough_at = time.monotonic() + _LOOK_SECONDS
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
