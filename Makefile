@@ -18,10 +18,12 @@ demo: setup
 
 # A file's tests stay in one process: what they share of the real DVC is made once.
 test: lint types contracts
+	.ci/packages
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 # The long forms of tests/faults: hours on a busy machine. Seeds and what was skipped are shown, also when all is well.
 faults: setup
+	.ci/packages faults
 	$(BIN)/python -m pytest -m faults -rsP
 
 # ASYNC9 asks every async function for a checkpoint, a promise libraries give; ours return at once when there is no need to wait.
