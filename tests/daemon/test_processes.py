@@ -229,12 +229,24 @@ def test_a_signal_reaches_who_lives_and_passes_over_who_is_gone() -> None:
         assert living.wait(DEADLINE_SECONDS) == -signal.SIGTERM
 
 
+LEAVE = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while os.getppid() != int(sys.argv[1]):  # the one between us ends first
+            pass
+        os.write(int(sys.argv[2]), b"x")
+        os.read(0, 1)
+"""
 ADOPT = """
     import os, subprocess, sys
     from expd.linux.processes import become_subreaper, descendants, reap_orphans
 
     become_subreaper()
-    subprocess.run([sys.executable, "-c", "import os\\nif os.fork() == 0:\\n os.setsid()\\n if os.fork() == 0:\\n  os.read(0, 1)"])
+    adopted, tells = os.pipe()
+    subprocess.run([sys.executable, "-c", sys.argv[1], str(os.getpid()), str(tells)], pass_fds=[tells])
+    os.read(adopted, 1)
     orphans = descendants()
     print(len(orphans), orphans[0].ppid() == os.getpid())
     orphans[0].kill()
@@ -251,7 +263,11 @@ def test_orphans_are_adopted_seen_and_collected() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing):
         result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(ADOPT)], stdin=reading, capture_output=True, text=True, check=False
+            [sys.executable, "-c", textwrap.dedent(ADOPT), LEAVE],
+            stdin=reading,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     assert result.stdout.split() == ["1", "True", "0", "True", "False"], result.stderr
