@@ -14,7 +14,7 @@ from client.conftest import Expctl
 from expctl.options import SHARED, VERBS
 from expctl.render.completions import SHELLS, completion
 from expctl.render.manual import man_pages
-from helpers.daemons import RunningDaemon
+from helpers.daemons import BIN, RunningDaemon
 
 CHECKS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
 BASH = """
@@ -164,6 +164,7 @@ def test_ids_and_names_are_those_of_the_queue(
 def test_completing_starts_no_daemon(tmp_path: Path, shell: str) -> None:
     """A key pressed by accident leaves nothing behind."""
     environ = {**os.environ, "EXPD_RUNTIME_DIR": str(tmp_path / "run"), "EXPD_STATE_DIR": str(tmp_path / "state")}
+    environ["PATH"] = f"{BIN}:{environ['PATH']}"
 
     assert _completed(shell, tmp_path, "follow", "", environ=environ) == []
     assert not (tmp_path / "run").exists()
