@@ -53,20 +53,22 @@ def check_objects(repository: Path) -> None:
     """Git finds nothing missing or damaged.
 
     Objects first and logs of refs later: what is written between the two looks is to `git fsck` an invalid entry of a log,
-    also where `git notes` itself writes. Damage stays, so what a second look does not find was none.
+    also where `git notes` itself writes. Damage stays: only what every look finds is some.
     """
-    seen = [_complaints(repository)]
-    while seen[-1] and len(seen) < LOOKS_MAX:
-        seen.append(_complaints(repository))
-    assert seen[-1] == ""
+    standing, looks = _complaints(repository), 1
+    while standing and looks < LOOKS_MAX:
+        standing &= _complaints(repository)
+        looks += 1
+    assert standing == set()
 
 
-def _complaints(repository: Path) -> str:
+def _complaints(repository: Path) -> set[str]:
+    """Give the lines of what is said, and the exit code if it is one of failure and nothing was said."""
     command = ["git", "fsck", "--full", "--no-dangling"]
     environ = {**os.environ, **GIT_ENVIRONMENT}
     looked = subprocess.run(command, check=False, cwd=repository, env=environ, capture_output=True, text=True)
-    said = looked.stdout + looked.stderr
-    return f"{looked.returncode}: {said}" if said or looked.returncode else ""
+    said = set((looked.stdout + looked.stderr).splitlines())
+    return said or ({f"it ended with {looked.returncode}"} if looked.returncode else set())
 
 
 def check_repository(repository: Path, held: dict[str, list[str]]) -> None:
