@@ -242,9 +242,29 @@ def test_what_is_written_while_git_collects_is_not_pruned(repository: Repository
     (path / "gc.pid").write_text("1 host")
     with repository.together():
         rev = repository.write_blob(b"not reachable yet")
+    git(path, "repack", "-a", "-d", "-q")
     git(path, "prune", "--expire=now")
 
     assert Repository(path).has_object(rev)
+
+
+def test_what_was_kept_from_a_collection_is_let_go_later(repository: Repository) -> None:
+    """The mark of an hour ago goes with the next; one of somebody else stays."""
+    path = Path(repository.handle.path)
+    packs = path / "objects" / "pack"
+    (path / "gc.pid").write_text("1 host")
+    with repository.together():
+        repository.write_blob(b"first")
+    (old,) = packs.glob("*.keep")
+    (packs / "pack-of-a-fetch.keep").write_text("fetch-pack 1")
+    for mark in packs.glob("*.keep"):
+        os.utime(mark, (time.time() - 3700,) * 2)
+    with repository.together():
+        repository.write_blob(b"second")
+
+    assert not old.exists()
+    assert (packs / "pack-of-a-fetch.keep").exists()
+    assert len(list(packs.glob("*.keep"))) == 2
 
 
 @pytest.mark.parametrize("gc_hours_ago", [None, 13])

@@ -9,6 +9,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ _CODES: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
 _OFFSET_MAX = 2**31 - 1
 """Beyond it an index needs its second table; what is written together is far smaller."""
 _FILE_MODE = 0o444
+_KEPT_BY = b"expd: until its ref stands\n"
+_KEPT_SECONDS = 3600.0
 _COLLECTION_SECONDS_MAX = 12 * 3600.0
 """As git's builtin/gc.c has it."""
 
@@ -44,19 +47,30 @@ def blob_rev(data: bytes) -> Rev:
     return Rev(new_object("blob", data).id.hex())
 
 
-def write_pack(objects_directory: Path, objects: Sequence[NewObject]) -> None:
+def write_pack(objects_directory: Path, objects: Sequence[NewObject], *, is_kept: bool = False) -> None:
     """Put objects on the disk as one pack, found by whoever looks from then on; raises OSError.
 
     The index is renamed last, since a pack without one is not looked at. What a crash leaves has a name that `git gc`
-    removes.
+    removes. One that is kept is left alone by `git repack` (git-repack(1), `.keep`) for an hour, in which it gets its ref.
     """
     pack, index = pack_and_index(objects)
     directory = objects_directory / "pack"
     directory.mkdir(exist_ok=True)
     name = f"pack-{pack[-20:].hex()}"
+    if is_kept:
+        _let_go(directory)
+        (directory / f"{name}.keep").write_bytes(_KEPT_BY)
     put_object_file("tmp_pack_", directory / f"{name}.pack", pack)
     put_object_file("tmp_idx_", directory / f"{name}.idx", index)
     sync_directory(directory)
+
+
+def _let_go(directory: Path) -> None:
+    """Keep no longer what we kept long ago: it has its ref, or nobody wants it."""
+    for mark in directory.glob("pack-*.keep"):
+        with suppress(OSError):
+            if mark.read_bytes() == _KEPT_BY and time.time() - mark.stat().st_mtime > _KEPT_SECONDS:
+                mark.unlink()
 
 
 def pack_and_index(objects: Sequence[NewObject]) -> tuple[bytes, bytes]:

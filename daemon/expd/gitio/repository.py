@@ -276,7 +276,7 @@ class Repository:
         """Keep what is written in here until the end, and write it then: as one pack, where it is much. Gives what is kept.
 
         Until then only `edit_tree` and `read_blob` can read it. Nothing is written if the piece of work fails. While `git gc`
-        is under way it is a pack in any case: what it unpacks or prunes are objects that it found when it began.
+        is under way it is a pack in any case, marked so that the collection leaves it alone.
         """
         assert self._unwritten is None
         unwritten = self._unwritten = {}
@@ -285,9 +285,13 @@ class Repository:
         finally:
             self._unwritten = None
         with git_errors("objects can't be written"):
-            is_pack = len(unwritten) >= _PACK_OBJECTS_MIN or (unwritten and is_collecting(self._objects.parent))
-            put = write_pack if is_pack else write_loose
-            put(self._objects, list(unwritten.values()))
+            new = list(unwritten.values())
+            if new and is_collecting(self._objects.parent):
+                write_pack(self._objects, new, is_kept=True)
+            elif len(new) >= _PACK_OBJECTS_MIN:
+                write_pack(self._objects, new)
+            else:
+                write_loose(self._objects, new)
 
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""
