@@ -51,17 +51,21 @@ def write_pack(objects_directory: Path, objects: Sequence[NewObject], *, is_kept
     """Put objects on the disk as one pack, found by whoever looks from then on; raises OSError.
 
     The index is renamed last, since a pack without one is not looked at. What a crash leaves has a name that `git gc`
-    removes. One that is kept is left alone by `git repack` (git-repack(1), `.keep`) for an hour, in which it gets its ref.
+    removes. `git repack` lists packs by their `.pack`, and removes what it listed and could not look into: so each is
+    marked `.keep` (git-repack(1)) before it has one; a kept one stays so for an hour, in which it gets its ref.
     """
     pack, index = pack_and_index(objects)
     directory = objects_directory / "pack"
     directory.mkdir(exist_ok=True)
     name = f"pack-{pack[-20:].hex()}"
+    mark = directory / f"{name}.keep"
     if is_kept:
         _let_go(directory)
-        (directory / f"{name}.keep").write_bytes(_KEPT_BY)
+    mark.write_bytes(_KEPT_BY)
     put_object_file("tmp_pack_", directory / f"{name}.pack", pack)
     put_object_file("tmp_idx_", directory / f"{name}.idx", index)
+    if not is_kept:
+        mark.unlink(missing_ok=True)
     sync_directory(directory)
 
 
