@@ -1,6 +1,11 @@
 """Certificates of an authority of a test's own, made by openssl."""
 
+import socket
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +37,29 @@ def make_certificates(directory: Path, address: str = "127.0.0.1") -> Certificat
         files = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
         _openssl(directory, "req", *signing, "-subj", f"/CN={name}", "-addext", extension, *files)
     return Certificates(directory)
+
+
+@contextmanager
+def a_server_that_hangs_up(certificates: Certificates) -> Iterator[int]:
+    """Serve TLS on a port of loopback: whoever comes is greeted and left, without a word of why."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificates.signed("server"))
+
+    def greet_and_leave() -> None:
+        with suppress(OSError):  # the listener is closed at the end
+            while True:
+                one, _ = listener.accept()
+                with suppress(OSError):
+                    context.wrap_socket(one, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet_and_leave, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def _openssl(directory: Path, *words: str) -> None:

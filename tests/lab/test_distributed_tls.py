@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.engine_contract import Place
-from helpers.certificates import Certificates, make_certificates
+from helpers.certificates import Certificates, a_server_that_hangs_up, make_certificates
 from helpers.daemons import RunningDaemon
 from helpers.distributed import PASSWORD, Redis, WorkerProgram, a_hub, celery_config, needs_broker
 from helpers.waiting import eventually
@@ -32,6 +32,18 @@ def redis(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) 
 def _daemon(redis: Redis, directory: Path, **files: Path) -> RunningDaemon:
     config = celery_config(redis.url, a_hub(directory / "hub.git"))
     return RunningDaemon("jobs = 1\n" + config + "".join(f"{name} = '{path}'\n" for name, path in files.items()))
+
+
+def _reason_to_wait(daemon: RunningDaemon, repository: Path) -> str:
+    """Submit to a broker that can't be spoken to, and give what the entry waits for."""
+    try:
+        place = Place(daemon, "--on", "celery")
+        entry = place.submit(repository, "--", "true")
+        eventually(lambda: "redis" in str(place.entry(repository, entry)["waits_for"]), "the reason")
+        return str(place.entry(repository, entry)["waits_for"])
+    finally:
+        daemon.stop()
+        daemon.remove()
 
 
 def _words_of_processes() -> bytes:
@@ -89,15 +101,7 @@ def test_without_the_right_certificates_nothing_is_said(
     files: dict[str, Path] = {} if wrong == "no authority" else {"ca_file": certificates.authority}
     if wrong == "another authority":
         files = {"ca_file": make_certificates(tmp_path / "other").authority}
-    daemon = _daemon(redis, tmp_path, **files)
-    try:
-        place = Place(daemon, "--on", "celery")
-        entry = place.submit(repository, "--", "true")
-        eventually(lambda: "redis" in str(place.entry(repository, entry)["waits_for"]), "the reason")
-        reason = str(place.entry(repository, entry)["waits_for"])
-    finally:
-        daemon.stop()
-        daemon.remove()
+    reason = _reason_to_wait(_daemon(redis, tmp_path, **files), repository)
 
     assert "certificate" in reason.lower()
     assert PASSWORD not in reason
@@ -108,15 +112,30 @@ def test_a_certificate_for_another_name_is_not_taken(repository: Path, tmp_path:
     theirs = make_certificates(tmp_path / "theirs", address="127.0.0.9")
     redis = Redis(tmp_path / "redis", tls=theirs)
     certificate, key = theirs.signed("client")
-    daemon = _daemon(redis, tmp_path, ca_file=theirs.authority, cert_file=certificate, key_file=key)
     try:
-        place = Place(daemon, "--on", "celery")
-        entry = place.submit(repository, "--", "true")
-        eventually(lambda: "redis" in str(place.entry(repository, entry)["waits_for"]), "the reason")
-        reason = str(place.entry(repository, entry)["waits_for"])
+        reason = _reason_to_wait(
+            _daemon(redis, tmp_path, ca_file=theirs.authority, cert_file=certificate, key_file=key), repository
+        )
     finally:
-        daemon.stop()
-        daemon.remove()
         redis.stop()
 
     assert "not valid for '127.0.0.1'" in reason
+
+
+@pytest.mark.parametrize(
+    ("has_certificate", "words"),
+    [(False, "it may ask for a certificate of ours"), (True, "it may not take our certificate")],
+)
+def test_a_broker_that_hangs_up_without_a_word_may_want_a_certificate(
+    certificates: Certificates, repository: Path, tmp_path: Path, has_certificate: bool, words: str
+) -> None:
+    """Whom a broker refuses, under TLS 1.3, may see only the end of the conversation: the reason says what it may be."""
+    files = {"ca_file": certificates.authority}
+    if has_certificate:
+        files["cert_file"], files["key_file"] = certificates.signed("client")
+    with a_server_that_hangs_up(certificates) as port:
+        config = celery_config(f"rediss://127.0.0.1:{port}/0", a_hub(tmp_path / "hub.git"))
+        lines = "".join(f"{name} = '{path}'\n" for name, path in files.items())
+        reason = _reason_to_wait(RunningDaemon("jobs = 1\n" + config + lines), repository)
+
+    assert words in reason

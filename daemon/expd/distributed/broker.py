@@ -86,12 +86,20 @@ def _tls(address: BrokerAddress) -> dict[str, object] | None:
     return None
 
 
-def _words_of(url: str, error: BaseException) -> str:
-    """Say what is wrong with the broker."""
-    parts = urlsplit(url)
+_ENDED_AT_ONCE = ("eof", "reset by peer", "broken pipe", "closed")
+"""Words of an end of the conversation; with TLS 1.3 whoever is refused has often spoken before it hears that."""
+
+
+def _words_of(address: BrokerAddress, error: BaseException) -> str:
+    """Say what is wrong with the broker, and what it may be where it said nothing itself."""
+    parts = urlsplit(address.url)
     text = str(error) or repr(error)
     for secret in {parts.password, unquote(parts.password or "")} - {None, ""}:
         text = text.replace(str(secret), "***")
+    is_silent = "certificate" not in text.lower() and any(word in text.lower() for word in _ENDED_AT_ONCE)
+    if is_silent and _tls(address) is not None:
+        what = "ask for a certificate of ours" if address.cert_file is None else "not take our certificate"
+        text = f"{text} (it may {what}: see cert_file and key_file)"
     return f"{parts.scheme}://{parts.hostname or ''}: {text}"
 
 
@@ -105,7 +113,7 @@ class Desk:
     """A connection to the broker for saying things; one thread at a time, and again after an error."""
 
     def __init__(self, address: BrokerAddress) -> None:
-        self._url = address.url
+        self._address = address
         self._app = open_app(address)
         if address.url.startswith("redis"):  # what listens waits in the socket on purpose; what asks must not
             self._app.conf.broker_transport_options["socket_timeout"] = _SOCKET_SECONDS
@@ -171,7 +179,7 @@ class Desk:
                 return work(self._connection)
             except _errors(self._connection) as error:
                 self._forget()
-                raise BrokerAway(_words_of(self._url, error)) from None
+                raise BrokerAway(_words_of(self._address, error)) from None
 
     def _forget(self) -> None:
         if self._connection is not None:
@@ -208,7 +216,7 @@ def listen(address: BrokerAddress, store: str, hear: Callable[[object], None], i
                 except TimeoutError:
                     connection.heartbeat_check()
     except _errors(connection) as error:
-        raise BrokerAway(_words_of(address.url, error)) from None
+        raise BrokerAway(_words_of(address, error)) from None
     finally:
         connection.release()
 
@@ -232,7 +240,7 @@ def _renew_always(app: Celery, address: BrokerAddress, visibility_seconds: int) 
             if tags:
                 _renew(app, tags)
         except _errors(None) as error:
-            _journal.warning("tasks may be delivered once more: %s", _words_of(address.url, error))
+            _journal.warning("tasks may be delivered once more: %s", _words_of(address, error))
 
 
 def _renew(app: Celery, tags: Sequence[str]) -> None:
