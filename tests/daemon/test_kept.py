@@ -1,6 +1,8 @@
 """What a run left, kept aside: found again, gone on in, told apart from what somebody has changed, and never too much of it."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from expd.execute.kept import (
     keep_aside,
     kept_place,
     remove_kept,
+    remove_place,
     resumable_run,
     set_apart,
     take_up,
@@ -175,3 +178,23 @@ def test_a_torn_line_says_nothing(tmp_path: Path) -> None:
     again.load()
 
     assert (again.is_left("a"), again.is_left("b"), again.finished) == (True, False, {"b"})
+
+
+def test_what_two_remove_at_once_is_gone_without_complaint(tmp_path: Path) -> None:
+    """Workers that end together have the same oldest worktree to remove, file by file beside each other."""
+    for round_ in range(10):
+        place = tmp_path / str(round_)
+        for directory in range(30):
+            (place / str(directory)).mkdir(parents=True)
+            for file in range(5):
+                (place / str(directory) / str(file)).touch()
+        start = threading.Barrier(3)
+
+        def remove(place: Path = place, start: threading.Barrier = start) -> None:
+            start.wait()
+            remove_place(place)
+
+        with ThreadPoolExecutor(3) as threads:
+            for removal in [threads.submit(remove) for _ in range(3)]:
+                removal.result()
+        assert not place.exists()

@@ -170,11 +170,20 @@ def remove_tree(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     try:
-        shutil.rmtree(path)
+        _remove_beside_others(path)
     except PermissionError:
         for directory, _subdirectories, _files in os.walk(path):
             Path(directory).chmod(0o700)
-        shutil.rmtree(path)
+        _remove_beside_others(path)
+
+
+def _remove_beside_others(path: Path) -> None:
+    """Remove what another worker may be removing as well: what it took in between is not missed."""
+    while path.is_dir():
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            continue
 
 
 def strip(path: Path, kept: Directories) -> None:
