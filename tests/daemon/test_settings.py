@@ -32,21 +32,22 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
     assert _read(tmp_path / "config.toml", "") == Settings()
 
 
+EVERY_KEY = (
+    "jobs = 4\nstage_jobs = 3\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\nlog_bytes_max = 100000\n"
+    "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
+    "state_free_bytes_min = 0\nrun_free_bytes_min = 7\n"
+    "env_deny = ['AWS_*']\n"
+    "engines = { celery = { broker = 'redis://h', hub = '/hub', env = ['W_*'], lease_seconds = 9, "
+    "ca_file = '/ca', cert_file = '/cert', key_file = '/key', dvc_config = '/dvc', visibility_seconds = 60 } }\n"
+    "[retention]\ndone_days = 1\ndone_max = 2\nlog_days = 3.5\nlogs_bytes_max = 4\nkept_worktree_days = 5\n"
+    "kept_worktrees_bytes_max = 6\nrestored_days = 7\nenvironment_days = 0\n"
+    "[hooks]\ndone = ['a', 'b']\nfailed = 'http://h/x'\nheld = ['c']\nsweep_done = ['d']\nidle = 'https://h/y'\n"
+)
+
+
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Each field of the settings is a key of the file, and what is not named keeps its default."""
-    text = (
-        "jobs = 4\nstage_jobs = 3\ngrace_seconds = 2.5\nsweep_points_max = 100\nkept_worktrees_max = 0\nlog_bytes_max = 100000\n"
-        "new_file_bytes_max = 5000000000\nnew_files_bytes_max = 0\nnew_files_max = 3\n"
-        "state_free_bytes_min = 0\nrun_free_bytes_min = 7\n"
-        "env_deny = ['AWS_*']\n"
-        "engines = { celery = { broker = 'redis://h', hub = '/hub', env = ['W_*'], lease_seconds = 9, "
-        "ca_file = '/ca', cert_file = '/cert', key_file = '/key', dvc_config = '/dvc', visibility_seconds = 60 } }\n"
-        "[retention]\ndone_days = 1\ndone_max = 2\nlog_days = 3.5\nlogs_bytes_max = 4\nkept_worktree_days = 5\n"
-        "kept_worktrees_bytes_max = 6\nrestored_days = 7\nenvironment_days = 0\n"
-        "[hooks]\ndone = ['a', 'b']\nfailed = 'http://h/x'\nheld = ['c']\nsweep_done = ['d']\nidle = 'https://h/y'\n"
-    )
-
-    read = _read(tmp_path / "config.toml", text)
+    read = _read(tmp_path / "config.toml", EVERY_KEY)
 
     assert read == Settings(
         jobs=4,
@@ -92,7 +93,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             )
         ),
     )
-    keys = {line.split(" ")[0].strip("[]") for line in text.splitlines()}
+    keys = {line.split(" ")[0].strip("[]") for line in EVERY_KEY.splitlines()}
     assert keys == {*Settings.__slots__, *Retention.__slots__, *Hooks.__slots__}
     assert _read(tmp_path / "config.toml", "jobs = 4") == Settings(jobs=4)
 

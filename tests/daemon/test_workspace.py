@@ -5,9 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ from hypothesis import strategies as st
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Identity, Repository
 from expd.gitio.submodules import gitlinks_of_index
-from expd.gitio.workspace import WorkspaceChanging, WorkspaceTrees, operation_in_progress, read_workspace
+from expd.gitio.workspace import WorkspaceChanging, WorkspaceTrees, read_workspace
 from expd.prepare.capture import capture_workspace, stash_points
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, everything_of, git, write_files
@@ -250,92 +248,6 @@ def test_a_linked_work_tree_is_read_as_its_own(path: Path) -> None:
     trees = read_workspace(Repository(path / ".git" / "worktrees" / "linked"))
 
     assert git(path, "show", f"{trees.files_tree}:a.txt") == "linked"
-
-
-def _merge(path: Path) -> None:
-    _branch_with(path, "other\n")
-    subprocess.run(["git", "-C", path, "merge", "--quiet", "other"], check=False, capture_output=True)
-
-
-def _branch_with(path: Path, text: str) -> None:
-    git(path, "checkout", "--quiet", "-b", "other")
-    write_files(path, {"a.txt": text})
-    git(path, "commit", "--quiet", "--all", "--message", "other")
-    git(path, "checkout", "--quiet", "main")
-    write_files(path, {"a.txt": "main\n"})
-    git(path, "commit", "--quiet", "--all", "--message", "main")
-
-
-def _rebase(path: Path) -> None:
-    _branch_with(path, "other\n")
-    subprocess.run(["git", "-C", path, "rebase", "--quiet", "other"], check=False, capture_output=True)
-    git(path, "checkout", "--theirs", "a.txt")
-    git(path, "add", "a.txt")
-
-
-def _bisect(path: Path) -> None:
-    git(path, "bisect", "start")
-
-
-OPERATIONS: dict[str, tuple[Callable[[Path], object], str | None]] = {
-    "none": (lambda path: None, None),  # noqa: ARG005 - the same call as the others
-    "a merge with conflicts": (_merge, "merge with conflicts"),
-    "a resolved merge": (_in_turn(_merge, lambda path: git(path, "add", "a.txt")), "merge"),
-    "a rebase": (_rebase, "rebase"),
-    "a bisection": (_bisect, "bisect"),
-}
-
-
-@pytest.mark.parametrize(("begin", "name"), OPERATIONS.values(), ids=OPERATIONS)
-def test_an_unfinished_operation_is_named(path: Path, begin: Callable[[Path], object], name: str | None) -> None:
-    """What HEAD and the index mean in the middle of one is for its owner to say."""
-    begin(path)
-
-    found = operation_in_progress(Repository(path / ".git"))
-
-    assert (found or "")[: len(name or "x")] == (name or "")
-
-
-def test_an_unreadable_file_is_named() -> None:
-    """Who may not read a file of the workspace is told which one; there is no capture without it."""
-    script = """
-        import os, sys
-        from pathlib import Path
-        from expd.gitio.errors import GitFailed
-        from expd.gitio.repository import Repository
-        from expd.gitio.workspace import read_workspace
-
-        if os.geteuid() == 0:
-            os.setgid(65534), os.setuid(65534)
-        try:
-            read_workspace(Repository(Path(sys.argv[1], ".git")))
-        except GitFailed as failed:
-            print(failed.what)
-    """
-    with tempfile.TemporaryDirectory() as outside:  # a place that another user may enter
-        path = _a_project(Path(outside))
-        write_files(path, {"secret.txt": "new\n"})
-        (path / "secret.txt").chmod(0)
-        if os.geteuid() == 0:
-            Path(outside).chmod(0o755)
-            subprocess.run(["chown", "-R", "65534:65534", path], check=True)
-        said = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script), path],
-            env={**os.environ, "HOME": outside},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert "secret.txt can't be read" in said.stdout, said.stderr
-
-
-def test_what_git_can_not_store_is_named(path: Path) -> None:
-    """A name that is dangerous to other systems is refused with its path, not silently left out."""
-    write_files(path, {"git~1": "x\n"})
-
-    with pytest.raises(GitFailed, match="git~1 can't be read"):
-        _read(path)
 
 
 def test_a_file_is_captured_of_one_moment_or_refused_while_it_is_written(path: Path) -> None:
