@@ -93,6 +93,15 @@ def _only_looks(call: str, line: str) -> bool:
     return call == "close" or (call == "openat" and not re.search("O_WRONLY|O_RDWR|O_CREAT", line))
 
 
+def every(found: Sequence[Point], step: int, chance: random.Random) -> Iterator[Point]:
+    """Give of each name every so many-th point, the first of them drawn, and at least one."""
+    by_name: dict[str, list[Point]] = {}
+    for point in found:
+        by_name.setdefault(point.call, []).append(point)
+    for points in by_name.values():
+        yield from points[chance.randrange(min(step, len(points))) :: step]
+
+
 def draw(found: Sequence[Point], chance: random.Random) -> Iterator[Point]:
     """Give all points in a drawn order in which each name comes as often as any other, while it lasts."""
     left: dict[str, list[Point]] = {}
