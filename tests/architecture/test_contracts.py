@@ -24,7 +24,6 @@ CATCHES_EVERYTHING = {
 CLEANS_UP_AFTER_EVERYTHING = {
     "daemon/expd/app.py",
     "daemon/expd/distributed/workers.py",
-    "daemon/expd/gitio/packing.py",
     "daemon/expd/linux/durable.py",
     "daemon/expd/queueing/database.py",
     "daemon/expd/wire.py",

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -234,6 +236,26 @@ def test_directories_that_a_prune_removes_are_made_again(tmp_path: Path) -> None
 
     handle = pygit2.Repository(str(tmp_path / "r"))
     assert all(handle[pygit2.Oid(raw=new.id)].read_raw() == new.data for new in news)
+
+
+def test_objects_written_together_are_on_the_disk_before_their_names(tmp_path: Path) -> None:
+    """Each file is synced before the first has its name, and each directory after the last: a power cut leaves no empty object."""
+    objects = tmp_path / "r" / "objects"
+    pygit2.init_repository(str(tmp_path / "r"), bare=True)
+    script = (
+        "import sys, pathlib; from expd.gitio.loose import write_loose; from expd.gitio.packing import new_object\n"
+        "write_loose(pathlib.Path(sys.argv[1]), [new_object('blob', b'%d' % number) for number in range(5)])\n"
+    )
+    traced = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,rename", "-o", str(tmp_path / "trace")]
+    try:
+        subprocess.run([*traced, sys.executable, "-c", script, str(objects)], check=True)
+    except FileNotFoundError:
+        pytest.skip("strace is not installed")
+
+    calls = [line.split(" ", 1)[1].strip() for line in (tmp_path / "trace").read_text().splitlines()]
+    assert [call.split("(")[0] for call in calls] == ["fsync"] * 5 + ["rename"] * 5 + ["fsync"] * 6
+    assert all("/tmp_obj_" in call for call in calls[:10])
+    assert f"<{objects}>" in calls[-1]
 
 
 def test_what_is_written_while_git_collects_is_not_pruned(repository: Repository) -> None:

@@ -7,44 +7,39 @@ Format: git's Documentation/gitrepository-layout: `objects/<2>/<38>`, zlib over 
 import os
 import zlib
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
-from expd.gitio.packing import NewObject, put_object_file
+from expd.gitio.objectfiles import put_object_files
+from expd.gitio.packing import NewObject
 from expd.linux.durable import sync_directory
 
 _LEVEL = 1
 """What is written here is small; Git compresses it well when it packs."""
-_TRIES_MAX = 10
-"""`git prune` removes directories that are empty, also between two steps of ours."""
+_TOGETHER_MAX = 32
+"""Files that are open at once: what is written together is less, but for notes that a collection has taken."""
 
 
 def write_loose(objects_directory: Path, objects: Iterable[NewObject]) -> None:
     """Put objects on the disk; one that is there is made young again, so that no collection takes it. Raises OSError."""
-    directories = {_write(objects_directory, new) for new in objects}
+    by_place = {_place_of(objects_directory, new): new for new in objects}
+    missing = ((place, _content(new)) for place, new in by_place.items() if not _is_there(place))
+    while some := dict(islice(missing, _TOGETHER_MAX)):
+        put_object_files("tmp_obj_", some)
+    directories = {place.parent for place in by_place}
     for directory in directories:
         sync_directory(directory)
     if directories:
         sync_directory(objects_directory)
 
 
-def _write(objects_directory: Path, new: NewObject) -> Path:
-    """Write one object, and give the directory whose names are still to be synced."""
+def _place_of(objects_directory: Path, new: NewObject) -> Path:
     name = new.id.hex()
-    directory = objects_directory / name[:2]
-    place = directory / name[2:]
-    if _is_there(place):
-        return directory
-    data = zlib.compress(b"%b %d\0" % (new.kind.encode(), len(new.data)) + new.data, _LEVEL)
-    for attempt in range(_TRIES_MAX):
-        try:
-            directory.mkdir(exist_ok=True)
-            put_object_file("tmp_obj_", place, data)
-        except FileNotFoundError:
-            if attempt == _TRIES_MAX - 1:
-                raise
-        else:
-            break
-    return directory
+    return objects_directory / name[:2] / name[2:]
+
+
+def _content(new: NewObject) -> bytes:
+    return zlib.compress(b"%b %d\0" % (new.kind.encode(), len(new.data)) + new.data, _LEVEL)
 
 
 def _is_there(place: Path) -> bool:

@@ -4,8 +4,6 @@ Formats: git's Documentation/gitformat-pack, version 2 of both files; every obje
 """
 
 import hashlib
-import os
-import tempfile
 import time
 import zlib
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from expd.gitio.objectfiles import put_object_files
 from expd.linux.durable import sync_directory
 from expproto.vocabulary import Rev
 
@@ -21,7 +20,6 @@ Kind = Literal["commit", "tree", "blob"]
 _CODES: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3}
 _OFFSET_MAX = 2**31 - 1
 """Beyond it an index needs its second table; what is written together is far smaller."""
-_FILE_MODE = 0o444
 _KEPT_BY = b"expd: until its ref stands\n"
 _KEPT_SECONDS = 3600.0
 _COLLECTION_SECONDS_MAX = 12 * 3600.0
@@ -62,8 +60,8 @@ def write_pack(objects_directory: Path, objects: Sequence[NewObject], *, is_kept
     if is_kept:
         _let_go(directory)
     mark.write_bytes(_KEPT_BY)
-    put_object_file("tmp_pack_", directory / f"{name}.pack", pack)
-    put_object_file("tmp_idx_", directory / f"{name}.idx", index)
+    put_object_files("tmp_pack_", {directory / f"{name}.pack": pack})
+    put_object_files("tmp_idx_", {directory / f"{name}.idx": index})
     if not is_kept:
         mark.unlink(missing_ok=True)
     sync_directory(directory)
@@ -129,18 +127,3 @@ def is_collecting(common_directory: Path) -> bool:
         return time.time() - (common_directory / "gc.pid").stat().st_mtime < _COLLECTION_SECONDS_MAX
     except OSError:
         return False
-
-
-def put_object_file(prefix: str, place: Path, data: bytes) -> None:
-    """Write a file beside its place under a name that is nobody's, sync it, and give it its own; `git gc` knows the prefixes."""
-    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=place.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(descriptor, _FILE_MODE)
-            os.fsync(descriptor)
-        Path(temporary).rename(place)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
