@@ -9,7 +9,7 @@ import pytest
 from expd.execute.worktree import strip
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, Repository, TreeFile
-from expd.gitio.slot import LAID_DIRECTORIES, Slot, lay_git_directory
+from expd.gitio.slot import LAID_DIRECTORIES, Slot, files_to_lay, lay_files, lay_git_directory
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, everything_of, git, write_files
 
@@ -56,6 +56,11 @@ VANDALISM = {
     "files for directories": "rm -r objects/info refs; touch objects/info refs",
     "links for files": "rm HEAD config; ln -s ../../outside/kept HEAD; ln -s nowhere config",
     "modes": "chmod 0 objects refs; chmod 777 info",
+    "modes of files": "chmod 755 HEAD; chmod 0 config; chmod 4644 info/exclude",
+    "edits": "printf ' ' >> config; rm HEAD; mkdir HEAD; tr 0-9 1-90 < objects/info/alternates > x; cat x > info/exclude",
+    "edits of the same length": "tr a-z b-za < config > x; cat x > config; tr a-z b-za < info/exclude > x; cat x > info/exclude",
+    "second names": "ln config ../../outside/config; rm HEAD; ln ../../outside/kept HEAD",
+    "a pipe for a file": "rm config; mkfifo config",
     "its own mode": "chmod 700 .",
     "a link for all": "cd ..; rm -r .git; ln -s ../outside .git",
     "a file for all": "cd ..; rm -r .git; touch .git",
@@ -70,14 +75,29 @@ def test_a_stripped_git_directory_is_laid_as_a_new_one(user: Path, deed: str) ->
     write_files(outside, {"kept": "kept\n", "info/kept": "kept\n"})
     subprocess.run(["sh", "-ec", VANDALISM[deed]], cwd=used / ".git", check=True)
 
-    strip(used / ".git", LAID_DIRECTORIES)
-    lay_git_directory(used, Repository(user / ".git"), Rev(git(user, "rev-parse", "HEAD")))
+    files = files_to_lay(used, Repository(user / ".git"), Rev(git(user, "rev-parse", "HEAD")))
+    lay_files(used / ".git", files, strip(used / ".git", LAID_DIRECTORIES, files))
 
     assert _listed(used / ".git") == _listed(fresh / ".git")
-    assert {path: content for path, (_mode, content) in _listed(outside).items() if content is not None} == {
-        "kept": b"kept\n",
-        "info/kept": b"kept\n",
-    }
+    assert {path.stat().st_nlink for path in (used / ".git").rglob("*") if path.is_file()} == {1}
+    found = {path: content for path, (_mode, content) in _listed(outside).items() if content is not None}
+    config = found.pop("config", None)
+    assert config in {None, files["config"]}
+    assert found == {"kept": b"kept\n", "info/kept": b"kept\n"}
+
+
+def test_files_that_a_run_left_alone_are_not_written_again(user: Path) -> None:
+    """What would be written with the same bytes keeps its inode; HEAD of another baseline does not."""
+    used = _laid(user) / ".git"
+    before = {path: path.stat().st_ino for path in used.rglob("*") if path.is_file()}
+    files = files_to_lay(used.parent, Repository(user / ".git"), Rev("0" * 40))
+
+    left = strip(used, LAID_DIRECTORIES, files)
+    lay_files(used, files, left)
+
+    assert left == files.keys() - {"HEAD"}
+    assert (used / "HEAD").read_text() == "0" * 40 + "\n"
+    assert {path.relative_to(used).as_posix() for path, inode in before.items() if path.stat().st_ino == inode} >= left
 
 
 def _listed(directory: Path) -> dict[str, tuple[int, bytes | None]]:

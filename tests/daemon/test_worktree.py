@@ -9,13 +9,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.pictures import picture_of
 from expd.execute.kept import keep_aside
-from expd.execute.worktree import Manifest, check_out, directories_of, load_manifest, make_slot, remove_tree
+from expd.execute.worktree import (
+    Manifest,
+    Stamp,
+    check_out,
+    directories_of,
+    load_manifest,
+    make_slot,
+    manifest_path,
+    remove_tree,
+    stamp_of,
+)
 from expd.execute.worktree import tracked_changes as changes_of
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, TreeFile
 from expproto.vocabulary import Rev, RunId
@@ -181,19 +192,30 @@ def _has_below(tree: Tree, path: str) -> bool:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    first=trees, second=trees, chance=st.randoms(use_true_random=False), rounds=st.integers(0, 12), alike=st.booleans()
+    first=trees,
+    second=trees,
+    chance=st.randoms(use_true_random=False),
+    rounds=st.integers(0, 12),
+    alike=st.booleans(),
+    is_young=st.booleans(),
 )
 def test_a_used_worktree_equals_a_fresh_one(
-    first: Tree, second: Tree, chance: random.Random, rounds: int, alike: bool
+    *, first: Tree, second: Tree, chance: random.Random, rounds: int, alike: bool, is_young: bool
 ) -> None:
-    """After any damage the next tree stands as a fresh checkout would: bytes, modes, links; nothing outside changes."""
+    """After any damage the next tree stands as a fresh checkout would: bytes, modes, links; nothing outside changes.
+
+    The damage may come so soon that it changes no time of a file.
+    """
     with tempfile.TemporaryDirectory() as place:
         slot, fresh, outside = Path(place, "slot"), Path(place, "fresh"), Path(place, "outside")
         outside.mkdir()
         (outside / "precious").write_text("precious\n")
         (outside / "a").write_text("outside\n")
         wanted = _with_changes(first, second) if alike else second
-        check_out_aged(slot, first)
+        if is_young:
+            check_out(slot, first, content_of)
+        else:
+            check_out_aged(slot, first)
         Vandal(slot, outside, chance).run(rounds)
         before = picture_of(outside)
 
@@ -235,6 +257,46 @@ def test_files_as_young_as_the_manifest_are_not_believed(tmp_path: Path) -> None
     manifest = load_manifest(tmp_path / "slot")
 
     assert changes_of(tmp_path / "slot", manifest).touched == ("young",)
+
+
+def test_young_files_that_hold_what_is_wanted_stay(tmp_path: Path) -> None:
+    """They are read and keep their inodes, but not one that was edited, or has a second name, in the instant of the manifest."""
+    tree = {name: TreeFile(rev=Rev("one\n"), mode=int(REGULAR)) for name in ("kept", "edited", "linked")}
+    slot = tmp_path / "slot"
+    check_out(slot, tree, content_of)
+    os.link(slot / "linked", tmp_path / "second")
+    (slot / "edited").write_text("two\n")
+    stamps = {name: stamp_of((slot / name).lstat()) for name in tree}
+    _pretend(slot, stamps)
+    inodes = {name: (slot / name).stat().st_ino for name in tree}
+
+    check_out(slot, tree, content_of)
+
+    assert {name: (slot / name).read_text() for name in tree} == dict.fromkeys(tree, "one\n")
+    assert (slot / "kept").stat().st_ino == inodes["kept"]
+    assert (slot / "linked").stat().st_nlink == 1
+
+
+def _pretend(slot: Path, stamps: Mapping[str, Stamp]) -> None:
+    """Let a manifest know files as they are now, as if all had happened within one tick of the clock that stamps them."""
+    version, _stamped_ns, rows = msgpack.unpackb(manifest_path(slot).read_bytes())
+    rows = [[*row[:3], *stamps[os.fsdecode(row[0])]] for row in rows]
+    manifest_path(slot).write_bytes(msgpack.packb([version, time.time_ns(), rows]))
+
+
+def test_a_private_file_stays_where_it_holds_the_same(tmp_path: Path) -> None:
+    """It is beside the checkout: with other bytes or another mode it goes, and so does whatever else is there."""
+    tree = {".dvc/config": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    private = {f".dvc/{name}": b"local\n" for name in ("same", "other", "open")}
+    slot = tmp_path / "slot"
+    check_out(slot, tree, content_of)
+    for name, content in (("same", "local\n"), ("other", "loca1\n"), ("open", "local\n"), ("unknown", "local\n")):
+        (slot / ".dvc" / name).write_text(content)
+        (slot / ".dvc" / name).chmod(0o644 if name == "open" else 0o600)
+
+    check_out(slot, tree, content_of, private)
+
+    assert sorted(path.name for path in (slot / ".dvc").iterdir()) == ["config", "same"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not msgpack", b"\x93\x01\x00\x91\x90", b"\x93\x63\x00\x90", b"\xc0"])

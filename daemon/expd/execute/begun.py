@@ -4,6 +4,7 @@ Whoever goes on in that worktree leaves the outputs of what was begun and not fi
 line that is torn says nothing.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -14,6 +15,12 @@ _BEGUN, _FINISHED = "begun", "finished"
 def begun_path(worktree: Path) -> Path:
     """Give the place of the list of a worktree."""
     return worktree.with_name(f"{worktree.name}.begun")
+
+
+def forget_begun(worktree: Path) -> None:
+    """Let nothing be begun in a worktree. The file stays: a new one costs more than all that is written into it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.truncate(begun_path(worktree), 0)
 
 
 class BegunStages:

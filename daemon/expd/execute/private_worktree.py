@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 
 import trio
 
-from expd.execute.begun import begun_path
+from expd.execute.begun import forget_begun
 from expd.execute.kept import keep_aside, take_up
 from expd.execute.runlog import RunLog
 from expd.execute.worktree import Manifest, check_out, forget, load_manifest, make_slot, strip
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository
-from expd.gitio.slot import LAID_DIRECTORIES, lay_git_directory
+from expd.gitio.slot import LAID_DIRECTORIES, files_to_lay, lay_files
 from expd.gitio.slots import Slots, lay_submodules
 from expd.gitio.submodules import submodules_of
 from expd.pipeline.copies import copies_store, place_copies
@@ -41,6 +41,7 @@ class PrivateWorktree:
         self._order = order
         self._user_git = Path(order.git_directory)
         self._is_taken_up = False
+        self._local_config = Path(order.root, ".dvc", "config.local").as_posix()
 
     def prepare(self) -> Manifest:
         """Make the worktree hold the stash commit's tree and those of its submodules, and nothing else; or what a run left."""
@@ -48,19 +49,22 @@ class PrivateWorktree:
         submodules = tuple(submodules_of(repository, repository.tree_of(stash_rev), self._workspace()))
         if self._order.resumes is None:
             make_slot(self.directory)
-            begun_path(self.directory).unlink(missing_ok=True)
+            forget_begun(self.directory)
         else:
             self._take_up(self._order.resumes)
-        strip(self.directory / ".git", LAID_DIRECTORIES)
-        lay_git_directory(self.directory, repository, self._order.baseline_rev)
+        git_files = files_to_lay(self.directory, repository, self._order.baseline_rev)
+        lay_files(self.directory / ".git", git_files, strip(self.directory / ".git", LAID_DIRECTORIES, git_files))
         lay_submodules(self.directory, submodules)
         slots = Slots(self.directory, repository, submodules)
+        text = local_config_text(Path(self._order.origin_root), Path(self._order.cache))
+        local_config = text.encode("utf-8", "surrogateescape")
         if self._order.resumes is None:
-            manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev))
+            private = {self._local_config: local_config}
+            manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev), private)
         else:
             manifest = load_manifest(self.directory)
         slots.write_indexes(stash_rev)
-        self._write_local_config()
+        self._write_local_config(local_config)
         pointers = slots.missing()
         if (
             pointers and self._order.resumes is None
@@ -98,11 +102,9 @@ class PrivateWorktree:
         if place is not None:
             log.note(f"expd: the worktree is kept in {place}")
 
-    def _write_local_config(self) -> None:
+    def _write_local_config(self, content: bytes) -> None:
         """Let a `dvc` that a stage calls use the user's cache and local settings, as DVC's own worktrees do."""
-        local = Path(self._order.root, ".dvc", "config.local")
-        target = self.directory / local
+        target = self.directory / self._local_config
         if target.parent.is_dir() and not target.exists():
-            text = local_config_text(Path(self._order.origin_root), Path(self._order.cache))
-            target.write_text(text, encoding="utf-8")
+            target.write_bytes(content)
             target.chmod(0o600)

@@ -5,7 +5,8 @@ worktree. So the slot is swept first, by directory descriptors that never follow
 was checked out there, and wanted again, is removed; only then is anything written.
 
 The manifest lies beside the worktree, where its commands have no business: path → object, mode, and what lstat(2)
-said when the file had been written. Files stamped in the same instant as the manifest are never believed unchanged.
+said when the file had been written. Files stamped in the same instant as the manifest are never believed unchanged: they
+are read, and stay if they hold what would be written.
 """
 
 import contextlib
@@ -16,22 +17,28 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgpack
 
-from expd.gitio.repository import EXECUTABLE, LINK, SUBMODULE, TreeFile
+from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, TreeFile
 from expd.gitio.slot import Directories
 from expd.gitio.submodules import Submodule
 
 _RACY_NS = 20_000_000
 """20 ms: twice the coarsest tick with which Linux stamps files (CONFIG_HZ=100)."""
 _MANIFEST_VERSION = 1
+_PRIVATE_MODE = 0o600
 _GIT = ".git"
+
+EMPTY_MAP: Mapping[str, bytes] = MappingProxyType({})
 
 ReadContent = Callable[[TreeFile, str], bytes | Path]
 """Gives what a file holds, or a file that holds it."""
 _COPY_BYTES = 1 << 24
+_READ_BACK_BYTES_MAX = 1 << 20
+"""A young file that is larger is written again and not compared: it would be in memory twice."""
 
 
 class Stamp(NamedTuple):
@@ -74,12 +81,20 @@ class TrackedChanges:
     deleted: tuple[str, ...]
 
 
-def check_out(worktree: Path, wanted: Mapping[str, TreeFile], read_content: ReadContent) -> Manifest:
-    """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it."""
+def check_out(
+    worktree: Path, wanted: Mapping[str, TreeFile], read_content: ReadContent, private: Mapping[str, bytes] = EMPTY_MAP
+) -> Manifest:
+    """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it.
+
+    A `private` file, with mode 0600, may stay beside them where it holds just these bytes.
+    """
     make_slot(worktree)
     manifest = load_manifest(worktree)
-    manifest_path(worktree).unlink(missing_ok=True)
-    sweep = _Sweep(manifest, wanted)
+    with contextlib.suppress(
+        FileNotFoundError
+    ):  # its inode serves for the next one: a new one costs more than all else of it
+        manifest_path(worktree).rename(_next_manifest_path(worktree))
+    sweep = _Sweep(manifest, wanted, read_content, private)
     sweep.run(worktree)
     stamps = {path: manifest.files[path][1] for path in sweep.kept}
     for path, file in wanted.items():
@@ -159,6 +174,24 @@ def _is_known(manifest: Manifest, path: str, is_directory: bool) -> bool:  # noq
     return found is not None and (found[0].mode == SUBMODULE or not is_directory)
 
 
+def holds(name: str, status: os.stat_result, content: bytes, mode: int, directory: int | None = None) -> bool:
+    """Tell whether a file is a regular one with these bytes and this mode, and no second name; `status` is lstat(2)'s of it."""
+    if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != mode:
+        return False
+    if status.st_nlink != 1 or status.st_size != len(content):
+        return False
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, len(content) + 1) == content
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def forget(worktree: Path) -> None:
     """Let the next checkout believe nothing of what is there."""
     manifest_path(worktree).unlink(missing_ok=True)
@@ -186,45 +219,66 @@ def _remove_beside_others(path: Path) -> None:
             continue
 
 
-def strip(path: Path, kept: Directories) -> None:
-    """Leave nothing of a directory but those below it that are named, empty and with the modes of fresh ones.
+def strip(path: Path, kept: Directories, files: Mapping[str, bytes] = EMPTY_MAP) -> set[str]:
+    """Leave nothing of a directory but those below it that are named, with the modes of fresh ones, and `files` that hold just this.
 
-    Anything else goes, a link itself and never what it leads to.
+    Anything else goes, a link itself and never what it leads to. Gives the files that are left.
     """
-    mode = 0o777 & ~_umask()
+    stripping = _Stripping(files)
     try:
         status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != mode:
-            remove_tree(path)
-        else:
-            _strip(str(path), kept, mode)
+        if stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == stripping.directory_mode:
+            stripping.run(str(path), "", kept)
+            return stripping.left
+        remove_tree(path)
     except FileNotFoundError:
-        return
+        return set()
     except PermissionError:
         remove_tree(path)
+    return set()
 
 
-def _strip(path: str, kept: Directories, mode: int) -> None:
-    with os.scandir(path) as entries:
-        listed = list(entries)
-    for entry in listed:
-        below = kept.get(entry.name)
-        is_directory = entry.is_dir(follow_symlinks=False)
-        if below is not None and is_directory and stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode) == mode:
-            _strip(entry.path, below, mode)
-        elif is_directory:
-            remove_tree(Path(entry.path))
-        else:
-            Path(entry.path).unlink()
+class _Stripping:
+    """One walk through a directory that leaves what a fresh one has."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        umask = _umask()
+        self.left: set[str] = set()
+        self.directory_mode = 0o777 & ~umask
+        self._file_mode = 0o666 & ~umask
+        self._files = files
+
+    def run(self, path: str, prefix: str, kept: Directories) -> None:
+        with os.scandir(path) as entries:
+            listed = list(entries)
+        for entry in listed:
+            name, status = prefix + entry.name, entry.stat(follow_symlinks=False)
+            below, is_directory = kept.get(entry.name), stat.S_ISDIR(status.st_mode)
+            if below is not None and is_directory and stat.S_IMODE(status.st_mode) == self.directory_mode:
+                self.run(entry.path, f"{name}/", below)
+            elif is_directory:
+                remove_tree(Path(entry.path))
+            elif name in self._files and holds(entry.path, status, self._files[name], self._file_mode):
+                self.left.add(name)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108 - pathlib takes longer than the system
 
 
 class _Sweep:
     """One walk through a slot that leaves only what the next run wants and the last one did not touch."""
 
-    def __init__(self, manifest: Manifest, wanted: Mapping[str, TreeFile]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        wanted: Mapping[str, TreeFile],
+        read_content: ReadContent,
+        private: Mapping[str, bytes],
+    ) -> None:
         self.kept: set[str] = set()
         self._manifest = manifest
         self._wanted = wanted
+        self._read_content = read_content
+        self._private = private
         self._directories = directories_of(wanted)
         self._umask = _umask()
 
@@ -247,9 +301,9 @@ class _Sweep:
                 self._enter(descriptor, entry.name, path)
             elif stat.S_ISDIR(status.st_mode):
                 self._remove_directory(descriptor, entry.name, path)
-            elif self._is_wanted_still(path, status):
+            elif self._is_wanted_still(descriptor, entry.name, path, status):
                 self.kept.add(path)
-            else:
+            elif not self._is_private(descriptor, entry.name, path, status):
                 os.unlink(entry.name, dir_fd=descriptor)
 
     def _enter(self, descriptor: int, name: str, path: str) -> None:
@@ -273,14 +327,26 @@ class _Sweep:
         except PermissionError:
             remove_tree(Path(f"/proc/self/fd/{descriptor}") / name)
 
-    def _is_wanted_still(self, path: str, status: os.stat_result) -> bool:
+    def _is_wanted_still(self, directory: int, name: str, path: str, status: os.stat_result) -> bool:
         checked_out = self._manifest.files.get(path)
-        return (
-            checked_out is not None
-            and checked_out[0] == self._wanted.get(path)
-            and self._manifest.is_untouched(path, status)
-            and stat.S_IMODE(status.st_mode) == _mode_of(checked_out[0], status, self._umask)
-        )
+        if checked_out is None or checked_out[0] != self._wanted.get(path):
+            return False
+        file, stamp = checked_out
+        mode = _mode_of(file, status, self._umask)
+        if stamp != stamp_of(status) or stat.S_IMODE(status.st_mode) != mode:
+            return False
+        return self._manifest.is_untouched(path, status) or self._is_same(directory, name, path, file, status)
+
+    def _is_same(self, directory: int, name: str, path: str, file: TreeFile, status: os.stat_result) -> bool:
+        """Read a file that is too young to be believed, which costs a tenth of writing it again."""
+        if file.mode not in {REGULAR, EXECUTABLE} or status.st_size > _READ_BACK_BYTES_MAX:
+            return False
+        content = self._read_content(file, path)
+        return isinstance(content, bytes) and holds(name, status, content, stat.S_IMODE(status.st_mode), directory)
+
+    def _is_private(self, directory: int, name: str, path: str, status: os.stat_result) -> bool:
+        content = None if path in self._wanted else self._private.get(path)
+        return content is not None and holds(name, status, content, _PRIVATE_MODE, directory)
 
 
 def directories_of(paths: Iterable[str]) -> set[str]:
@@ -345,11 +411,16 @@ def manifest_path(worktree: Path) -> Path:
     return worktree.with_name(f"{worktree.name}.manifest")
 
 
+def _next_manifest_path(worktree: Path) -> Path:
+    """Give the place of what is to be a worktree's manifest, and is none yet."""
+    return worktree.with_name(f"{worktree.name}.tmp")
+
+
 def _save_manifest(worktree: Path, files: Mapping[str, tuple[TreeFile, Stamp]]) -> Manifest:
     """Store a manifest; it needs no sync, since without one everything is checked out again."""
     manifest = Manifest(files=files, stamped_ns=time.time_ns())
     rows = [(os.fsencode(path), file.rev, file.mode, *stamp) for path, (file, stamp) in files.items()]
-    temporary = manifest_path(worktree).with_suffix(".tmp")
+    temporary = _next_manifest_path(worktree)
     temporary.write_bytes(msgpack.packb([_MANIFEST_VERSION, manifest.stamped_ns, rows]))
     temporary.rename(manifest_path(worktree))
     return manifest

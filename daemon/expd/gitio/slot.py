@@ -7,6 +7,7 @@ stays in the slot. What we store of its files goes to the user's objects, throug
 import contextlib
 import os
 import subprocess
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import pygit2
@@ -35,22 +36,37 @@ LAID_DIRECTORIES = Directories(
 def lay_git_directory(worktree: Path, user: Repository, baseline: Rev, at: str = ".git") -> None:
     """Write a Git directory for a worktree that has none, or at most LAID_DIRECTORIES: HEAD detached at the baseline, objects as alternates.
 
-    Written by hand, and unsynced: it is made anew for each run, and a crash makes it worthless anyway
-    (gitrepository-layout(5)). `at` is its place relative to the worktree, whose own `.git` leads to it if it is another.
+    `at` is its place relative to the worktree, whose own `.git` leads to it if it is another.
     """
+    lay_files(Path(os.path.normpath(worktree / at)), files_to_lay(worktree, user, baseline, at))
+
+
+def files_to_lay(worktree: Path, user: Repository, baseline: Rev, at: str = ".git") -> dict[str, bytes]:
+    """Give the files of a Git directory for a worktree, by their paths in it (gitrepository-layout(5))."""
     objects = _objects_of(user)
-    git_directory = Path(os.path.normpath(worktree / at))
+    back = None if at == ".git" else os.path.relpath(worktree, os.path.normpath(worktree / at))
+    files = {
+        "objects/info/alternates": os.fsencode(objects) + b"\n",
+        "HEAD": f"{baseline}\n".encode("ascii"),
+        "config": os.fsencode(_config_text(user, back)),
+    }
+    # a history that is cut, and what the user excludes beside the files of the tree that say so
+    for name in ("shallow", "info/attributes", "info/exclude"):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            files[name] = (objects.parent / name).read_bytes()
+    return files
+
+
+def lay_files(git_directory: Path, files: Mapping[str, bytes], left: Container[str] = ()) -> None:
+    """Write the files of a Git directory, but for those that are `left` there and hold just this.
+
+    By hand, and unsynced: it is made for one run, and a crash makes it worthless anyway.
+    """
     git_directory.mkdir(parents=True, exist_ok=True)
     _make_directories(str(git_directory), LAID_DIRECTORIES)
-    _put(f"{git_directory}/objects/info/alternates", os.fsencode(objects) + b"\n")
-    if (objects.parent / "shallow").exists():
-        _put(f"{git_directory}/shallow", (objects.parent / "shallow").read_bytes())
-    _put(f"{git_directory}/HEAD", f"{baseline}\n".encode("ascii"))
-    back = None if at == ".git" else os.path.relpath(worktree, git_directory)
-    _put(f"{git_directory}/config", os.fsencode(_config_text(user, back)))
-    for name in ("attributes", "exclude"):  # what the user excludes beside the files of the tree that say so
-        if (objects.parent / "info" / name).is_file():
-            _put(f"{git_directory}/info/{name}", (objects.parent / "info" / name).read_bytes())
+    for name, content in files.items():
+        if name not in left:
+            _put(f"{git_directory}/{name}", content)
 
 
 def _make_directories(above: str, directories: Directories) -> None:
