@@ -12,6 +12,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._ring = trio.Event()
+        self._others: list[Bell] = []
 
     @property
     def next_ring(self) -> trio.Event:
@@ -22,10 +23,19 @@ class Bell:
         """Wake everyone who took `next_ring` before now."""
         self._ring.set()
         self._ring = trio.Event()
+        for other in self._others:
+            other.ring()
+
+    def rings_too(self, other: "Bell") -> None:
+        """Let another bell be rung with this one, so that whoever listens to several waits for one of them."""
+        self._others.append(other)
 
 
 async def wait_first(*events: trio.Event) -> None:
-    """Wait until one of these is set."""
+    """Wait until one of these is set; for a single one no task is started."""
+    if len(events) == 1:
+        await events[0].wait()
+        return
 
     async def wait(event: trio.Event, scope: trio.CancelScope) -> None:
         await event.wait()

@@ -51,6 +51,21 @@ async def test_the_first_of_several_events_is_enough() -> None:
         await wait_first(never, now)
 
 
+async def test_who_listens_to_one_bell_hears_those_that_ring_it_too() -> None:
+    """Before and after a wait; the bell that is rung too rings no other by itself."""
+    one, other, both = Bell(), Bell(), Bell()
+    one.rings_too(both)
+    other.rings_too(both)
+    taken, alone = both.next_ring, one.next_ring
+
+    other.ring()
+
+    with trio.fail_after(1):
+        await wait_first(taken)
+    assert not both.next_ring.is_set()
+    assert not alone.is_set()
+
+
 async def test_waiting_for_several_can_be_cancelled() -> None:
     """A cancelled wait ends as cancelled: the caller's scope is not mistaken for a ring."""
     with trio.move_on_after(0) as scope:

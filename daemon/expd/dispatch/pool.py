@@ -61,6 +61,7 @@ class Pool:
         self._stages: dict[RunId, str] = {}
         self.progress = ProgressBoard(store)
         self._bell = Bell()
+        store.changes.turn.rings_too(self._bell)
         self._settled = Bell()
         self._settling = Settling(store, self._settled, host, settings.kept_worktrees_max)
         self._draining = self._hurrying = self._leaving = False
@@ -168,17 +169,21 @@ class Pool:
             for engine in self._engines.values():
                 nursery.start_soon(engine.run)
             while not await self._is_drained():
-                changed, rung = self._store.changes.any.next_ring, self._bell.next_ring
-                settled = [self._settled.next_ring] if self._draining else []
+                news = self._news()
                 await self._schedule_here()
                 await self._schedule_elsewhere()
                 if not await self._is_drained():
                     until = min(self._seconds_to_next(), self._troubles.look_again_seconds, beat_seconds)
                     with trio.move_on_after(until):
-                        await wait_first(changed, rung, *settled)
+                        await wait_first(*news)
             for engine in self._engines.values():
                 await engine.dismiss(with_runs=not self._leaving)
             nursery.cancel_scope.cancel()
+
+    def _news(self) -> list[trio.Event]:
+        """Give what calls for another round: whatever becomes of what runs does so only where its end is waited for."""
+        last = (self._store.changes.any, self._settled) if self._draining else ()
+        return [bell.next_ring for bell in (self._bell, *last)]
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when nothing runs."""

@@ -11,8 +11,10 @@ class Changes:
 
     def __init__(self) -> None:
         self.any = Bell()
+        self.turn = Bell()
+        """Rung when what may start next, or how much of it, may have changed."""
         self.turns = 0
-        """How often what may start next, or how much of it, may have changed."""
+        """How often that was."""
         self._bells: WeakValueDictionary[EntryId, Bell] = WeakValueDictionary()
 
     def of(self, entry: EntryId) -> Bell:
@@ -24,8 +26,10 @@ class Changes:
 
     def announce(self, *entries: EntryId, is_under_way: bool = False) -> None:
         """Ring for these entries, and for any; what is under way and goes on so is of no account for what starts next."""
-        self.turns += not is_under_way
         for entry in entries:
             if (bell := self._bells.get(entry)) is not None:
                 bell.ring()
         self.any.ring()
+        if not is_under_way:
+            self.turns += 1
+            self.turn.ring()

@@ -55,7 +55,7 @@ class Herald:
         """Tell each piece as it happens, in the order in which they happened, some side by side."""
         async with trio.open_nursery() as nursery:
             while True:
-                changed, chosen = self._store.changes.any.next_ring, self._chosen.next_ring
+                changed, chosen = self._store.changes.turn.next_ring, self._chosen.next_ring
                 if self._hooks == Hooks():
                     await insist(self._store.end_news)
                     await chosen.wait()

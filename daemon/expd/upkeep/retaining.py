@@ -107,9 +107,10 @@ class Collector:
 
     async def _rest(self) -> None:
         """Wait until something has changed in the queue, and nothing waits or runs any more."""
-        await self._store.changes.any.next_ring.wait()
+        bell = self._store.changes.turn
+        await bell.next_ring.wait()
         while True:
-            changed = self._store.changes.any.next_ring
+            changed = bell.next_ring
             pool = await insist(self._store.pool)
             if not (pool.active or pool.queued or pool.immediate):
                 return

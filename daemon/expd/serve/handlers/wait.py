@@ -26,7 +26,7 @@ async def handle(request: Wait, services: Services, answer: Answer) -> Waited:
 
 async def _wait_idle(services: Services) -> None:
     """Wait until no run is active, whatever becomes of their entries: some may wait for another attempt."""
-    bell = services.store.changes.any
+    bell = services.store.changes.turn
     while True:
         changed = bell.next_ring
         if not (await services.store.pool()).active:
