@@ -46,6 +46,8 @@ def _wrong(what: str) -> RemoteProtocolError:
     return RemoteProtocolError(BAD_MESSAGE, what)
 
 
+_AS_THEY_ARE = frozenset({str, int, float, bool, bytes, type(None)})
+_LISTS = frozenset({tuple, list})
 _names: dict[type[object], tuple[str, ...]] = {}
 _checks: dict[type[object], Check] = {}
 
@@ -58,6 +60,13 @@ def _field_names(record_type: type[object]) -> tuple[str, ...]:
 
 
 def _plain(value: object) -> object:
+    """Give plain data; by exact types first, since nearly every value is a short text in a list or a map of its own."""
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind in _LISTS:
+        assert isinstance(value, tuple | list)
+        return [item if type(item) in _AS_THEY_ARE else _plain(item) for item in value]
     if dataclasses.is_dataclass(value):
         return to_map(value)
     if isinstance(value, tuple | list):
@@ -151,14 +160,14 @@ def _is_record(option: object) -> bool:
 def _tuple_check(arguments: tuple[object, ...]) -> Check:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         item_check = _check_of(arguments[0])
-        return lambda value: tuple(item_check(item) for item in _sequence(value))
+        return lambda value: tuple([item_check(item) for item in _sequence(value)])
     checks = [_check_of(argument) for argument in arguments]
 
     def check(value: object) -> object:
         items = _sequence(value)
         if len(items) != len(checks):
             raise _wrong(f"expected {len(checks)} elements, found {len(items)}")
-        return tuple(item_check(item) for item_check, item in zip(checks, items, strict=True))
+        return tuple([item_check(item) for item_check, item in zip(checks, items, strict=True)])
 
     return check
 

@@ -73,7 +73,7 @@ class Confinement:
             (self._limits.memory_bytes, MEMORY, "the memory of the run is looked at once a second"),
             (self._limits.cpus, CPU, "the limit of processors is not kept"),
         ):
-            code = hindrance(controller)
+            code = None if given is None else hindrance(controller)
             reason = self._refusal if code is None else HINDRANCES[code]
             if given is not None and reason is not None:
                 yield f"expd: {words}: {reason}"

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from expproto.context import Interpreter
 
@@ -36,6 +37,9 @@ _CFG_SYSTEM_SITE = re.compile(r"^\s*include-system-site-packages\s*=\s*true\s*$"
 _METADATA = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[\d.]+.*)?\.(?:dist|egg)-info")
 _SEPARATORS = re.compile(r"[-_.]+")
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _Stamp = tuple[int, int, int, int]
 """Device, inode, size and time of change: a file that was replaced differs in one of them."""
 
@@ -54,6 +58,7 @@ class Interpreters:
 
     _found: dict[tuple[object, ...], _Found] = field(default_factory=dict)
     _packages: dict[str, tuple[_Stamp, Mapping[str, str]]] = field(default_factory=dict)
+    _described: dict[tuple[object, ...], Interpreter] = field(default_factory=dict)
 
     def look(self, environment: Mapping[str, str]) -> Interpreter | None:
         """Describe the interpreter that commands with this environment get as `python`; None if there is none."""
@@ -61,6 +66,13 @@ class Interpreters:
         program = shutil.which("python", path=path) or shutil.which("python3", path=path)
         if program is None or (found := self._identify(program, environment)) is None:
             return None
+        key = (program, found, *map(_stamp_of, found.directories))
+        if key not in self._described:
+            _make_room(self._described)
+            self._described[key] = self._describe(program, found)
+        return self._described[key]
+
+    def _describe(self, program: str, found: _Found) -> Interpreter:
         packages: dict[str, str] = {}
         for directory in found.directories:
             packages = {**self._packages_in(directory), **packages}  # the first place in which a package lies counts
@@ -91,7 +103,7 @@ class Interpreters:
         return known[1]
 
 
-def _make_room(memory: dict[str, tuple[_Stamp, Mapping[str, str]]] | dict[tuple[object, ...], _Found]) -> None:
+def _make_room(memory: dict[K, V]) -> None:
     if len(memory) >= _REMEMBERED_MAX:
         memory.clear()
 

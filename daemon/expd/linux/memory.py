@@ -21,6 +21,8 @@ _LOG_RECORDS_MAX = 10_000
 _KILLED = re.compile(rb"Killed process (\d+) ")
 _COUNTERS = {"cgroup2": "memory.events", "cgroup": "memory.oom_control"}
 """Where each version of control groups counts (cgroup-v2.rst, cgroup-v1/memory.rst); the first includes groups below."""
+_known_counters: dict[bytes, Path] = {}
+"""By what /proc says of the groups that we are in; the newest alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,24 @@ def _counted(path: Path) -> int:
 
 
 def _cgroup_counter() -> Path | None:
-    """Find the file that counts for our control group, or the nearest above it that counts; the root has none, since it would be the machine's."""
+    """Find the file that counts for our control group, or the nearest above it that counts; the root has none, since it would be the machine's.
+
+    Looked up once for each group that we are in: to read what is mounted takes longer than all else that is asked here.
+    """
+    try:
+        membership = Path("/proc/self/cgroup").read_bytes()
+    except OSError:
+        return None
+    known = _known_counters.get(membership)
+    if known is None or not known.is_file():
+        known = _find_counter()
+        _known_counters.clear()
+        if known is not None:
+            _known_counters[membership] = known
+    return known
+
+
+def _find_counter() -> Path | None:
     above = (
         (system, group)
         for system, directory in own_groups()
