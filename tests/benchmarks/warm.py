@@ -63,7 +63,7 @@ def _prepare(worktree: Path, git_directory: Path, commit: Rev) -> None:
     repository = Repository(git_directory)
     lay_git_directory(worktree, repository, commit)
     slots = Slots(worktree, repository)
-    check_out(worktree, slots.files_of(commit), slots.reader(commit))
+    check_out(worktree, slots.wanted(commit))
     slots.write_indexes(commit)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.worktrees import check_out
 from expd.collect.commit import GIT_FILE_BYTES_MAX, CommitOrder, Harvest, command_message, commit_experiment
-from expd.execute.worktree import Manifest, check_out, make_slot, new_files, tracked_changes
+from expd.execute.manifest import Manifest
+from expd.execute.worktree import make_slot, new_files, tracked_changes
 from expd.gitio.repository import Repository
 from expd.gitio.slot import Slot, lay_git_directory
 from expd.pipeline.cache import Cache

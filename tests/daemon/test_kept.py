@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.worktrees import a_file, check_out
 from expd.execute.begun import BegunStages, begun_path
 from expd.execute.kept import (
     changes_since,
@@ -18,24 +19,20 @@ from expd.execute.kept import (
     set_apart,
     take_up,
 )
-from expd.execute.worktree import check_out, load_manifest, manifest_path, tracked_changes
-from expd.gitio.repository import REGULAR, TreeFile
-from expproto.vocabulary import Rev, RunId
+from expd.execute.manifest import load_manifest, manifest_path
+from expd.execute.worktree import tracked_changes
+from expproto.vocabulary import RunId
 from helpers.waiting import eventually
 
-TREE = {name: TreeFile(rev=Rev(f"{name}\n"), mode=int(REGULAR)) for name in ("one", "sub/two")}
+TREE = {name: a_file(f"{name}\n") for name in ("one", "sub/two")}
 FIRST, SECOND = RunId(1), RunId(2)
-
-
-def _content(file: TreeFile, _path: str) -> bytes:
-    return file.rev.encode()
 
 
 @pytest.fixture
 def slot(tmp_path: Path) -> Path:
     """Give a slot with two files checked out, one of them changed, and one made beside them."""
     slot = tmp_path / "expd" / "worktrees" / "0"
-    check_out(slot, TREE, _content)
+    check_out(slot, TREE)
     (slot / "one").write_text("changed by the run\n")
     (slot / "sub" / "made").write_text("made\n")
     BegunStages(begun_path(slot)).begin("train")
@@ -45,7 +42,7 @@ def slot(tmp_path: Path) -> Path:
 def test_what_is_taken_up_is_as_the_run_left_it(tmp_path: Path, slot: Path) -> None:
     """Its files, what was checked out of them, and which stages were begun, in another slot as well."""
     other = slot.with_name("1")
-    check_out(other, TREE, _content)
+    check_out(other, TREE)
     keep_aside(slot, FIRST, kept_max=5)
 
     taken = take_up(tmp_path, FIRST, other)
@@ -69,7 +66,7 @@ def test_the_oldest_go_and_what_is_set_apart_stays(tmp_path: Path, slot: Path) -
     set_apart(tmp_path, FIRST)
     set_apart(tmp_path, FIRST)  # asked again
     for run in (SECOND, RunId(3)):
-        check_out(slot, TREE, _content)
+        check_out(slot, TREE)
         keep_aside(slot, run, kept_max=1)
 
     there = [run for run in (FIRST, SECOND, RunId(3)) if kept_place(tmp_path, run)]
@@ -148,7 +145,7 @@ def test_the_run_to_go_on_from_is_the_last_one(
 ) -> None:
     """An older attempt is no answer to where the last one ended, unless that was to go on from it and never did."""
     for number in (*kept, *apart):
-        check_out(slot, TREE, _content)
+        check_out(slot, TREE)
         keep_aside(slot, RunId(number), kept_max=9)
     for number in apart:
         set_apart(tmp_path, RunId(number))

@@ -7,29 +7,21 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.pictures import picture_of
+from daemon.worktrees import a_file, check_out, content_of
 from expd.execute.kept import keep_aside
-from expd.execute.worktree import (
-    Manifest,
-    Stamp,
-    check_out,
-    directories_of,
-    load_manifest,
-    make_slot,
-    manifest_path,
-    remove_tree,
-    stamp_of,
-)
+from expd.execute.manifest import Manifest, load_manifest, row_of, save_manifest, stamp_of
+from expd.execute.worktree import directories_of, make_slot, remove_tree
 from expd.execute.worktree import tracked_changes as changes_of
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, TreeFile
-from expproto.vocabulary import Rev, RunId
+from expproto.vocabulary import RunId
 from helpers.repositories import a_repository
 from helpers.waiting import eventually
 
@@ -57,19 +49,13 @@ def _flatten(node: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
         else:
             assert isinstance(item, tuple)
             mode, content = item
-            yield prefix + name, TreeFile(rev=Rev(content), mode=mode)
+            yield prefix + name, a_file(content, mode)
             if content == "filled":
-                yield f"{prefix}{name}/.git", TreeFile(rev=Rev("gitdir: elsewhere\n"), mode=int(REGULAR))
-                yield f"{prefix}{name}/a", TreeFile(rev=Rev("one\n"), mode=int(REGULAR))
+                yield f"{prefix}{name}/.git", a_file("gitdir: elsewhere\n")
+                yield f"{prefix}{name}/a", a_file("one\n")
 
 
 trees = _nodes.map(lambda node: dict(_flatten(node)))
-"""Trees of files; the rev of each is its content."""
-
-
-def content_of(file: TreeFile, _path: str) -> bytes:
-    """Give the content that stands in a file's rev."""
-    return file.rev.encode()
 
 
 def aged(start_ns: int) -> Callable[[TreeFile, str], bytes]:
@@ -85,7 +71,7 @@ def aged(start_ns: int) -> Callable[[TreeFile, str], bytes]:
 
 def check_out_aged(worktree: Path, tree: Tree) -> Manifest:
     """Check a tree out so that its files are believed unchanged afterwards."""
-    last = {"~last": TreeFile(rev=Rev("last"), mode=int(REGULAR))}
+    last = {"~last": a_file("last")}
     return check_out(worktree, {**tree, **last}, aged(time.time_ns()))
 
 
@@ -228,7 +214,7 @@ def test_a_used_worktree_equals_a_fresh_one(
 
 def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
     """Files that two trees have alike keep their inode; one that was edited, and put back in time, does not."""
-    tree = {name: TreeFile(rev=Rev("one\n"), mode=int(REGULAR)) for name in ("kept", "edited", "replaced")}
+    tree = {name: a_file("one\n") for name in ("kept", "edited", "replaced")}
     check_out_aged(tmp_path / "slot", tree)
     inodes = {name: (tmp_path / "slot" / name).stat().st_ino for name in tree}
     edited = tmp_path / "slot" / "edited"
@@ -242,16 +228,16 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
         read.append(path)
         return content_of(file, path)
 
-    check_out(tmp_path / "slot", {**tree, "replaced": TreeFile(rev=Rev("new\n"), mode=int(REGULAR))}, remember)
+    check_out(tmp_path / "slot", {**tree, "replaced": a_file("new\n")}, remember)
 
-    assert read == ["edited", "replaced"]
+    assert sorted(read) == ["edited", "replaced"]
     assert (tmp_path / "slot" / "kept").stat().st_ino == inodes["kept"]
     assert edited.read_text() == "one\n"
 
 
 def test_files_as_young_as_the_manifest_are_not_believed(tmp_path: Path) -> None:
     """A file written in the instant of the manifest is written again: an edit then would leave the same stamp."""
-    tree = {"young": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    tree = {"young": a_file("one\n")}
     check_out(tmp_path / "slot", tree, content_of)
 
     manifest = load_manifest(tmp_path / "slot")
@@ -261,13 +247,12 @@ def test_files_as_young_as_the_manifest_are_not_believed(tmp_path: Path) -> None
 
 def test_young_files_that_hold_what_is_wanted_stay(tmp_path: Path) -> None:
     """They are read and keep their inodes, but not one that was edited, or has a second name, in the instant of the manifest."""
-    tree = {name: TreeFile(rev=Rev("one\n"), mode=int(REGULAR)) for name in ("kept", "edited", "linked")}
+    tree = {name: a_file("one\n") for name in ("kept", "edited", "linked")}
     slot = tmp_path / "slot"
     check_out(slot, tree, content_of)
     os.link(slot / "linked", tmp_path / "second")
     (slot / "edited").write_text("two\n")
-    stamps = {name: stamp_of((slot / name).lstat()) for name in tree}
-    _pretend(slot, stamps)
+    _pretend(slot)
     inodes = {name: (slot / name).stat().st_ino for name in tree}
 
     check_out(slot, tree, content_of)
@@ -277,16 +262,16 @@ def test_young_files_that_hold_what_is_wanted_stay(tmp_path: Path) -> None:
     assert (slot / "linked").stat().st_nlink == 1
 
 
-def _pretend(slot: Path, stamps: Mapping[str, Stamp]) -> None:
+def _pretend(slot: Path) -> None:
     """Let a manifest know files as they are now, as if all had happened within one tick of the clock that stamps them."""
-    version, _stamped_ns, rows = msgpack.unpackb(manifest_path(slot).read_bytes())
-    rows = [[*row[:3], *stamps[os.fsdecode(row[0])]] for row in rows]
-    manifest_path(slot).write_bytes(msgpack.packb([version, time.time_ns(), rows]))
+    known = load_manifest(slot)
+    rows = b"".join(row_of(file, stamp_of((slot / path).lstat())) for path, file in known.files())
+    save_manifest(slot, replace(known, rows=rows, stamped_ns=time.time_ns()))
 
 
 def test_a_private_file_stays_where_it_holds_the_same(tmp_path: Path) -> None:
     """It is beside the checkout: with other bytes or another mode it goes, and so does whatever else is there."""
-    tree = {".dvc/config": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    tree = {".dvc/config": a_file("one\n")}
     private = {f".dvc/{name}": b"local\n" for name in ("same", "other", "open")}
     slot = tmp_path / "slot"
     check_out(slot, tree, content_of)
@@ -299,13 +284,14 @@ def test_a_private_file_stays_where_it_holds_the_same(tmp_path: Path) -> None:
     assert sorted(path.name for path in (slot / ".dvc").iterdir()) == ["config", "same"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"not msgpack", b"\x93\x01\x00\x91\x90", b"\x93\x63\x00\x90", b"\xc0"])
+@pytest.mark.parametrize("damage", [b"", b"not msgpack", b"\x93\x01\x00\x91\x90", b"\x93\x63\x00\x90", b"\xc0", b"cut"])
 def test_a_damaged_manifest_is_no_manifest(tmp_path: Path, damage: bytes) -> None:
     """With a manifest that makes no sense everything is checked out again."""
-    tree = {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    tree = {"file": a_file("one\n")}
     check_out_aged(tmp_path / "slot", tree)
     (tmp_path / "slot" / "file").write_text("two\n")
-    (tmp_path / "slot.manifest").write_bytes(damage)
+    stored = tmp_path / "slot.manifest"
+    stored.write_bytes(stored.read_bytes()[:-1] if damage == b"cut" else damage)
 
     check_out(tmp_path / "slot", tree, content_of)
 
@@ -314,7 +300,7 @@ def test_a_damaged_manifest_is_no_manifest(tmp_path: Path, damage: bytes) -> Non
 
 def test_a_checkout_that_was_interrupted_is_not_trusted(tmp_path: Path) -> None:
     """When reading a file fails half way, the next checkout starts from nothing and is whole."""
-    tree = {name: TreeFile(rev=Rev("one\n"), mode=int(REGULAR)) for name in ("a", "b", "c")}
+    tree = {name: a_file("one\n") for name in ("a", "b", "c")}
     check_out_aged(tmp_path / "slot", tree)
 
     def fail(file: TreeFile, path: str) -> bytes:
@@ -322,7 +308,7 @@ def test_a_checkout_that_was_interrupted_is_not_trusted(tmp_path: Path) -> None:
             raise OSError(5, "Input/output error")
         return content_of(file, path)
 
-    changed = {name: TreeFile(rev=Rev("two\n"), mode=int(REGULAR)) for name in tree}
+    changed = {name: a_file("two\n") for name in tree}
     with pytest.raises(OSError, match="Input/output"):
         check_out(tmp_path / "slot", changed, fail)
     check_out(tmp_path / "slot", tree, content_of)
@@ -341,7 +327,7 @@ def test_a_link_in_place_of_the_worktree_is_not_followed(tmp_path: Path) -> None
 
     make_slot(slot)
     remove_tree(slot / ".git")
-    check_out(slot, {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}, content_of)
+    check_out(slot, {"file": a_file("one\n")}, content_of)
 
     assert picture_of(project) == before
     assert not slot.is_symlink()
@@ -354,14 +340,14 @@ def test_the_worktree_itself_gets_its_mode_back(tmp_path: Path) -> None:
     check_out(slot, {}, content_of)
     slot.chmod(0o500)
 
-    check_out(slot, {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}, content_of)
+    check_out(slot, {"file": a_file("one\n")}, content_of)
 
     assert stat.S_IMODE(slot.stat().st_mode) == 0o700
 
 
 def test_a_kept_worktree_leaves_an_empty_slot(tmp_path: Path) -> None:
     """What is kept for a look is complete, and the slot knows nothing of it."""
-    tree = {"file": TreeFile(rev=Rev("one\n"), mode=int(REGULAR))}
+    tree = {"file": a_file("one\n")}
     slot = tmp_path / "worktrees" / "0"
     check_out_aged(slot, tree)
     (slot / "made").write_text("made\n")

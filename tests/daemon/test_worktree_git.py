@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from daemon.pictures import Picture, picture_of
-from expd.execute.worktree import Manifest, check_out, make_slot, new_files, remove_tree
+from daemon.worktrees import check_out
+from expd.execute.manifest import Manifest
+from expd.execute.worktree import make_slot, new_files, remove_tree
 from expd.execute.worktree import tracked_changes as changes_of
 from expd.gitio.repository import Repository, TreeFile
 from expd.gitio.slot import Slot, lay_git_directory
@@ -60,7 +62,7 @@ def _check_out_as_a_run_does(project: Path, slot: Path) -> tuple[Manifest, Slot]
     lay_git_directory(slot, Repository(project / ".git"), head)
     lane = Slot(slot, Repository(project / ".git"))
     files = repository.files_of(tree)
-    has_filters = lane.has_filters(files)
+    has_filters = lane.has_filters(has_attributes=".gitattributes" in files)
     start_ns, last = time.time_ns(), list(files)[-1]
 
     def read(file: TreeFile, path: str) -> bytes:

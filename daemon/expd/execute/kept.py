@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from expd.execute.begun import begun_path
-from expd.execute.worktree import make_slot, manifest_path, remove_tree
+from expd.execute.manifest import manifest_path
+from expd.execute.worktree import make_slot, remove_tree
 from expproto.vocabulary import RunId
 
 KEPT, SET_APART = "kept", "resuming"

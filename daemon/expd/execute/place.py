@@ -6,8 +6,8 @@ The run itself knows no difference: it works in `directory`, on files that a man
 from pathlib import Path
 from typing import Protocol
 
+from expd.execute.manifest import Manifest
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest
 
 
 class Place(Protocol):

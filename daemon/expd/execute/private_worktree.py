@@ -11,8 +11,9 @@ import trio
 
 from expd.execute.begun import forget_begun
 from expd.execute.kept import keep_aside, take_up
+from expd.execute.manifest import Manifest, load_manifest
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest, check_out, forget, load_manifest, make_slot, strip
+from expd.execute.worktree import check_out, forget, make_slot, strip
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository
 from expd.gitio.slot import LAID_DIRECTORIES, files_to_lay, lay_files
@@ -60,7 +61,7 @@ class PrivateWorktree:
         local_config = text.encode("utf-8", "surrogateescape")
         if self._order.resumes is None:
             private = {self._local_config: local_config}
-            manifest = check_out(self.directory, slots.files_of(stash_rev), slots.reader(stash_rev), private)
+            manifest = check_out(self.directory, slots.wanted(stash_rev), private)
         else:
             manifest = load_manifest(self.directory)
         slots.write_indexes(stash_rev)

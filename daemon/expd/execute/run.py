@@ -24,6 +24,7 @@ from expd.execute.flights import Flights
 from expd.execute.freezing import Freezer
 from expd.execute.limits import Watch
 from expd.execute.logcap import LogCap
+from expd.execute.manifest import Manifest
 from expd.execute.patience import Patience
 from expd.execute.place import Place
 from expd.execute.private_worktree import PrivateWorktree
@@ -33,7 +34,7 @@ from expd.execute.stackdumps import abort_passed_over, ask_for_stacks
 from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
 from expd.execute.timings import Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
-from expd.execute.worktree import Manifest, new_files, tracked_changes
+from expd.execute.worktree import new_files, tracked_changes
 from expd.gitio.damage import with_damage
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import Repository, again_if_disturbed
@@ -309,7 +310,7 @@ class Run:
 
     def _link_data(self, manifest: Manifest, cache: Cache, log: RunLog) -> None:
         """Give a command without a pipeline the data that the project tracks; what it needs of that nobody knows."""
-        if not any(path.endswith(DATA_FILE_SUFFIX) for path in manifest.files):
+        if not any(path.endswith(DATA_FILE_SUFFIX) for path in manifest.paths):
             return
         tracked, missing = link_all_data(self._worktree / self.order.root, cache)
         self._data = frozenset(tracked)
@@ -402,7 +403,7 @@ class Run:
             deleted=changes.deleted,
             made=made,
             copied=beside,
-            is_untouched=lambda path: path in manifest.files and path not in touched,
+            is_untouched=lambda path: path in manifest.paths and path not in touched,
         )
         return self._commit(harvest, manifest, f"dvc: commit experiment {exp_hash(done.ran)}", cache)
 

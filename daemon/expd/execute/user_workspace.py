@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from expd.collect.leftovers import left_path
+from expd.execute.manifest import Manifest, numbered, row_of, stamp_of
 from expd.execute.runlog import RunLog
-from expd.execute.worktree import Manifest, new_files, stamp_of, status_at, tracked_changes
+from expd.execute.worktree import new_files, status_at, tracked_changes
 from expd.gitio.errors import GitFailed
 from expd.gitio.repository import EXECUTABLE, REGULAR, SUBMODULE, Repository, TreeFile, again_if_disturbed
 from expd.gitio.slots import Slots
@@ -145,8 +146,8 @@ class _Look:
     def manifest(self, wanted: Mapping[str, TreeFile]) -> Manifest:
         """Say what is there; a file that a sparse checkout leaves out is not, and is no deletion of the run."""
         found = {path: (file, self._status(path)) for path, file in wanted.items()}
-        files = {path: (file, stamp_of(status)) for path, (file, status) in found.items() if status is not None}
-        return Manifest(files=files, stamped_ns=time.time_ns())
+        rows = {path: row_of(file, stamp_of(status)) for path, (file, status) in found.items() if status is not None}
+        return Manifest(paths=numbered(rows), rows=b"".join(rows.values()), stamped_ns=time.time_ns())
 
     def _holds(self, path: str, file: TreeFile | None, *, may_be_old: bool) -> bool:
         """Compare one path; one that is older than the capture has been compared by it."""

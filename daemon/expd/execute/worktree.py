@@ -4,72 +4,44 @@ libgit2's forced checkout writes through a symbolic link that an earlier run lef
 worktree. So the slot is swept first, by directory descriptors that never follow a link: whatever is not exactly what
 was checked out there, and wanted again, is removed; only then is anything written.
 
-The manifest lies beside the worktree, where its commands have no business: path → object, mode, and what lstat(2)
-said when the file had been written. Files stamped in the same instant as the manifest are never believed unchanged: they
-are read, and stay if they hold what would be written.
+What was checked out, the manifest says. Where it names the tree that it came from, the next one is not listed, but
+compared with that. Files stamped in the same instant as the manifest are never believed unchanged: they are read, and
+stay if they hold what would be written.
 """
 
-import contextlib
 import os
 import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
-import msgpack
-
+from expd.execute.manifest import (
+    Manifest,
+    Stamp,
+    load_manifest,
+    manifest_path,
+    retire_manifest,
+    row_of,
+    save_manifest,
+    stamp_of,
+    with_rows,
+)
 from expd.gitio.repository import EXECUTABLE, LINK, REGULAR, SUBMODULE, TreeFile
 from expd.gitio.slot import Directories
-from expd.gitio.submodules import Submodule
+from expd.gitio.slots import ReadContent, Wanted, gives_attributes
 
-_RACY_NS = 20_000_000
-"""20 ms: twice the coarsest tick with which Linux stamps files (CONFIG_HZ=100)."""
-_MANIFEST_VERSION = 1
 _PRIVATE_MODE = 0o600
 _GIT = ".git"
 
 EMPTY_MAP: Mapping[str, bytes] = MappingProxyType({})
 
-ReadContent = Callable[[TreeFile, str], bytes | Path]
-"""Gives what a file holds, or a file that holds it."""
 _COPY_BYTES = 1 << 24
 _READ_BACK_BYTES_MAX = 1 << 20
 """A young file that is larger is written again and not compared: it would be in memory twice."""
-
-
-class Stamp(NamedTuple):
-    """What lstat(2) tells of a file that nobody has touched; a tuple, of which ten thousand are made in milliseconds."""
-
-    inode: int
-    size: int
-    mode: int
-    mtime_ns: int
-    ctime_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """What was checked out, and when it was complete (`stamped_ns`, wall clock)."""
-
-    files: Mapping[str, tuple[TreeFile, Stamp]]
-    stamped_ns: int
-    submodules: tuple[Submodule, ...] = ()
-    """Those whose files are among `files`; known for as long as the run, and not stored."""
-    pointers: tuple[str, ...] = ()
-    """Files that are Git LFS pointers, their content being nowhere here; not stored either."""
-
-    def is_untouched(self, path: str, status: os.stat_result) -> bool:
-        """Tell whether a file is for certain still what was checked out."""
-        found = self.files.get(path)
-        now = (status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
-        return found is not None and found[1] == now and found[1].ctime_ns < self.stamped_ns - _RACY_NS
-
-
-EMPTY = Manifest(files={}, stamped_ns=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,26 +53,94 @@ class TrackedChanges:
     deleted: tuple[str, ...]
 
 
-def check_out(
-    worktree: Path, wanted: Mapping[str, TreeFile], read_content: ReadContent, private: Mapping[str, bytes] = EMPTY_MAP
-) -> Manifest:
+def check_out(worktree: Path, wanted: Wanted, private: Mapping[str, bytes] = EMPTY_MAP) -> Manifest:
     """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it.
 
     A `private` file, with mode 0600, may stay beside them where it holds just these bytes.
     """
     make_slot(worktree)
-    manifest = load_manifest(worktree)
-    with contextlib.suppress(
-        FileNotFoundError
-    ):  # its inode serves for the next one: a new one costs more than all else of it
-        manifest_path(worktree).rename(_next_manifest_path(worktree))
-    sweep = _Sweep(manifest, wanted, read_content, private)
-    sweep.run(worktree)
-    stamps = {path: manifest.files[path][1] for path in sweep.kept}
-    for path, file in wanted.items():
-        if path not in stamps:
-            stamps[path] = _write(worktree / path, file, path, read_content)
-    return _save_manifest(worktree, {path: (file, stamps[path]) for path, file in wanted.items()})
+    manifest, umask = load_manifest(worktree), _umask()
+    retire_manifest(worktree)
+    plan = _compared(manifest, wanted, umask) or _listed(manifest, wanted, umask)
+    read_content = wanted.reader(plan.has_attributes)
+    kept = _Sweep(manifest, plan, umask, read_content, private).run(worktree)
+    gone = {path: manifest.file_at(number) for path, number in plan.known.items() if not kept[number]}
+    lacking = sorted({**plan.missing, **gone}.items(), key=_attributes_first)
+    written = {path: row_of(file, _write(worktree / path, file, path, read_content)) for path, file in lacking}
+    paths, rows = with_rows(manifest, plan.unwanted, written)
+    made = Manifest(
+        paths=paths,
+        rows=rows,
+        stamped_ns=time.time_ns(),
+        directories=plan.directories,
+        umask=umask,
+        terms=wanted.terms,
+        has_attributes=plan.has_attributes,
+        tree=wanted.tree,
+    )
+    save_manifest(worktree, made)
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What a worktree is to hold, as far as a manifest has it, and beyond."""
+
+    known: Mapping[str, int]
+    """The files that may stay: their rows in the manifest."""
+    missing: Mapping[str, TreeFile]
+    """The files that are to be written in any case."""
+    unwanted: AbstractSet[str]
+    """The files of the manifest that are not wanted at all."""
+    directories: AbstractSet[str]
+    has_attributes: bool
+    """Whether a wanted file gives attributes to others."""
+
+
+def _compared(manifest: Manifest, wanted: Wanted, umask: int) -> _Plan | None:
+    """Start from the tree that is there, without listing the wanted one; None where that can't be done."""
+    if manifest.tree is None or (manifest.umask, manifest.terms) != (umask, wanted.terms):
+        return None
+    differences = wanted.differences(manifest.tree)
+    if differences is None or any(map(gives_attributes, differences)):
+        return None
+    missing = {path: file for path, file in differences.items() if file is not None}
+    known = dict(manifest.paths)
+    for path in differences:
+        known.pop(path, None)
+    unwanted = differences.keys() - missing.keys()
+    return _Plan(
+        known=known,
+        missing=missing,
+        unwanted=unwanted,
+        directories=directories_of([*known, *missing]) if unwanted else manifest.directories | directories_of(missing),
+        has_attributes=manifest.has_attributes,
+    )
+
+
+def _listed(manifest: Manifest, wanted: Wanted, umask: int) -> _Plan:
+    """List what is wanted, and compare it with what is there file by file.
+
+    Nothing is believed of what was written on other terms: the same object may have other bytes then.
+    """
+    files, there = wanted.files(), dict(manifest.files())
+    attributes = {path: file for path, file in files.items() if gives_attributes(path)}
+    has_same_terms = (manifest.umask, manifest.terms) == (umask, wanted.terms)
+    if not has_same_terms or attributes != {path: file for path, file in there.items() if gives_attributes(path)}:
+        there = {}
+    known = {path: manifest.paths[path] for path, file in there.items() if files.get(path) == file}
+    return _Plan(
+        known=known,
+        missing={path: file for path, file in files.items() if path not in known},
+        unwanted=manifest.paths.keys() - files.keys(),
+        directories=directories_of(files),
+        has_attributes=bool(attributes),
+    )
+
+
+def _attributes_first(item: tuple[str, TreeFile]) -> bool:
+    """Order what is to be written: some attributes can be read from the worktree alone."""
+    return not gives_attributes(item[0])
 
 
 def make_slot(worktree: Path) -> None:
@@ -119,12 +159,12 @@ def tracked_changes(worktree: Path, manifest: Manifest) -> TrackedChanges:
     """
     touched, deleted = [], []
     directories = {"": True}
-    for path, (file, _stamp_then) in manifest.files.items():
+    for path in manifest.paths:
         if path.endswith(f"/{_GIT}"):
             continue
         status = status_at(worktree, path, directories)
         is_directory = status is not None and stat.S_ISDIR(status.st_mode)
-        if status is None or (is_directory and file.mode != SUBMODULE):
+        if status is None or (is_directory and not manifest.is_submodule(path)):
             deleted.append(path)
         elif not is_directory and not manifest.is_untouched(path, status):
             touched.append(path)
@@ -140,7 +180,7 @@ def status_at(worktree: Path, path: str, directories: dict[str, bool]) -> os.sta
     if not directories[parent]:
         return None
     try:
-        return (worktree / path).lstat()
+        return os.lstat(f"{worktree}/{path}")  # a Path costs more than the call, and there may be 100,000
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -170,8 +210,7 @@ def new_files(worktree: Path, manifest: Manifest, is_ignored: Callable[[str], bo
 
 def _is_known(manifest: Manifest, path: str, is_directory: bool) -> bool:  # noqa: FBT001 - what scandir(3) has told
     """Tell whether a path was checked out; a directory in place of a file was not."""
-    found = manifest.files.get(path)
-    return found is not None and (found[0].mode == SUBMODULE or not is_directory)
+    return path in manifest.paths and (not is_directory or manifest.is_submodule(path))
 
 
 def holds(name: str, status: os.stat_result, content: bytes, mode: int, directory: int | None = None) -> bool:
@@ -268,45 +307,67 @@ class _Sweep:
     """One walk through a slot that leaves only what the next run wants and the last one did not touch."""
 
     def __init__(
-        self,
-        manifest: Manifest,
-        wanted: Mapping[str, TreeFile],
-        read_content: ReadContent,
-        private: Mapping[str, bytes],
+        self, manifest: Manifest, plan: _Plan, umask: int, read_content: ReadContent, private: Mapping[str, bytes]
     ) -> None:
-        self.kept: set[str] = set()
+        self._kept = bytearray(len(manifest.paths))
         self._manifest = manifest
-        self._wanted = wanted
+        self._plan = plan
+        self._stamps = manifest.stamps()
         self._read_content = read_content
         self._private = private
-        self._directories = directories_of(wanted)
-        self._umask = _umask()
+        self._umask = umask
 
-    def run(self, worktree: Path) -> None:
+    def run(self, worktree: Path) -> bytearray:
+        """Walk; tells by a 1 which rows of the manifest are still true."""
         descriptor = os.open(worktree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             self._directory(descriptor, "")
         finally:
             os.close(descriptor)
+        return self._kept
 
     def _directory(self, descriptor: int, prefix: str) -> None:
+        """Look at what is in one directory; written without a call for each file, of which there may be 100,000."""
         with os.scandir(descriptor) as entries:
             listed = list(entries)
+        known, stamps, kept, believed_ns = self._plan.known, self._stamps, self._kept, self._manifest.believed_ns
         for entry in listed:
             path = prefix + entry.name
             if path == _GIT:
                 continue
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode) and path in self._directories:
+            if entry.is_dir(follow_symlinks=False):
                 self._enter(descriptor, entry.name, path)
-            elif stat.S_ISDIR(status.st_mode):
-                self._remove_directory(descriptor, entry.name, path)
-            elif self._is_wanted_still(descriptor, entry.name, path, status):
-                self.kept.add(path)
-            elif not self._is_private(descriptor, entry.name, path, status):
-                os.unlink(entry.name, dir_fd=descriptor)
+                continue
+            number = known.get(path)
+            if number is not None:
+                status = entry.stat(follow_symlinks=False)
+                ctime_ns = status.st_ctime_ns
+                stamp = (status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, ctime_ns)
+                if stamps[number] == stamp and (ctime_ns < believed_ns or self._is_same(descriptor, path, status)):
+                    kept[number] = 1
+                    continue
+            elif self._is_private(descriptor, path, entry):
+                continue
+            os.unlink(entry.name, dir_fd=descriptor)
+
+    def _is_same(self, directory: int, path: str, status: os.stat_result) -> bool:
+        """Read a file that is too young to be believed, which costs a tenth of writing it again."""
+        file = self._manifest.file_at(self._plan.known[path])
+        if file.mode not in {REGULAR, EXECUTABLE} or status.st_size > _READ_BACK_BYTES_MAX:
+            return False
+        content, name = self._read_content(file, path), path.rpartition("/")[2]
+        return isinstance(content, bytes) and holds(name, status, content, stat.S_IMODE(status.st_mode), directory)
+
+    def _is_private(self, directory: int, path: str, entry: os.DirEntry[str]) -> bool:
+        content = None if path in self._plan.missing else self._private.get(path)
+        if content is None:
+            return False
+        return holds(entry.name, entry.stat(follow_symlinks=False), content, _PRIVATE_MODE, directory)
 
     def _enter(self, descriptor: int, name: str, path: str) -> None:
+        if path not in self._plan.directories:
+            _remove_directory(descriptor, name)
+            return
         _make_usable(name, descriptor, self._umask)
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
         try:
@@ -314,39 +375,15 @@ class _Sweep:
         finally:
             os.close(below)
 
-    def _remove_directory(self, descriptor: int, name: str, path: str) -> None:
-        """A submodule's empty place may stay; everything else below an unwanted directory goes."""
-        wanted = self._wanted.get(path)
-        if wanted is not None and wanted.mode == SUBMODULE:
-            with contextlib.suppress(OSError):
-                os.rmdir(name, dir_fd=descriptor)
-        try:
-            shutil.rmtree(name, dir_fd=descriptor)
-        except FileNotFoundError:
-            return
-        except PermissionError:
-            remove_tree(Path(f"/proc/self/fd/{descriptor}") / name)
 
-    def _is_wanted_still(self, directory: int, name: str, path: str, status: os.stat_result) -> bool:
-        checked_out = self._manifest.files.get(path)
-        if checked_out is None or checked_out[0] != self._wanted.get(path):
-            return False
-        file, stamp = checked_out
-        mode = _mode_of(file, status, self._umask)
-        if stamp != stamp_of(status) or stat.S_IMODE(status.st_mode) != mode:
-            return False
-        return self._manifest.is_untouched(path, status) or self._is_same(directory, name, path, file, status)
-
-    def _is_same(self, directory: int, name: str, path: str, file: TreeFile, status: os.stat_result) -> bool:
-        """Read a file that is too young to be believed, which costs a tenth of writing it again."""
-        if file.mode not in {REGULAR, EXECUTABLE} or status.st_size > _READ_BACK_BYTES_MAX:
-            return False
-        content = self._read_content(file, path)
-        return isinstance(content, bytes) and holds(name, status, content, stat.S_IMODE(status.st_mode), directory)
-
-    def _is_private(self, directory: int, name: str, path: str, status: os.stat_result) -> bool:
-        content = None if path in self._wanted else self._private.get(path)
-        return content is not None and holds(name, status, content, _PRIVATE_MODE, directory)
+def _remove_directory(descriptor: int, name: str) -> None:
+    """Remove a directory with all that is in it; the empty place of a submodule is made again."""
+    try:
+        shutil.rmtree(name, dir_fd=descriptor)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        remove_tree(Path(f"/proc/self/fd/{descriptor}") / name)
 
 
 def directories_of(paths: Iterable[str]) -> set[str]:
@@ -365,12 +402,6 @@ def _make_usable(name: str, descriptor: int, umask: int) -> None:
     mode = 0o777 & ~umask
     if stat.S_IMODE(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode) != mode:
         os.chmod(name, mode, dir_fd=descriptor)
-
-
-def _mode_of(file: TreeFile, status: os.stat_result, umask: int) -> int:
-    if stat.S_ISLNK(status.st_mode):
-        return stat.S_IMODE(status.st_mode)
-    return (0o777 if file.mode == EXECUTABLE else 0o666) & ~umask
 
 
 def _umask() -> int:
@@ -399,42 +430,3 @@ def _write(full: Path, file: TreeFile, path: str, read_content: ReadContent) -> 
                 with content.open("rb") as source:
                     shutil.copyfileobj(source, stream, _COPY_BYTES)
     return stamp_of(full.lstat())
-
-
-def stamp_of(status: os.stat_result) -> Stamp:
-    """Keep what tells whether a file was touched."""
-    return Stamp(status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def manifest_path(worktree: Path) -> Path:
-    """Give the place of a worktree's manifest."""
-    return worktree.with_name(f"{worktree.name}.manifest")
-
-
-def _next_manifest_path(worktree: Path) -> Path:
-    """Give the place of what is to be a worktree's manifest, and is none yet."""
-    return worktree.with_name(f"{worktree.name}.tmp")
-
-
-def _save_manifest(worktree: Path, files: Mapping[str, tuple[TreeFile, Stamp]]) -> Manifest:
-    """Store a manifest; it needs no sync, since without one everything is checked out again."""
-    manifest = Manifest(files=files, stamped_ns=time.time_ns())
-    rows = [(os.fsencode(path), file.rev, file.mode, *stamp) for path, (file, stamp) in files.items()]
-    temporary = _next_manifest_path(worktree)
-    temporary.write_bytes(msgpack.packb([_MANIFEST_VERSION, manifest.stamped_ns, rows]))
-    temporary.rename(manifest_path(worktree))
-    return manifest
-
-
-def load_manifest(worktree: Path) -> Manifest:
-    """Read the manifest of a worktree; one that is missing or makes no sense is empty."""
-    try:
-        version, stamped_ns, rows = msgpack.unpackb(manifest_path(worktree).read_bytes())
-        if version != _MANIFEST_VERSION:
-            return EMPTY
-        files = {
-            os.fsdecode(path): (TreeFile(rev=rev, mode=mode), Stamp._make(stamp)) for path, rev, mode, *stamp in rows
-        }
-    except (OSError, ValueError, TypeError, IndexError, AttributeError, msgpack.UnpackException):
-        return EMPTY
-    return Manifest(files=files, stamped_ns=stamped_ns)

@@ -239,6 +239,20 @@ class Repository:
             diff = self._tree(old_tree).diff_to_tree(self._tree(new_tree))
             return {os.fsdecode(item.new_file.raw_path): names.get(item.status, "changed") for item in diff.deltas}
 
+    def file_differences(self, old_tree: Rev, new_tree: Rev) -> dict[str, TreeFile | None]:
+        """Give each path that two trees do not hold alike with what the new one holds, None for nothing.
+
+        Directories that are the same are not looked into.
+        """
+        with git_errors(f"trees {old_tree} and {new_tree} can't be compared"):
+            deltas = list(self._tree(old_tree).diff_to_tree(self._tree(new_tree)).deltas)
+        paths = [(os.fsdecode(delta.new_file.raw_path), delta) for delta in deltas]
+        found: dict[str, TreeFile | None] = {path: None for path, delta in paths if delta.status == DeltaStatus.DELETED}
+        for path, delta in paths:
+            if delta.status != DeltaStatus.DELETED:  # what is of another type now is told as deleted and as added
+                found[path] = TreeFile(rev=Rev(str(delta.new_file.id)), mode=int(delta.new_file.mode))
+        return found
+
     def objects_added(self, old_tree: Rev, new_tree: Rev) -> list[Rev]:
         """List the blobs that a tree has and another lacks."""
         with git_errors(f"trees {old_tree} and {new_tree} can't be compared"):

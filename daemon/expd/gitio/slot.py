@@ -5,6 +5,7 @@ stays in the slot. What we store of its files goes to the user's objects, throug
 """
 
 import contextlib
+import hashlib
 import os
 import subprocess
 from collections.abc import Container, Mapping
@@ -94,6 +95,16 @@ def _config_text(user: Repository, worktree: str | None) -> str:
     return "\n".join([*lines, "[submodule]", "\tactive = ."]) + "\n"
 
 
+def terms_of(user: Repository) -> str:
+    """Say what decides, beside objects and the attributes among them, about the bytes that a checkout writes."""
+    settings = [f"{key}={user.setting(key)}" for key in _CONFIG_KEYS if key.startswith("core.")]
+    try:
+        attributes = (_objects_of(user).parent / "info" / "attributes").read_bytes()
+    except OSError:
+        return " ".join(settings)
+    return " ".join([*settings, hashlib.sha256(attributes).hexdigest()])
+
+
 def quoted(value: str) -> str:
     """Give a value as a configuration file of Git has it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -127,11 +138,11 @@ class Slot:
             self._handle, file, path, commit
         )
 
-    def has_filters(self, files: dict[str, TreeFile]) -> bool:
-        """Tell whether a checkout may write other bytes than the blobs hold."""
+    def has_filters(self, *, has_attributes: bool) -> bool:
+        """Tell whether a checkout may write other bytes than the blobs hold; `has_attributes` if a file of it gives some."""
         return (
-            (self._user.setting("core.autocrlf") or "false") != "false"
-            or any(path == ".gitattributes" or path.endswith("/.gitattributes") for path in files)
+            has_attributes
+            or (self._user.setting("core.autocrlf") or "false") != "false"
             or (_objects_of(self._user).parent / "info" / "attributes").exists()
         )
 

@@ -6,16 +6,19 @@ leads to below the superproject's own (`.git/modules/`), with the objects of the
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from expd.gitio.errors import GitFailed
 from expd.gitio.filters import Keep
 from expd.gitio.repository import LINK, REGULAR, Repository, TreeFile
-from expd.gitio.slot import Slot, lay_git_directory
+from expd.gitio.slot import Slot, lay_git_directory, terms_of
 from expd.gitio.submodules import Submodule
 from expproto.vocabulary import Rev
 
 _GIT = ".git"
+_ATTRIBUTES = ".gitattributes"
 
 ReadContent = Callable[[TreeFile, str], bytes | Path]
 """Gives what a file holds, or a file that holds it."""
@@ -49,6 +52,30 @@ def _name_of(content: bytes) -> Rev:
     return Rev(hashlib.sha1(content, usedforsecurity=False).hexdigest())
 
 
+def gives_attributes(path: str) -> bool:
+    """Tell whether a file is one that gives attributes to others."""
+    return path.endswith(_ATTRIBUTES) and path[: -len(_ATTRIBUTES)][-1:] in {"", "/"}
+
+
+def _terms_of_submodule(submodule: Submodule) -> str:
+    return f"{submodule.path} {submodule.git_directory} {submodule.in_place} {terms_of(Repository(submodule.git_directory))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a worktree is to hold, as a list of files, or as what differs from a tree that it holds already."""
+
+    files: Callable[[], Mapping[str, TreeFile]]
+    reader: Callable[[bool], ReadContent]
+    """Gives what reads the files; asked whether any of them gives attributes."""
+    terms: str = ""
+    """What decides about the bytes of a file beside its object and the attributes: the settings."""
+    tree: Rev | None = None
+    """The tree that holds exactly these files; None where no tree does."""
+    differences: Callable[[Rev], Mapping[str, TreeFile | None] | None] = lambda _tree: None
+    """Gives what is otherwise than in another tree, None for what is not wanted; None as a whole if that can't be said."""
+
+
 class Slots:
     """The slot of a worktree and those of its submodules, each opened when one of its files is first asked for.
 
@@ -73,10 +100,34 @@ class Slots:
             files |= {f"{path}/{name}": file for name, file in self._listing(path, submodule.rev).items()}
         return files
 
-    def reader(self, commit: Rev) -> ReadContent:
-        """Give what reads a file's bytes as a checkout of `commit` writes them."""
+    def wanted(self, commit: Rev) -> Wanted:
+        """Say what a worktree of this commit has, without listing it: a tree can be compared where it is all there is."""
+        is_tree = not self._submodules and self._user.setting("core.symlinks") != "false"
+        tree = self._user.tree_of(commit)
+
+        def differences(old_tree: Rev) -> dict[str, TreeFile | None] | None:
+            try:
+                return self._user.file_differences(old_tree, tree)
+            except GitFailed:  # the old tree may have been collected, and then only a list can tell
+                return None
+
+        return Wanted(
+            files=lambda: self.files_of(commit),
+            reader=lambda has_attributes: self.reader(commit, has_attributes=has_attributes),
+            terms="\n".join([terms_of(self._user), *map(_terms_of_submodule, self._submodules.values())]),
+            tree=tree if is_tree else None,
+            differences=differences if is_tree else lambda _tree: None,
+        )
+
+    def reader(self, commit: Rev, *, has_attributes: bool | None = None) -> ReadContent:
+        """Give what reads a file's bytes as a checkout of `commit` writes them.
+
+        Whether a file gives attributes is looked for, unless it is known.
+        """
         revs = {"": commit, **{path: submodule.rev for path, submodule in self._submodules.items()}}
-        readers = {owner: self._reader(owner, rev) for owner, rev in revs.items()}
+        if has_attributes is None:
+            has_attributes = any(map(gives_attributes, self._listing("", commit)))
+        readers = {owner: self._reader(owner, rev, has_attributes) for owner, rev in revs.items()}
 
         def read(file: TreeFile, path: str) -> bytes | Path:
             owner, name = self._owner_of(path)
@@ -84,9 +135,11 @@ class Slots:
 
         return read
 
-    def _reader(self, owner: str, commit: Rev) -> ReadContent:
+    def _reader(self, owner: str, commit: Rev, has_attributes: bool) -> ReadContent:  # noqa: FBT001 - for the comprehension
         repository = self._repository(owner)
-        if self._slot.has_filters(self._listing(owner, commit)):
+        if owner:
+            has_attributes = any(map(gives_attributes, self._listing(owner, commit)))
+        if self._slot.has_filters(has_attributes=has_attributes):
             return lambda file, name: self._of(owner).content_of(file, name, commit)
         return lambda file, _name: repository.read_blob(file.rev)
 
