@@ -11,7 +11,7 @@ import pytest
 from expd.gitio.errors import CannotCapture, GitFailed, ObjectMissing
 from expd.gitio.refs import ENTRIES
 from expd.gitio.repository import REGULAR, Identity, Repository, TreeFile
-from expd.prepare.capture import NoCommit, UnfinishedMerge, capture_workspace, hold, point_tree, stash_points
+from expd.prepare.capture import NoCommit, UnfinishedMerge, capture_workspace, hold, keeper_of, point_tree, stash_points
 from expd.prepare.overrides.sweeps import expand
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, everything_of, git, write_files
@@ -39,7 +39,7 @@ def _stashed(path: Path, *overrides: str) -> list[Rev]:
         for point in expand(overrides, 100, random.Random(0))
     ]
     revs = stash_points(repository, capture, trees, IDENTITY)
-    hold(repository, REQUEST, capture, revs, IDENTITY)
+    hold(repository, REQUEST, capture, revs, keeper_of(repository, capture, revs, IDENTITY))
     return revs
 
 
@@ -113,7 +113,7 @@ def test_objects_that_vanished_meanwhile_are_noticed(path: Path) -> None:
     (path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
 
     with pytest.raises(ObjectMissing):
-        hold(Repository(path / ".git"), REQUEST, capture, revs, IDENTITY)
+        hold(Repository(path / ".git"), REQUEST, capture, revs, revs[0])
 
 
 def test_a_lock_that_a_kill_has_left_is_in_nobodys_way(path: Path) -> None:
@@ -215,7 +215,7 @@ def test_objects_are_synced_as_they_are_written(path: Path, tmp_path: Path) -> N
         "repository = Repository(Path(sys.argv[1])); capture = capture_workspace(repository)\n"
         "identity = Identity(name='a', email='b', at=1.0)\n"
         "revs = stash_points(repository, capture, [('x', capture.files_tree)], identity)\n"
-        "hold(repository, 'request1', capture, revs, identity)\n"
+        "hold(repository, 'request1', capture, revs, keeper_of(repository, capture, revs, identity))\n"
     )
     command = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,fdatasync,link,rename,renameat2", "-o", str(trace)]
     try:

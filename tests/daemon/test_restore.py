@@ -15,7 +15,7 @@ from expd.gitio.errors import RefLocked
 from expd.gitio.locate import locate
 from expd.gitio.repository import Identity, Repository
 from expd.linux.placing import TEMPORARY_PREFIX
-from expd.prepare.capture import UnfinishedMerge, capture_workspace, captured_by, hold, stash_points
+from expd.prepare.capture import UnfinishedMerge, capture_workspace, captured_by, hold, keeper_of, stash_points
 from expd.prepare.restore import CannotRestore, NewerEdits, Restoration, RestoreOrder, restore
 from expproto.vocabulary import Rev
 from helpers.repositories import a_repository, everything_of, git, write_files
@@ -39,7 +39,7 @@ def _submit(path: Path, request: str = REQUEST) -> tuple[Rev, Rev]:
     capture = capture_workspace(repository)
     overridden = repository.edit_tree(capture.files_tree, {"a.txt": None})
     (stash,) = stash_points(repository, capture, [("x", overridden)], IDENTITY)
-    hold(repository, request, capture, [stash], IDENTITY)
+    hold(repository, request, capture, [stash], keeper_of(repository, capture, [stash], IDENTITY))
     captured = captured_by(repository, request, stash)
     assert captured is not None
     return captured, stash

@@ -17,6 +17,7 @@ from expd.prepare.capture import (
     UnusableSubmodule,
     capture_workspace,
     hold,
+    keeper_of,
     let_go,
     stash_points,
 )
@@ -219,7 +220,7 @@ def _held(path: Path) -> tuple[Repository, Capture]:
     repository = Repository(path / ".git")
     capture = capture_workspace(repository)
     revs = stash_points(repository, capture, [("x", capture.files_tree)], IDENTITY)
-    hold(repository, REQUEST, capture, revs, IDENTITY)
+    hold(repository, REQUEST, capture, revs, keeper_of(repository, capture, revs, IDENTITY))
     return repository, capture
 
 

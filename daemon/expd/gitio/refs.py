@@ -62,15 +62,19 @@ def read_ref(repository: Repository, ref: str) -> Rev | None:
 
 def spellings_of(repository: Repository, prefix: str) -> Mapping[str, set[str]]:
     """List the last parts of the refs right below a prefix, damaged ones too, each under itself in lower case."""
-    common = common_directory_of(Path(repository.handle.path))
-    try:
-        names = {path.name for path in (common / prefix).iterdir() if path.suffix != ".lock"}
-    except (FileNotFoundError, NotADirectoryError):
-        names = set()
     found: dict[str, set[str]] = {}
-    for name in names | packed_names(packed_refs(common), prefix):
+    for name in _names_right_below(repository, prefix):
         found.setdefault(name.lower(), set()).add(name)
     return found
+
+
+def _names_right_below(repository: Repository, prefix: str) -> set[str]:
+    common = common_directory_of(Path(repository.handle.path))
+    try:
+        names = {name for name in os.listdir(common / prefix) if not name.endswith(".lock")}  # noqa: PTH208 - no Path for each of thousands
+    except (FileNotFoundError, NotADirectoryError):
+        names = set()
+    return names | packed_names(packed_refs(common), prefix)
 
 
 def twin_of(repository: Repository, ref: str, but_for: str = "") -> str | None:
@@ -79,7 +83,9 @@ def twin_of(repository: Repository, ref: str, but_for: str = "") -> str | None:
     `but_for` is one that counts for none.
     """
     prefix, _, name = ref.rpartition("/")
-    return min(spellings_of(repository, f"{prefix}/").get(name.lower(), set()) - {name, but_for}, default=None)
+    same = name.lower()
+    found = (each for each in _names_right_below(repository, f"{prefix}/") if each.lower() == same)
+    return min((each for each in found if each not in {name, but_for}), default=None)
 
 
 def experiments_of(repository: Repository, baseline: Rev) -> Mapping[str, Rev]:
@@ -244,7 +250,12 @@ def keep_commit(repository: Repository, rev: Rev) -> None:
 
 
 def _read_back(repository: Repository, change: RefChange) -> None:
-    """Look with fresh eyes: another handle knows nothing of what this one believes to have written."""
+    """Look with fresh eyes: another handle knows nothing of what this one believes to have written. A file that says so is enough."""
+    common = common_directory_of(Path(repository.handle.path))
+    if change.new is not None:
+        with contextlib.suppress(OSError):  # Git may have packed it already
+            if (common / change.ref).read_bytes() == f"{change.new}\n".encode():
+                return
     seen = read_ref(Repository(Path(repository.handle.path)), change.ref)
     if seen != change.new:
         raise RefMoved(change.ref, change.new, seen)

@@ -143,7 +143,9 @@ class Repository:
             return None
 
     def tree_of(self, commit: Rev) -> Rev:
-        """Give the tree of a commit."""
+        """Give the tree of a commit, also of one that is to be written."""
+        if self._unwritten is not None and (new := self._unwritten.get(bytes.fromhex(commit))) is not None:
+            return Rev(new.data[len(b"tree ") :][: len(EMPTY_TREE)].decode())
         with git_errors(f"commit {commit} can't be read"):
             return Rev(str(self._commit(commit).tree_id))
 
@@ -289,10 +291,13 @@ class Repository:
     def together(self) -> Iterator[Mapping[bytes, NewObject]]:
         """Keep what is written in here until the end, and write it then: as one pack, where it is much. Gives what is kept.
 
-        Until then only `edit_tree` and `read_blob` can read it. Nothing is written if the piece of work fails. While `git gc`
-        is under way it is a pack in any case, marked so that the collection leaves it alone.
+        Until then only `edit_tree`, `read_blob` and `tree_of` can read it. Nothing is written if the piece of work fails. While
+        `git gc` is under way it is a pack in any case, marked so that the collection leaves it alone. In another such block it
+        is written with all of that.
         """
-        assert self._unwritten is None
+        if self._unwritten is not None:
+            yield self._unwritten
+            return
         unwritten = self._unwritten = {}
         try:
             yield unwritten

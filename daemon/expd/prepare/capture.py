@@ -257,17 +257,24 @@ def stash_points(
         ]
 
 
-def hold(repository: Repository, held_as: str, capture: Capture, stash_revs: Sequence[Rev], identity: Identity) -> None:
+def keeper_of(repository: Repository, capture: Capture, stash_revs: Sequence[Rev], identity: Identity) -> Rev:
+    """Give the commit that stash commits are held by.
+
+    Where they are several, or hold overrides and so not what the workspace held, it is one that has them as parents and
+    the workspace as its tree.
+    """
+    if len(stash_revs) == 1 and repository.tree_of(stash_revs[0]) == capture.workspace_tree:
+        return stash_revs[0]
+    return repository.write_commit(capture.workspace_tree, stash_revs, _keeper_message(len(stash_revs)), identity)
+
+
+def hold(repository: Repository, held_as: str, capture: Capture, stash_revs: Sequence[Rev], keeper: Rev) -> None:
     """Keep stash commits from the garbage collector by one ref, however many they are; raises ObjectMissing.
 
-    Where they are several, or hold overrides and so not what the workspace held, a keeper commit has them as parents
-    and the workspace as its tree. What submodules held is kept by a ref of the same name in theirs. Objects are looked
-    for once more after the ref stands: a `git gc --prune=now` between the two may have taken them.
+    What submodules held is kept by a ref of the same name in theirs. Objects are looked for once more after the ref
+    stands: a `git gc --prune=now` between the two may have taken them.
     """
     _hold_submodules(capture, held_as)
-    keeper = stash_revs[0]
-    if len(stash_revs) > 1 or repository.tree_of(keeper) != capture.workspace_tree:
-        keeper = repository.write_commit(capture.workspace_tree, stash_revs, _keeper_message(len(stash_revs)), identity)
     put_ref(repository, f"{ENTRIES}{held_as}", keeper)
     repository.check_present(capture.baseline_rev, [keeper, *stash_revs])
 

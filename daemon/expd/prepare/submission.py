@@ -17,7 +17,7 @@ from expd.gitio.refs import experiment_ref, read_ref, spellings_of
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.pipeline.model import COMMAND_STAGE, DEFAULT_PARAMS_FILE
 from expd.pipeline.remotes import find_dvc
-from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, point_tree, stash_points
+from expd.prepare.capture import Capture, baseline_of, capture_workspace, hold, keeper_of, point_tree, stash_points
 from expd.prepare.checks import Beside, check_pipeline
 from expd.prepare.copied import check_copied, store_copied
 from expd.prepare.data import capture_data
@@ -178,9 +178,11 @@ def _prepare_once(request: Submit, circumstances: Circumstances, project: Projec
         stash_revs = [capture.baseline_rev] * len(trees)
     else:
         copies = store_copied(copied, _captured_files(repository, capture) if copied else (), project)
-        stash_revs = stash_points(repository, capture, trees, identity)
-        if circumstances.held_as:
-            hold(repository, circumstances.held_as, capture, stash_revs, identity)
+        with repository.together():
+            stash_revs = stash_points(repository, capture, trees, identity)
+            keeper = keeper_of(repository, capture, stash_revs, identity) if circumstances.held_as else None
+        if keeper is not None:
+            hold(repository, circumstances.held_as, capture, stash_revs, keeper)
     return Prepared(
         baseline_rev=capture.baseline_rev,
         captured_tree=capture.workspace_tree,

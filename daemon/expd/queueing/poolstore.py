@@ -41,6 +41,10 @@ class PoolStore:
         self.changes = Changes()
         self._read: _Read | None = None
 
+    async def pool_around(self, entry: EntryId) -> tuple[PoolState, int]:
+        """Read the pool, and give what `ahead_of` does: one piece of work where a client waits for both."""
+        return await self._database.run(lambda cursor: (read_pool(cursor), count_ahead(cursor, entry)))
+
     async def ahead_of(self, entry: EntryId) -> int:
         """Count the queued entries that may start now and come before this one; MANY where there are that many or more."""
         return await self._database.run(lambda cursor: count_ahead(cursor, entry))

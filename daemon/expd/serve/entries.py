@@ -156,17 +156,25 @@ async def send_entries(
     services: Services, entries: Sequence[Entry], answer: Answer, turns: Mapping[EntryId, int] | None = None
 ) -> None:
     """Send entries as pages of records; `turns` says how many are ahead of each that may start, of whom there are not MANY, if that was asked before."""
-    pool = await services.store.pool()
-    waiting = [
-        entry
-        for entry in entries
-        if entry.state is EntryState.QUEUED and entry.not_before is None and not entry.waits_for
-    ]
-    if turns is None and len(waiting) == 1:
-        turns = {waiting[0].id: await services.store.ahead_of(waiting[0].id)}
-    elif turns is None:
-        turns = await services.store.turns() if waiting else {}
+    pool, turns = await _pool_and_turns(services, entries, turns)
     for start in range(0, len(entries), PAGE_ENTRIES):
         page = entries[start : start + PAGE_ENTRIES]
         records = [record_of(services, entry, pool, turns.get(entry.id, MANY)) for entry in page]
         await answer(EntryPage(entries=tuple(records)))
+
+
+async def _pool_and_turns(
+    services: Services, entries: Sequence[Entry], turns: Mapping[EntryId, int] | None
+) -> tuple[PoolState, Mapping[EntryId, int]]:
+    """Read the pool, and how many are ahead of those of these entries that may start."""
+    waiting = [
+        entry.id
+        for entry in entries
+        if entry.state is EntryState.QUEUED and entry.not_before is None and not entry.waits_for
+    ]
+    if turns is None and len(waiting) == 1:
+        pool, ahead = await services.store.pool_around(waiting[0])
+        return pool, {waiting[0]: ahead}
+    if turns is None:
+        turns = await services.store.turns() if waiting else {}
+    return await services.store.pool(), turns
