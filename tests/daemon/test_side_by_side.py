@@ -18,7 +18,7 @@ from expd.execute.freezing import Freezer
 from expd.execute.marks import marks_of
 from expd.execute.patience import Patience
 from expd.execute.runlog import RunLog
-from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
+from expd.execute.stages import CommandEnded, StagesDone, Surroundings, plan_stages, run_stages
 from expd.execute.timings import Timings
 from expd.pipeline.waiting import waits
 from expproto.stage_options import OnFailure, StageOptions
@@ -55,7 +55,8 @@ class Pipeline:
         )
         try:
             with trio.fail_after(DEADLINE_SECONDS):
-                return await run_stages(a_project(self.root), (), surroundings)
+                project = a_project(self.root)
+                return await run_stages(project, plan_stages(project, (), surroundings), surroundings)
         finally:
             log.close()
 

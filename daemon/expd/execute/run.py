@@ -31,7 +31,7 @@ from expd.execute.private_worktree import PrivateWorktree
 from expd.execute.progress import DVCLIVE_METRICS, LiveMetrics
 from expd.execute.runlog import RunLog
 from expd.execute.stackdumps import abort_passed_over, ask_for_stacks
-from expd.execute.stages import CommandEnded, StagesDone, Surroundings, run_stages
+from expd.execute.stages import CommandEnded, StagesDone, Surroundings, plan_stages, run_stages
 from expd.execute.timings import Timings, command_hash
 from expd.execute.user_workspace import UserWorkspace
 from expd.execute.worktree import new_files, tracked_changes
@@ -47,7 +47,7 @@ from expd.pipeline.config import DvcConfig, read_config
 from expd.pipeline.datalinks import link_all_data
 from expd.pipeline.graph import is_tracked
 from expd.pipeline.memo import HashMemo
-from expd.pipeline.model import COMMAND_STAGE, DATA_FILE_SUFFIX, LOCK_FILE, PipelineError
+from expd.pipeline.model import COMMAND_STAGE, DATA_FILE_SUFFIX, LOCK_FILE, PipelineError, Stage
 from expd.pipeline.project import Project, exp_hash, open_project
 from expproto.limits import NO_LIMITS
 from expproto.vocabulary import (
@@ -195,9 +195,14 @@ class Run:
                     await trio.to_thread.run_sync(self._place.give_up, log)
                 if self._cap is not None:
                     self._cap.look()
-                await trio.to_thread.run_sync(log.sync)
-                log.close()
         return outcome
+
+    def put_away(self) -> None:
+        """Put the log of a run that has ended on the disk, and close it; done again it changes nothing. Blocks."""
+        log, self._log = self._log, None
+        if log is not None:
+            log.sync()
+            log.close()
 
     def _enter_group(self) -> None:
         """Go into the group of the run, where there are groups: in a scope of its own if it has limits, else in what was delegated."""
@@ -249,15 +254,6 @@ class Run:
 
     async def _prepare_and_run(self, log: RunLog) -> Rev:
         order = self.order
-        manifest, cache, project = await self._keep_trying(lambda: self._arrange(log))
-        if project is None:
-            assert order.command is not None
-            self.live.watch([self._worktree / order.directory / DVCLIVE_METRICS])
-            self._watch.begin(log)
-            await self._run_command(order.command, log)
-            await self._begin_collecting()
-            command = order.command
-            return await self._keep_trying(lambda: self._commit_command(manifest, command, cache))
         surroundings = Surroundings(
             environment=run_environment(order),
             log=log,
@@ -270,19 +266,26 @@ class Run:
             stages=self._stages,
             takes_back_ignores=order.captured_tree is not None,
         )
+        manifest, cache, planned = await self._keep_trying(lambda: self._arrange(surroundings))
+        if planned is None:
+            assert order.command is not None
+            self.live.watch([self._worktree / order.directory / DVCLIVE_METRICS])
+            self._watch.begin(log)
+            await self._run_command(order.command, surroundings)
+            await self._begin_collecting()
+            command = order.command
+            return await self._keep_trying(lambda: self._commit_command(manifest, command, cache))
+        project, stages = planned
         self._watch.begin(log)
-        done = await run_stages(project, order.targets, surroundings)
+        done = await run_stages(project, stages, surroundings)
         await self._begin_collecting()
         if order.as_stage:
             await trio.to_thread.run_sync(self._tell_undeclared, manifest, project, log)
         return await self._keep_trying(lambda: self._commit_stages(manifest, project, done, cache))
 
-    def _arrange(self, log: RunLog) -> tuple[Manifest, Cache, Project | None]:
-        """Do all that comes before the first stage, in one go: each change of threads costs as much as a small piece of it.
-
-        A plain command has no project.
-        """
-        order = self.order
+    def _arrange(self, surroundings: Surroundings) -> tuple[Manifest, Cache, tuple[Project, list[Stage]] | None]:
+        """Do all that comes before the first stage, in one go, as threads cost more than its pieces; a plain command has no stages."""
+        order, log = self.order, surroundings.log
         manifest = again_if_disturbed(self._place.prepare)
         if manifest.pointers:
             names = ", ".join(manifest.pointers[:_POINTERS_NAMED])
@@ -301,7 +304,7 @@ class Run:
             return manifest, cache, None
         project = self._open_project(cache)
         self._watch_metrics(project)
-        return manifest, cache, project
+        return manifest, cache, (project, plan_stages(project, order.targets, surroundings))
 
     def _watch_metrics(self, project: Project) -> None:
         root = self._worktree / self.order.root
@@ -339,10 +342,10 @@ class Run:
             checkpoint=trio.from_thread.check_cancelled,
         )
 
-    async def _run_command(self, command: tuple[str, ...], log: RunLog) -> None:
+    async def _run_command(self, command: tuple[str, ...], surroundings: Surroundings) -> None:
         await self._tell_stage(COMMAND_STAGE)
-        cwd = self._worktree / self.order.directory
-        environment = {**run_environment(self.order), "DVC_STAGE": COMMAND_STAGE, "PWD": str(cwd)}
+        cwd, log = self._worktree / self.order.directory, surroundings.log
+        environment = {**surroundings.environment, "DVC_STAGE": COMMAND_STAGE, "PWD": str(cwd)}
         with log.running(COMMAND_STAGE, command_hash(command)) as times:
             times.command = shlex.join(command)
             times.exit_code = await self._patience.keep_trying(

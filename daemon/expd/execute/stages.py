@@ -4,7 +4,7 @@ Several may be under way at once. What they leave does not tell: .gitignore and 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -69,24 +69,30 @@ class StagesDone:
     ran: tuple[StageRecord, ...]
 
 
-async def run_stages(project: Project, targets: tuple[str, ...], surroundings: Surroundings) -> StagesDone:
-    """Go through the stages in order; raises CommandEnded, PipelineError or OSError of the first that failed.
+def plan_stages(project: Project, targets: tuple[str, ...], surroundings: Surroundings) -> list[Stage]:
+    """Give the stages to go through in order, with their data in place unless that is pulled first; blocks.
+
+    Raises PipelineError and OSError.
+    """
+    options = surroundings.options
+    order = project.order(targets, Scope(reach=options.reach, recursive=options.recursive))
+    surroundings.log.timings.total = len(order)
+    if not options.pull:
+        project.link_data_sources(order, allow_missing=_allows_missing(options))
+    return order
+
+
+def _allows_missing(options: StageOptions) -> bool:
+    """Tell whether missing data may stay so: where a failure is not the end of the run, it is that of the stage which reads it."""
+    return options.allow_missing or options.on_failure is not OnFailure.STOP
+
+
+async def run_stages(project: Project, order: list[Stage], surroundings: Surroundings) -> StagesDone:
+    """Go through planned stages in order; raises CommandEnded, PipelineError or OSError of the first that failed.
 
     It is raised when everything that was started has ended; with --keep-going at the end, with --ignore-errors not at all.
     """
     options = surroundings.options
-    scope = Scope(reach=options.reach, recursive=options.recursive)
-    # Where a failure is not the end of the run, missing data is the failure of the stage that reads it.
-    allow_missing = options.allow_missing or options.on_failure is not OnFailure.STOP
-
-    def plan() -> list[Stage]:
-        order = project.order(targets, scope)
-        surroundings.log.timings.total = len(order)
-        if not options.pull:
-            project.link_data_sources(order, allow_missing=allow_missing)
-        return order
-
-    order = await trio.to_thread.run_sync(plan)
     turns = Turns()
     puller = (
         Puller(project, turns, surroundings.environment, surroundings.log, surroundings.freezer)
@@ -95,7 +101,7 @@ async def run_stages(project: Project, targets: tuple[str, ...], surroundings: S
     )
     if puller is not None:
         await puller.pull_ahead(order, allow_missing=options.allow_missing, is_forced=surroundings.force)
-        await trio.to_thread.run_sync(lambda: project.link_data_sources(order, allow_missing=allow_missing))
+        await trio.to_thread.run_sync(lambda: project.link_data_sources(order, allow_missing=_allows_missing(options)))
     return await _Walk(project, turns, order, surroundings, puller).go()
 
 
@@ -108,6 +114,8 @@ class _Looked:
     waits_for: str | None = None
     is_outdated: bool = False
     """Somebody landed between the look and the flight."""
+    is_cleared: bool = False
+    """Its commands can start: what they are to make is out of their way."""
 
 
 class _Walk:
@@ -248,7 +256,7 @@ class _Walk:
             await self._wait_for(stage, looked.waits_for)
         with nullcontext() if looked.flight is None else looked.flight.held():
             verdict = await self._examine(stage) if looked.is_outdated else looked.verdict
-            return await self._settle(stage, verdict)
+            return await self._settle(stage, verdict, is_cleared=looked.is_cleared)
 
     async def _look(self, stage: Stage) -> "_Looked":
         """Find out what is to be done about a stage, and see to it that nobody else does it meanwhile."""
@@ -257,19 +265,26 @@ class _Walk:
         return await self._turns.take(self._take_flight, stage, await self._examine(stage))
 
     def _take_flight(self, stage: Stage, verdict: Verdict) -> "_Looked":
-        """Take what others may wait for, or see that another run has it. Blocks for a moment."""
+        """Take what others may wait for, or see that another run has it; what is to run is cleared. Blocks for a moment."""
         is_shared = isinstance(verdict, Changed) and not self._is_forced(stage)
         key = self._project.flight_key(stage) if is_shared else None
-        if key is None:
-            return _Looked(verdict)
-        flight = self._surroundings.flights.try_start(key)
-        if flight is None:
+        flight = None if key is None else self._surroundings.flights.try_start(key)
+        if key is not None and flight is None:
             return _Looked(verdict, waits_for=key)
-        try:
-            return _Looked(verdict, flight, is_outdated=self._project.has_run(key))
-        except OSError:
-            flight.give_back()
-            raise
+        with ExitStack() as undo:
+            if flight is not None:
+                undo.callback(flight.give_back)
+            is_outdated = key is not None and self._project.has_run(key)
+            is_cleared = isinstance(verdict, Changed) and not is_outdated
+            if is_cleared:
+                self._clear(stage)
+            undo.pop_all()
+        return _Looked(verdict, flight, is_outdated=is_outdated, is_cleared=is_cleared)
+
+    def _clear(self, stage: Stage) -> None:
+        """Remove what a stage is to make; what an interrupted run in this worktree has made of it stays."""
+        is_left = self._surroundings.stages.is_left(self._project.address(stage))
+        (self._project.leave_outputs if is_left else self._project.clear_outputs)(stage)
 
     async def _wait_for(self, stage: Stage, key: str) -> None:
         """Wait until another run has done with this stage, or has ended otherwise."""
@@ -280,7 +295,7 @@ class _Walk:
 
         await self._surroundings.flights.wait_until_free(key, tell)
 
-    async def _settle(self, stage: Stage, verdict: Verdict) -> tuple[StageRecord | None, bool]:
+    async def _settle(self, stage: Stage, verdict: Verdict, *, is_cleared: bool) -> tuple[StageRecord | None, bool]:
         """Do what the verdict says."""
         project, log = self._project, self._surroundings.log
         name = project.address(stage)
@@ -297,6 +312,8 @@ class _Walk:
                 log.frozen(name)
                 return await self._keep(stage), True
             case Changed():
+                if not is_cleared:
+                    await self._turns.take(self._clear, stage)
                 await self._run_stage(stage, name)
                 record = await self._keep(stage)
                 self._surroundings.stages.finish(name)
@@ -355,8 +372,6 @@ class _Walk:
 
     async def _run_commands(self, stage: Stage, name: str) -> None:
         surroundings = self._surroundings
-        clear = self._project.leave_outputs if surroundings.stages.is_left(name) else self._project.clear_outputs
-        await self._turns.take(clear, stage)
         surroundings.stages.begin(name)
         environment = {**surroundings.environment, "DVC_STAGE": name, "PWD": stage.wdir}
         commands = shell_commands(stage, environment)

@@ -192,9 +192,7 @@ class Worker:
             context=context_of(order, found, current.run.timings),
         )
         try:
-            await self._patience(order).keep_trying(
-                lambda: trio.to_thread.run_sync(write_record, ended, Path(order.record))
-            )
+            await self._patience(order).keep_trying(lambda: trio.to_thread.run_sync(_put_away, current.run, ended))
         except OSError as error:
             _journal.error("the outcome of run %s can't be written: %s; it is only reported", order.run, error)
         self._unheard[order.run] = ended
@@ -268,6 +266,12 @@ class Worker:
             return False
         await trio.aclose_forcefully(stream)
         return True
+
+
+def _put_away(run: Run, ended: RunEnded) -> None:
+    """Leave the log of a run that has ended, and then its outcome, on the disk; blocks. Raises OSError."""
+    run.put_away()
+    write_record(ended, Path(run.order.record))
 
 
 def _nearest_directory(path: Path) -> Path:
