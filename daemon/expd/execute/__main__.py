@@ -1,5 +1,6 @@
 """The program a worker is: `python -m expd.execute SOCKET`, its token in the environment. Knows no daemon's insides."""
 
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ def main() -> int:
     become_subreaper()
     group = os.environ.pop(GROUP_VARIABLE, "")
     delegated = Path(group) if group and enter(Path(group, WORKERS_GROUP)) else None
+    gc.freeze()  # what was imported stays: no collection need look through it again
     trio.run(Worker(Path(sys.argv[1]), token, delegated).work)
     return 0
 

@@ -295,14 +295,15 @@ class Run:
         if order.resumes is not None:
             self._stages.load()
             log.note(f"expd: goes on in what run {order.resumes} left")
-        cache = self._open_cache()
+        config = read_config(Path(order.origin_root))
+        cache = self._open_cache(config)
         trio.from_thread.check_cancelled()
         self._beside = self._place.bring_along(manifest)
         trio.from_thread.check_cancelled()
         if order.command is not None and not order.as_stage:
             self._link_data(manifest, cache, log)
             return manifest, cache, None
-        project = self._open_project(cache)
+        project = self._open_project(cache, config)
         self._watch_metrics(project)
         return manifest, cache, (project, plan_stages(project, order.targets, surroundings))
 
@@ -320,8 +321,7 @@ class Run:
         for data in missing:
             log.note(f"expd: what {data.path} tracks is not in the cache, and not here; `dvc pull` may bring it")
 
-    def _open_cache(self) -> Cache:
-        config = self._config()
+    def _open_cache(self, config: DvcConfig) -> Cache:
         return Cache(
             Path(self.order.cache),
             types=config.cache_types,
@@ -329,15 +329,12 @@ class Run:
             checkpoint=trio.from_thread.check_cancelled,
         )
 
-    def _config(self) -> DvcConfig:
-        return read_config(Path(self.order.origin_root))
-
-    def _open_project(self, cache: Cache) -> Project:
+    def _open_project(self, cache: Cache, config: DvcConfig) -> Project:
         return open_project(
             self._worktree / self.order.root,
             self._worktree / self.order.directory,
             cache=cache,
-            parsing=self._config().parsing,
+            parsing=config.parsing,
             memo=self._memo,
             checkpoint=trio.from_thread.check_cancelled,
         )

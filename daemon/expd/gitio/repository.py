@@ -96,6 +96,11 @@ class Repository:
         self._found_named: dict[tuple[bytes, frozenset[bytes]], tuple[bytes, ...]] = {}
         self._objects = common_directory_of(Path(self.handle.path)) / "objects"
 
+    @property
+    def objects_directory(self) -> Path:
+        """Give the directory of the objects, which all work trees of a repository share."""
+        return self._objects
+
     def head_rev(self) -> Rev | None:
         """Give the commit of HEAD, or None before the first one."""
         with git_errors("HEAD can't be read"):
@@ -281,9 +286,8 @@ class Repository:
 
     def is_empty_file(self, rev: Rev) -> bool:
         """Tell whether an object is a loose one whose file has no byte, which no object is."""
-        objects = common_directory_of(Path(self.handle.path)) / "objects"
         try:
-            return (objects / rev[:2] / rev[2:]).stat().st_size == 0
+            return (self._objects / rev[:2] / rev[2:]).stat().st_size == 0
         except FileNotFoundError:
             return False
 

@@ -16,7 +16,6 @@ import pygit2
 from expd.gitio.drivers import Drivers
 from expd.gitio.errors import GitFailed
 from expd.gitio.filters import Keep, checked_out, stored
-from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, TreeFile, git_errors
 from expproto.vocabulary import Rev
 
@@ -44,7 +43,7 @@ def lay_git_directory(worktree: Path, user: Repository, baseline: Rev, at: str =
 
 def files_to_lay(worktree: Path, user: Repository, baseline: Rev, at: str = ".git") -> dict[str, bytes]:
     """Give the files of a Git directory for a worktree, by their paths in it (gitrepository-layout(5))."""
-    objects = _objects_of(user)
+    objects = user.objects_directory
     back = None if at == ".git" else os.path.relpath(worktree, os.path.normpath(worktree / at))
     files = {
         "objects/info/alternates": os.fsencode(objects) + b"\n",
@@ -99,7 +98,7 @@ def terms_of(user: Repository) -> str:
     """Say what decides, beside objects and the attributes among them, about the bytes that a checkout writes."""
     settings = [f"{key}={user.setting(key)}" for key in _CONFIG_KEYS if key.startswith("core.")]
     try:
-        attributes = (_objects_of(user).parent / "info" / "attributes").read_bytes()
+        attributes = (user.objects_directory.parent / "info" / "attributes").read_bytes()
     except OSError:
         return " ".join(settings)
     return " ".join([*settings, hashlib.sha256(attributes).hexdigest()])
@@ -118,7 +117,7 @@ class Slot:
         self._user = user
         with git_errors(f"can't open {worktree}"):
             self._handle = pygit2.Repository(os.path.normpath(worktree / at))
-            self._handle.set_odb(pygit2.Odb(str(_objects_of(self._user))))
+            self._handle.set_odb(pygit2.Odb(str(self._user.objects_directory)))
         self._drivers = Drivers(self._user)
         self._worktree = worktree
 
@@ -143,7 +142,7 @@ class Slot:
         return (
             has_attributes
             or (self._user.setting("core.autocrlf") or "false") != "false"
-            or (_objects_of(self._user).parent / "info" / "attributes").exists()
+            or (self._user.objects_directory.parent / "info" / "attributes").exists()
         )
 
     def store_file(self, path: str, keep: Keep | None = None) -> TreeFile | None:
@@ -176,7 +175,3 @@ class Slot:
         if done.returncode > 1:
             raise GitFailed(f"{path} can't be looked up: {done.stderr.decode('utf-8', 'replace').strip()}")
         return done.returncode == 0
-
-
-def _objects_of(repository: Repository) -> Path:
-    return common_directory_of(Path(repository.handle.path)) / "objects"

@@ -5,6 +5,7 @@ and line.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from expd.pipeline.config import ParsingSettings
 from expd.pipeline.documents import MismatchError, View, located
@@ -15,19 +16,42 @@ from expd.pipeline.schema import check_document
 from expd.pipeline.stages import StageFile
 from expd.pipeline.variables import Files
 
+_OF_VALUES = ("${", "vars", "foreach", "matrix")
+"""Without any of these words a text means the same whatever other files hold."""
+_REMEMBERED_MAX = 64
+"""A project has one or a few, which the experiments of a worker share."""
+
 
 def parse_pipeline(
     text: str, file: StageFile, parsing: ParsingSettings, read: Callable[[str], str | None]
 ) -> Pipeline | None:
-    """The pipeline a dvc.yaml or expd.toml describes, None if it describes none; `read` gives the text at a location."""
+    """The pipeline a dvc.yaml or expd.toml describes, None if it describes none; `read` gives the text at a location.
+
+    What takes no values from other files is parsed once for all who have the same text at the same place.
+    """
+    files = Files(root=file.root, read=read)
     try:
-        document = read_document(text, file.path)
-        if document is None:
-            return None
-        top = check_document(document)
-        return _resolve(top, Generator(file, Files(root=file.root, read=read), parsing, top.get("vars")), file.path)
+        if any(word in text for word in _OF_VALUES):
+            return _parse(text, file, parsing, files)
+        pipeline = _parse_alone(text, file, parsing)
+        if pipeline is not None:
+            Generator(file, files, parsing, None)  # refuses a params.yaml from which no value could be taken
     except MismatchError as mismatch:
         raise located(mismatch, text, file.path) from mismatch
+    return pipeline
+
+
+@lru_cache(maxsize=_REMEMBERED_MAX)
+def _parse_alone(text: str, file: StageFile, parsing: ParsingSettings) -> Pipeline | None:
+    return _parse(text, file, parsing, Files(root=file.root, read=lambda _location: None))
+
+
+def _parse(text: str, file: StageFile, parsing: ParsingSettings, files: Files) -> Pipeline | None:
+    document = read_document(text, file.path)
+    if document is None:
+        return None
+    top = check_document(document)
+    return _resolve(top, Generator(file, files, parsing, top.get("vars")), file.path)
 
 
 def _resolve(top: dict[str, View], generator: Generator, path: str) -> Pipeline:

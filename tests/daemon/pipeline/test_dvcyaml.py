@@ -204,3 +204,23 @@ def test_a_thousand_generated_stages_are_nothing_special() -> None:
     )
     assert len(pipeline.stages) == 32 * 32 * 3
     assert pipeline.stages[-1].commands == "run 31 31 z 31-31-z"
+
+
+@pytest.mark.parametrize(
+    ("stage", "command"),
+    [
+        ("{cmd: train, params: [lr]}", "train"),
+        ("{cmd: 'train ${lr}', params: [lr]}", "train 2"),
+        ("{foreach: [a], do: {cmd: train, params: [lr]}}", "train"),
+    ],
+)
+def test_a_text_is_as_good_the_second_time(stage: str, command: str) -> None:
+    """What is remembered of a text hides neither other values nor a params.yaml that has none, and spoils nothing."""
+    text = f"stages:\n  train: {stage}\n"
+    first = parse(text, params_yaml="lr: 1\n")
+
+    with pytest.raises(PipelineError, match=r"params\.yaml"):
+        parse(text, params_yaml="[1]\n")
+
+    assert parse(text, params_yaml="lr: 1\n") == first
+    assert [each.commands for each in parse(text, params_yaml="lr: 2\n").stages] == [command]
