@@ -45,6 +45,8 @@ IntegrityError = sqlite3.IntegrityError
 
 _ERRORS_OF_THE_DISK = {sqlite3.OperationalError, sqlite3.DatabaseError, MemoryError}
 """Full, unreadable, damaged, or no memory to work with: nothing of a group can be promised then. Their subclasses are the fault of one piece."""
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY")
+"""The last: what a savepoint keeps to go back to was a file below /var/tmp, for which no `secure_delete` cares."""
 _HEADER = b"SQLite format 3\0"
 """The first bytes of every database that holds something."""
 
@@ -269,7 +271,7 @@ def open_connection(path: Path, schema: Schema | None = None) -> sqlite3.Connect
 
 def _make_ready(connection: sqlite3.Connection, path: Path, schema: Schema, *, is_new: bool) -> None:
     connection.row_factory = sqlite3.Row
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").fetchall()
     if is_new:
         _run_script(connection, schema.make, schema.version)

@@ -198,6 +198,7 @@ BEGIN
         WHERE engine = OLD.engine AND grp = OLD.grp AND at_once = OLD.at_once AND standing = OLD.standing;
 END;
 CREATE TRIGGER tally_changed AFTER UPDATE OF state, not_before, blocked, grp, at_once, engine ON entries
+WHEN OLD.standing <> NEW.standing OR OLD.grp <> NEW.grp OR OLD.at_once <> NEW.at_once OR OLD.engine <> NEW.engine
 BEGIN
     UPDATE tallies SET n = n - 1
         WHERE engine = OLD.engine AND grp = OLD.grp AND at_once = OLD.at_once AND standing = OLD.standing;
