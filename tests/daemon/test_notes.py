@@ -123,7 +123,7 @@ async def test_notes_that_others_write_meanwhile_are_not_lost(project: Path) -> 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.to_thread.run_sync, add_theirs)
         for commit in ours:
-            await annotator.annotate(project / ".git", commit, {"version": 1})
+            await annotator.annotate(project / ".git", {commit: {"version": 1}})
 
     assert [read(project, commit) for commit in theirs] == [b"theirs\n"] * 10
 
@@ -135,7 +135,7 @@ async def test_notes_of_several_writers_are_all_there(project: Path) -> None:
     async def annotate_all(mine: list[Rev]) -> None:
         annotator = Annotator(trio.CapacityLimiter(1), pace_seconds=0)
         for commit in mine:
-            await annotator.annotate(project / ".git", commit, {"version": 1})
+            await annotator.annotate(project / ".git", {commit: {"version": 1}})
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(annotate_all, commits[:10])
@@ -151,7 +151,7 @@ async def test_notes_of_many_results_are_written_together(project: Path) -> None
 
     async with trio.open_nursery() as nursery:
         for number, commit in enumerate(commits):
-            nursery.start_soon(annotator.annotate, project / ".git", commit, {"version": 1, "number": number})
+            nursery.start_soon(annotator.annotate, project / ".git", {commit: {"version": 1, "number": number}})
 
     repository = Repository(project / ".git")
     assert [context_in_note(repository, commit) for commit in commits] == [
@@ -165,12 +165,12 @@ async def test_notes_that_follow_soon_are_gathered(project: Path) -> None:
     first, *others = commits_of(project, 11)
     annotator = Annotator(trio.CapacityLimiter(1), pace_seconds=0.3)
     was_pacing = annotator.is_pacing(project / ".git")
-    await annotator.annotate(project / ".git", first, {"version": 1})
+    await annotator.annotate(project / ".git", {first: {"version": 1}})
 
     async with trio.open_nursery() as nursery:
         assert annotator.is_pacing(project / ".git")
         for commit in others:
-            nursery.start_soon(annotator.annotate, project / ".git", commit, {"version": 1})
+            nursery.start_soon(annotator.annotate, project / ".git", {commit: {"version": 1}})
 
     assert not was_pacing
     assert all(read(project, commit) for commit in (first, *others))
@@ -184,12 +184,12 @@ async def test_notes_that_a_collection_takes_are_written_again(project: Path, he
     first, second = commits_of(project, 2)
     annotator = Annotator(trio.CapacityLimiter(1))
     before = set(git(project, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split())
-    await annotator.annotate(project / ".git", first, {"version": 1})
+    await annotator.annotate(project / ".git", {first: {"version": 1}})
     for name in set(git(project, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()) - before:
         (project / ".git" / "objects" / name[:2] / name[2:]).unlink()
 
     if heals == "with the next note":
-        await annotator.annotate(project / ".git", second, {"version": 1})
+        await annotator.annotate(project / ".git", {second: {"version": 1}})
     else:
         await annotator.look_again(project / ".git")
 
@@ -232,7 +232,7 @@ async def test_a_locked_ref_is_waited_for(project: Path) -> None:
     timer = threading.Timer(0.1, lock.unlink)
     timer.start()
 
-    is_written = await Annotator(trio.CapacityLimiter(1)).annotate(project / ".git", commit, {"version": 1})
+    is_written = await Annotator(trio.CapacityLimiter(1)).annotate(project / ".git", {commit: {"version": 1}})
 
     timer.join()
     assert is_written
@@ -243,7 +243,7 @@ async def test_a_repository_that_is_gone_is_given_up(tmp_path: Path) -> None:
     """There is nothing to note on: the caller is told, and nothing waits for ever."""
     annotator = Annotator(trio.CapacityLimiter(1))
 
-    assert not await annotator.annotate(tmp_path / "gone", Rev("a" * 40), {"version": 1})
+    assert not await annotator.annotate(tmp_path / "gone", {Rev("a" * 40): {"version": 1}})
 
 
 @pytest.mark.parametrize(

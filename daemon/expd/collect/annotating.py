@@ -65,42 +65,56 @@ class Annotator:
         self._writing: dict[Path, trio.Lock] = {}
         self._next_at: dict[Path, float] = {}
         self._written: dict[Path, Sequence[NewObject]] = {}
+        self._looking = set[Path]()
 
     def is_pacing(self, git_directory: Path) -> bool:
         """Tell whether notes of this repository were written just now, so that more of them wait to go together."""
         return trio.current_time() < self._next_at.get(git_directory, 0.0)
 
-    async def annotate(self, git_directory: Path, commit: Rev, context: Mapping[str, object]) -> bool:
-        """Note a context on a commit, as soon as the ref of notes is free; doing it again changes nothing.
+    async def wait_pace(self, git_directory: Path) -> None:
+        """Wait until notes of this repository may be written again."""
+        await trio.sleep_until(self._next_at.get(git_directory, 0.0))
+
+    async def annotate(self, git_directory: Path, contexts: Mapping[Rev, Mapping[str, object]]) -> bool:
+        """Note contexts on their commits, as soon as the ref of notes is free; doing it again changes nothing.
 
         False if the repository can't be written at all: it may be gone.
         """
         waiting = self._waiting.setdefault(git_directory, {})
-        waiting[commit] = text = note_text(context)
+        texts = {commit: note_text(context) for commit, context in contexts.items()}
+        waiting.update(texts)
         try:
             async with self._writing.setdefault(git_directory, trio.Lock()):
-                if waiting.get(commit) is text:  # else it went along with somebody else's
-                    await trio.sleep_until(self._next_at.get(git_directory, 0.0))
+                if _still(waiting, texts):  # else they went along with somebody else's
+                    await self.wait_pace(git_directory)
                     await self._write(git_directory, waiting)
                     self._next_at[git_directory] = trio.current_time() + self._pace_seconds
         except GitFailed as failed:
-            _journal.warning("the context of %s can't be noted in %s: %s", commit, git_directory, failed.what)
+            commits = ", ".join(texts)
+            _journal.warning("the context of %s can't be noted in %s: %s", commits, git_directory, failed.what)
             return False
         finally:
-            if waiting.get(commit) is text:
+            for commit in _still(waiting, texts):
                 del waiting[commit]
         return True
 
     async def look_again(self, git_directory: Path) -> None:
-        """Write the newest notes of a repository again if a collection that was under way has taken them."""
-        written = self._written.get(git_directory, ())
-        if not written:
+        """Write the newest notes of a repository again if a collection that was under way has taken them.
+
+        One at a time looks, until notes have been let be for so long.
+        """
+        if git_directory in self._looking:
             return
-        await trio.sleep(_COLLECTION_SECONDS)
-        async with self._writing.setdefault(git_directory, trio.Lock()):
-            if self._written.get(git_directory) is written:
-                await self._restore(git_directory)
-                self._written[git_directory] = ()
+        self._looking.add(git_directory)
+        try:
+            while written := self._written.get(git_directory, ()):
+                await trio.sleep(_COLLECTION_SECONDS)
+                async with self._writing.setdefault(git_directory, trio.Lock()):
+                    if self._written.get(git_directory) is written:
+                        await self._restore(git_directory)
+                        self._written[git_directory] = ()
+        finally:
+            self._looking.discard(git_directory)
 
     async def _restore(self, git_directory: Path) -> None:
         written = self._written.get(git_directory, ())
@@ -126,9 +140,13 @@ class Annotator:
             await trio.sleep(backoff)
             backoff = min(2 * backoff, _BACKOFF_MAX_SECONDS)
         self._written[git_directory] = written
-        for commit, text in notes.items():
-            if waiting.get(commit) is text:
-                del waiting[commit]
+        for commit in _still(waiting, notes):
+            del waiting[commit]
+
+
+def _still(waiting: Mapping[Rev, bytes], texts: Mapping[Rev, bytes]) -> list[Rev]:
+    """Name the commits whose notes wait as these texts: neither written meanwhile nor replaced by others."""
+    return [commit for commit, text in texts.items() if waiting.get(commit) is text]
 
 
 def _try_write(git_directory: Path, notes: Mapping[Rev, bytes]) -> Sequence[NewObject] | None:

@@ -93,6 +93,7 @@ class Settling:
         self._obstacles: dict[RunId, str] = {}
         self._git = trio.CapacityLimiter(_GIT_THREADS)
         self._annotator = Annotator(self._git)
+        self._late: dict[str, list[Unnoted]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -167,13 +168,23 @@ class Settling:
         await trio.to_thread.run_sync(lambda: Path(run.record).unlink(missing_ok=True))
         return None if is_noted else note
 
-    async def _annotate(self, note: Unnoted) -> bool:
-        return await self._annotator.annotate(Path(note.git_directory), note.rev, note.context)
+    async def _annotate(self, *notes: Unnoted) -> bool:
+        """Write notes of one repository."""
+        contexts = {note.rev: note.context for note in notes}
+        return await self._annotator.annotate(Path(notes[0].git_directory), contexts)
 
     async def _annotate_late(self, note: Unnoted) -> None:
-        """Write a note that a result did not wait for: its ref was locked, or an earlier daemon ended."""
-        if await self._annotate(note):
-            await insist(lambda: self._store.set_noted(note.run))
+        """Write a note that a result did not wait for, with those that come until it may be: its ref was locked, or they wait to
+        go together, or an earlier daemon ended.
+        """
+        together = self._late.setdefault(note.git_directory, [])
+        together.append(note)
+        if len(together) > 1:  # whoever came first takes it along
+            return
+        await self._annotator.wait_pace(Path(note.git_directory))
+        del self._late[note.git_directory]
+        if await self._annotate(*together):
+            await insist(lambda: self._store.set_noted([each.run for each in together]))
 
     async def _file(self, entry: Entry, outcome: Succeeded) -> None:
         """Set the experiment's ref; the entry takes the name that the result got."""

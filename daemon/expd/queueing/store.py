@@ -4,6 +4,7 @@ A transition names the state it starts from; an entry that is elsewhere makes it
 Bells ring after the commit, never before.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -198,6 +199,10 @@ class Store(UpkeepStore):
         """Read one entry."""
         return await self._database.run(lambda cursor: read_entry(cursor, entry), is_passing=True)
 
+    async def some(self, entries: Sequence[EntryId]) -> list[Entry]:
+        """Read those of these entries that are there."""
+        return await self._read_all("WHERE entries.id IN (SELECT value FROM json_each(?))", (json.dumps(entries),))
+
     async def entry_in_attempt(self, entry: EntryId, attempt: int) -> Entry | None:
         """Read an entry as it was at the end of one of its attempts; the present one as it is. None if that never ran."""
         return await self._database.run(lambda cursor: read_entry_in_attempt(cursor, entry, attempt))
@@ -341,10 +346,10 @@ class Store(UpkeepStore):
         """List the contexts of results that are no notes yet, oldest first, up to a limit."""
         return await self._database.run(read_unnoted)
 
-    async def set_noted(self, run: RunId) -> None:
-        """Record that the context of a run's result is a note now; forgotten, it is written again and nothing changes."""
-        sql = "UPDATE runs SET noted = 1 WHERE id = ?"
-        await self._database.run(lambda cursor: cursor.execute(sql, (run,)), is_passing=True)
+    async def set_noted(self, runs: Sequence[RunId]) -> None:
+        """Record that the contexts of these runs' results are notes now; forgotten, they are written again and nothing changes."""
+        sql = "UPDATE runs SET noted = 1 WHERE id IN (SELECT value FROM json_each(?))"
+        await self._database.run(lambda cursor: cursor.execute(sql, (json.dumps(runs),)), is_passing=True)
 
     async def _read_all(self, where: str, values: Sequence[object]) -> list[Entry]:
         return await self._database.run(

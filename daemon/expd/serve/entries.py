@@ -30,10 +30,18 @@ _CONDITIONS: Mapping[str, Condition] = {"ok": "ok", "any": "any", "failed": "fai
 async def find_entries(services: Services, selectors: Sequence[str], cwd: str) -> list[Entry]:
     """Find what each selector names, a sweep being all its entries; refuses one that names nothing, or is ambiguous."""
     repository = await trio.to_thread.run_sync(_repository_at, cwd, limiter=services.git)
+    ids = {selector: EntryId(int(selector)) for selector in selectors if _is_id(selector)}
+    by_id = {entry.id: entry for entry in await services.store.some(list(ids.values()))} if ids else {}
     found: dict[EntryId, Entry] = {}
     for selector in selectors:
-        found.update({entry.id: entry for entry in await _find(services, selector, repository)})
+        entry = by_id.get(ids[selector]) if selector in ids else None
+        named = await _find(services, selector, repository) if entry is None else [entry]
+        found.update({each.id: each for each in named})
     return list(found.values())
+
+
+def _is_id(selector: str) -> bool:
+    return _ID.fullmatch(selector) is not None and int(selector) <= _ID_MAX
 
 
 async def find_dependencies(services: Services, texts: Sequence[str], cwd: str) -> tuple[Dependency, ...]:
@@ -47,11 +55,7 @@ async def find_dependencies(services: Services, texts: Sequence[str], cwd: str) 
 
 
 async def _find(services: Services, selector: str, repository: str | None) -> list[Entry]:
-    """An id, a group, a name (of this repository before others; the newest), a sweep by its name or as `s3`, a rev."""
-    if _ID.fullmatch(selector) and int(selector) <= _ID_MAX:
-        entry = await services.store.entry(EntryId(int(selector)))
-        if entry is not None:
-            return [entry]
+    """What is no entry's id: a group, a name (of this repository before others; the newest), a sweep by its name or as `s3`, a rev."""
     if group := _GROUP.fullmatch(selector):
         return await services.store.of_group(group[1])
     found = await services.store.named(selector, repository) if repository else []
