@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from expd.execute.environment import run_environment
 from expd.execute.interpreter import Interpreters
@@ -38,6 +38,8 @@ class Surveyed:
 
     machine: Machine
     interpreter: Interpreter | None
+    environment: Mapping[str, str] = field(repr=False)
+    """What every command of the run gets."""
 
 
 class Surveyor:
@@ -53,7 +55,7 @@ class Surveyor:
             environment = run_environment(order)
             if self._machine is None:
                 self._machine = survey_machine(environment.get("PATH", os.defpath))
-            return Surveyed(self._machine, self._interpreters.look(environment))
+            return Surveyed(self._machine, self._interpreters.look(environment), environment)
         except (OSError, ValueError, LookupError) as error:
             _journal.warning("the context of run %s can't be told: %r", order.run, error)
             return None
@@ -63,7 +65,7 @@ def context_of(order: Execute, found: Surveyed | None, timings: Timings) -> Cont
     """Put together the context of a run that has ended."""
     if found is None:
         return None
-    environment = run_environment(order)
+    environment = found.environment
     secrets = secrets_of(environment)
     overrides = hide(order.overrides, secrets)
     assert isinstance(overrides, Mapping)

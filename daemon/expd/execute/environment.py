@@ -1,7 +1,7 @@
 """The environment of a run's commands: what the submitter had, and what says which experiment this is."""
 
 import math
-import os
+import sys
 from collections.abc import Mapping
 
 from expd.execute.stackdumps import FAULTHANDLER_VARIABLE
@@ -31,7 +31,8 @@ def run_environment(order: Execute) -> dict[str, str]:
     DVC_ROOT names the user's project, not the worktree, as DVC has it: DVCLive leaves its signals there.
     Libraries that count the processors of the machine are told how many of them the run may use.
     """
-    environment = {os.fsdecode(name): os.fsdecode(value) for name, value in order.environment}
+    coding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsdecode, which asks at each
+    environment = {name.decode(coding, errors): value.decode(coding, errors) for name, value in order.environment}
     for name in _NOT_FOR_RUNS:
         environment.pop(name, None)
     stacks = {FAULTHANDLER_VARIABLE: "1"} if order.limits.is_timed else {}

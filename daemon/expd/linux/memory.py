@@ -64,11 +64,11 @@ class MemoryWitness:
 def _counted(path: Path) -> int:
     """Read the line `oom_kill N` of a file; 0 where there is none."""
     try:
-        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+        text = b"\n" + path.read_bytes()
     except OSError:
         return 0
-    values = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
-    return int(values[0]) if values and values[0].isdigit() else 0
+    value = text.partition(b"\noom_kill ")[2].partition(b"\n")[0].strip()
+    return int(value) if value.isdigit() else 0
 
 
 def _cgroup_counter() -> Path | None:
