@@ -386,6 +386,21 @@ CHANGES: dict[str, tuple[Change, bool]] = {
 }
 
 
+async def test_a_run_on_its_way_calls_nobody_to_start_more(queue: Queue) -> None:
+    """Its claim, its start and its collecting make no slot free; its end does, and that is rung for."""
+    await queue.submit("x")
+    before = queue.changes.turn.next_ring
+
+    run = run_of(await queue.take())
+    await queue.start(run, 2.0)
+    await queue.collect(run, 3.0)
+    is_called = before.is_set()
+    await queue.finish(run, FAILED, 4.0)
+
+    assert not is_called
+    assert before.is_set()
+
+
 @pytest.mark.parametrize(("change", "concerns_the_entry"), CHANGES.values(), ids=CHANGES)
 async def test_bells_ring_after_the_commit(
     queue: Queue, tmp_path: Path, change: Change, concerns_the_entry: bool

@@ -254,8 +254,10 @@ class Pool:
         starts = starts_now(pool, draining=self._draining)
         if not await self._troubles.allow(starts.total):
             return
-        for seat, group in zip(self._local.seats(starts.total), starts.turns(), strict=False):
-            await self._give_entry(self._local, seat, group)
+        pairs = zip(self._local.seats(starts.total), starts.turns(), strict=False)
+        given = [await self._give_entry(self._local, seat, group) for seat, group in pairs]
+        if any(given) and self._notifier.is_heard:  # how many run is part of what it tells
+            self._bell.ring()
 
     def _seconds_to_next(self) -> float:
         """Give how long to wait for the entry whose time comes first; for ever if none has one."""
@@ -263,8 +265,8 @@ class Pool:
             return math.inf
         return min(max(0.0, self._next_at - self._host.now()), _CLOCK_SECONDS_MAX)
 
-    async def _give_entry(self, engine: Engine, seat: Seat, group: str | None) -> None:
-        """Claim the next entry for a seat and have it run there, if there is one."""
+    async def _give_entry(self, engine: Engine, seat: Seat, group: str | None) -> bool:
+        """Claim the next entry for a seat and have it run there; False if there is none."""
         claim = Claim(
             worker=seat.worker,
             pid=seat.pid,
@@ -277,12 +279,13 @@ class Pool:
         )
         entry = await self._claim(claim)
         if entry is None or entry.run is None:
-            return
+            return False
         words = "run %s of entry %s (%s) goes to worker %s"
         _journal.info(words, entry.run.id, entry.id, entry.name, claim.pid or claim.worker, extra=ids(entry))
         order = execute_order(entry, entry.run, entry.submission.environment or None, self._settings)
         engine.start(seat, entry, order)
         self._pass_wish(engine, entry.run.id)
+        return True
 
     async def _claim(self, claim: Claim) -> Entry | None:
         """Claim the next entry; where its disks were looked at a moment ago, that is one step."""

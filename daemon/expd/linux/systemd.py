@@ -35,6 +35,11 @@ class Notifier:
         self._beaten_at = 0.0
 
     @property
+    def is_heard(self) -> bool:
+        """Tell whether anybody listens."""
+        return bool(self._address)
+
+    @property
     def beat_seconds(self) -> float | None:
         """Give the longest time between two beats; half of the limit, as sd_watchdog_enabled(3) advises."""
         return None if self.watchdog_seconds is None else self.watchdog_seconds / 2

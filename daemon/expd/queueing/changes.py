@@ -12,9 +12,9 @@ class Changes:
     def __init__(self) -> None:
         self.any = Bell()
         self.turn = Bell()
-        """Rung when what may start next, or how much of it, may have changed."""
+        """Rung when there may be something to start, or nothing left that runs."""
         self.turns = 0
-        """How often that was."""
+        """How often what may start, or how much of it, may have changed."""
         self._bells: WeakValueDictionary[EntryId, Bell] = WeakValueDictionary()
 
     def of(self, entry: EntryId) -> Bell:
@@ -23,6 +23,11 @@ class Changes:
         if bell is None:
             bell = self._bells[entry] = Bell()
         return bell
+
+    def announce_claim(self, entry: EntryId) -> None:
+        """Ring for an entry that a worker takes: less may start now, and nothing that could not before."""
+        self.turns += 1
+        self.announce(entry, is_under_way=True)
 
     def announce(self, *entries: EntryId, is_under_way: bool = False) -> None:
         """Ring for these entries, and for any; what is under way and goes on so is of no account for what starts next."""

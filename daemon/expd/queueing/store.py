@@ -102,7 +102,10 @@ class Store(UpkeepStore):
 
         Raises RoomUnknown.
         """
-        return await self._announced(lambda cursor: claim_next(cursor, claim, self.runs_directory))
+        entry = await self._database.run(lambda cursor: claim_next(cursor, claim, self.runs_directory))
+        if entry is not None:
+            self.changes.announce_claim(entry.id)
+        return entry
 
     async def start(self, run: RunId, at: float, token: str | None = None) -> Entry:
         """Record that the first command is about to run: preparing → running; a later stage changes nothing.
@@ -364,12 +367,6 @@ class Store(UpkeepStore):
         entry = await self._database.run(work, is_passing=True)
         self.changes.announce(entry.id, is_under_way=True)
         return entry
-
-    async def _announced(self, work: Callable[[Cursor], T]) -> T:
-        result = await self._database.run(work)
-        if isinstance(result, Entry):
-            self.changes.announce(result.id)
-        return result
 
     async def _run_and_tell(self, work: Callable[[Cursor], T], told: Callable[[T], Sequence[EntryId]]) -> T:
         """Do something, and ring for what it changed and for what waits for that: it may have been let go or skipped."""
