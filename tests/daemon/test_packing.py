@@ -21,7 +21,7 @@ from expd.gitio.loose import write_loose
 from expd.gitio.packing import Kind, new_object, pack_and_index, write_pack
 from expd.gitio.repository import EMPTY_TREE, EXECUTABLE, LINK, REGULAR, Identity, Repository, TreeFile
 from expproto.vocabulary import Rev
-from helpers.repositories import a_repository, git
+from helpers.repositories import git
 
 IDENTITY = Identity(name="  A, B. ", email="a@b", at=1_700_000_000.9)
 FILES = ["a", "a.b", "a/b", "a/c/d", "ab", "b/c", "b.c", "b", "ü/x", "z/y/x/w"]
@@ -309,29 +309,3 @@ def test_a_commit_of_what_is_missing_is_not_written(repository: Repository) -> N
     for missing_tree, parents in ((Rev("1" * 40), []), (tree, [Rev("1" * 40)])):
         with pytest.raises(ObjectMissing, match="11111"):
             repository.write_commit(missing_tree, parents, "", IDENTITY)
-
-
-def test_packs_that_come_while_git_repacks_stay(tmp_path: Path) -> None:
-    """`git repack` removes at its end the packs that it listed at its beginning: none of ours that it could not look into.
-
-    Of 800 packs up to three were lost before each had its mark before its name.
-    """
-    path = a_repository(tmp_path / "r", {f"f{number}": f"{number}\n" for number in range(200)})
-    done = threading.Event()
-
-    def repack() -> None:
-        while not done.is_set():
-            git(path, "repack", "-d", "-l", "-A", "--unpack-unreachable=2.weeks.ago", "-q")
-
-    repacking = threading.Thread(target=repack)
-    repacking.start()
-    news = [new_object("blob", b"%d" % number + b"x" * 4000) for number in range(400)]
-    try:
-        for new in news:
-            write_pack(path / ".git" / "objects", [new])
-    finally:
-        done.set()
-        repacking.join()
-
-    handle = pygit2.Repository(str(path))
-    assert [new.id.hex() for new in news if pygit2.Oid(raw=new.id) not in handle] == []

@@ -18,6 +18,14 @@ class Holder:
         return f"{self.name} (process {self.pid})"
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Tell whether a process has this very file or directory open, as far as we may look."""
+    try:
+        return _has_open(pid, path.stat())
+    except OSError:
+        return False
+
+
 def holder_of(path: Path) -> Holder | None:
     """Find a process that has this very file open; None if there is none that we may look at."""
     try:
