@@ -68,7 +68,9 @@ class Watch:
         self._began_at = self._frozen_before = 0.0
 
     def begin(self, log: RunLog) -> None:
-        """Start to count: the first stage begins."""
+        """Start to count, unless that was done before: the first stage begins, or its data is put in place."""
+        if self._begun.is_set():
+            return
         self._log, self._began_at, self._frozen_before = log, trio.current_time(), self._freezer.seconds
         self._begun.set()
 

@@ -305,6 +305,8 @@ class Run:
             return manifest, cache, None
         project = self._open_project(cache, config)
         self._watch_metrics(project)
+        if order.limits != NO_LIMITS:  # its time is that of the data that is put in place as well
+            trio.from_thread.run_sync(self._watch.begin, log)
         return manifest, cache, (project, plan_stages(project, order.targets, surroundings))
 
     def _watch_metrics(self, project: Project) -> None:
