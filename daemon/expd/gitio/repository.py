@@ -30,6 +30,8 @@ _HANDLES_MAX = 10
 """Handles opened one after the other: a collection that disturbs each of them is no accident any more."""
 _PACK_OBJECTS_MIN = 16
 """Fewer are written as loose objects: packs are looked through one after the other, so there should not be many."""
+_SMALL_BYTES_MAX, _SMALL_BLOBS_MAX = 64 * 1024, 16
+"""Parameter files and the like, which every point of a sweep reads again: a megabyte at most, for as long as a piece of work."""
 _DIRECTORY_GONE = "No such file or directory"
 """libgit2 gives no code for it, only the system's words."""
 
@@ -93,6 +95,8 @@ class Repository:
         self._config: pygit2.Config | None = None
         self._unwritten: dict[bytes, NewObject] | None = None
         self._trees: dict[bytes, bytes] = {}
+        self._small_blobs: dict[Rev, bytes] = {}
+        self._paths_of_trees = frozenset[str]()
         self._found_named: dict[tuple[bytes, frozenset[bytes]], tuple[bytes, ...]] = {}
         self._objects = common_directory_of(Path(self.handle.path)) / "objects"
 
@@ -196,13 +200,18 @@ class Repository:
         return None if found is None or found.mode == SUBMODULE else self.read_blob(found.rev)
 
     def read_blob(self, rev: Rev) -> bytes:
-        """Read one blob whole, also one that is to be written."""
+        """Read one blob whole, also one that is to be written; a small one that was read before is remembered."""
         if self._unwritten is not None and (new := self._unwritten.get(bytes.fromhex(rev))) is not None:
             return new.data
+        if rev in self._small_blobs:
+            return self._small_blobs[rev]
         with git_errors(f"blob {rev} can't be read"):
             blob = self.handle[rev]
             assert isinstance(blob, pygit2.Blob)
-            return blob.data
+            data = blob.data
+        if len(data) <= _SMALL_BYTES_MAX and len(self._small_blobs) < _SMALL_BLOBS_MAX:
+            self._small_blobs[rev] = data
+        return data
 
     def blob_size(self, rev: Rev) -> int:
         """Give a blob's size in bytes."""
@@ -324,9 +333,13 @@ class Repository:
     def edit_tree(self, tree: Rev, changes: Mapping[str, TreeFile | None]) -> Rev:
         """Make a tree with some files replaced, added or (None) removed; gives its rev."""
         with git_errors("a tree can't be written"):
-            index = pygit2.Index()
-            for path in changes:  # refuses what can be no path in a tree, such as `..` and `.git` in all its spellings
-                index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=EMPTY_TREE), FileMode.BLOB))
+            if not self._paths_of_trees.issuperset(changes):
+                index = pygit2.Index()
+                for (
+                    path
+                ) in changes:  # refuses what can be no path in a tree, such as `..` and `.git` in all its spellings
+                    index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=EMPTY_TREE), FileMode.BLOB))
+                self._paths_of_trees = frozenset(changes)
             entries = {
                 path: None if file is None else TreeEntry(int(file.mode), bytes.fromhex(file.rev))
                 for path, file in changes.items()

@@ -17,7 +17,6 @@ from expd.queueing.writing import (
     living_holder,
     look_at_needs,
     note_transition,
-    read_back,
 )
 from expproto.fields import to_map
 from expproto.vocabulary import EntryId, EntryState, Mode
@@ -36,14 +35,14 @@ def accept(cursor: Cursor, submission: Submission, entries: Sequence[NewEntry]) 
     if before := entries_of_request(cursor, submission.request_id):
         return Accepted(entries=before, replaced=[])
     submission_id = _insert_submission(cursor, submission)
-    accepted = Accepted(entries=[], replaced=[])
+    replaced = list[EntryId]()
     check_group(cursor, submission.place.group)
     if submission.mode is Mode.WORKSPACE:
         check_workspace(cursor, submission.workspace)
     for entry in entries:
-        accepted.replaced.extend(_make_room(cursor, submission, entry.name))
-        accepted.entries.append(_insert_entry(cursor, submission_id, submission, entry))
-    return accepted
+        replaced.extend(_make_room(cursor, submission, entry.name))
+        _insert_entry(cursor, submission_id, submission, entry)
+    return Accepted(entries=entries_of_request(cursor, submission.request_id), replaced=replaced)
 
 
 def entries_of_request(cursor: Cursor, request_id: str) -> list[Entry]:
@@ -87,7 +86,7 @@ def _insert_submission(cursor: Cursor, submission: Submission) -> int:
     return submission_id
 
 
-def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, entry: NewEntry) -> Entry:
+def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, entry: NewEntry) -> None:
     state = EntryState.HELD if submission.on_hold else EntryState.QUEUED
     columns = {
         "submission": submission_id,
@@ -110,7 +109,6 @@ def _insert_entry(cursor: Cursor, submission_id: int, submission: Submission, en
     note_transition(cursor, entry_id, 1, (None, state), submission.submitted_at)
     add_dependencies(cursor, entry_id, submission.after)
     look_at_needs(cursor, entry_id, submission.submitted_at)
-    return read_back(cursor, entry_id)
 
 
 def next_place(cursor: Cursor) -> float:
