@@ -137,6 +137,24 @@ def test_what_a_restore_put_aside_goes_by_age(strict: RunningDaemon, repository:
     assert git(repository, "for-each-ref", "refs/expd/restored") == ""
 
 
+def test_packs_that_had_to_outlast_a_collection_are_git_s_again(daemon: RunningDaemon, repository: Path) -> None:
+    """What was written beside `git gc` is marked for an hour, and for the next collection a pack like any other."""
+    (repository / ".git" / "gc.pid").write_text("1 elsewhere")
+    daemon.expctl(repository, "submit", "--hold", "-n", "beside", "--", "true")
+    (repository / ".git" / "gc.pid").unlink()
+    (mark,) = (repository / ".git" / "objects" / "pack").glob("*.keep")
+    daemon.expctl(repository, "gc")
+    assert mark.exists()
+    os.utime(mark, (time.time() - 3700,) * 2)
+
+    daemon.expctl(repository, "gc", "--dry-run")
+    assert mark.exists()
+    daemon.expctl(repository, "gc")
+
+    assert not mark.exists()
+    assert mark.with_suffix(".pack").exists()
+
+
 def test_what_can_not_be_removed_is_told(strict: RunningDaemon, repository: Path) -> None:
     """A ref that somebody has locked stays, is named, and makes the exit code 1; everything else goes."""
     commit = git(repository, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "expd: before the restore")

@@ -64,7 +64,7 @@ def write_pack(objects_directory: Path, objects: Sequence[NewObject], *, is_kept
     name = f"pack-{pack[-20:].hex()}"
     mark = directory / f"{name}.keep"
     if is_kept:
-        _let_go(directory)
+        let_packs_go(objects_directory)
     mark.write_bytes(_KEPT_BY)
     put_object_files("tmp_pack_", {directory / f"{name}.pack": pack})
     _outlast_listing(objects_directory.parent, directory)
@@ -95,9 +95,12 @@ def _collector(common_directory: Path) -> int | None:
         return None
 
 
-def _let_go(directory: Path) -> None:
-    """Keep no longer what we kept long ago: it has its ref, or nobody wants it."""
-    for mark in directory.glob("pack-*.keep"):
+def let_packs_go(objects_directory: Path) -> None:
+    """Keep no longer what we kept long ago: it has its ref, or nobody wants it; the next collection may repack it."""
+    marks = list[Path]()
+    with suppress(OSError):
+        marks = list((objects_directory / "pack").glob("pack-*.keep"))
+    for mark in marks:
         with suppress(OSError):
             if mark.read_bytes() == _KEPT_BY and time.time() - mark.stat().st_mtime > _KEPT_SECONDS:
                 mark.unlink()

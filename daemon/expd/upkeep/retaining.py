@@ -18,6 +18,7 @@ from expd.dispatch.settling import insist
 from expd.distributed.hub import HubFailed
 from expd.execute.kept import remove_place
 from expd.execute.marks import marks_of
+from expd.gitio.packing import let_packs_go
 from expd.linux.measuring import size_below, size_of
 from expd.queueing.database import StoreFailed
 from expd.queueing.retention import Clocks, EndedRun, Item, Rule, counted_to, given_up
@@ -189,6 +190,8 @@ class Collector:
     async def _shared(self, this: _Pass, common: Path) -> None:
         """Give up what lies in a repository: what a restore put aside, and copies that no entry names."""
         rule = Rule(seconds_max=self._rules.restored_days * _DAY_SECONDS)
+        if not this.is_dry:
+            await trio.to_thread.run_sync(let_packs_go, common / "objects")
         refs = await trio.to_thread.run_sync(restored_refs, common)
         for item, why in given_up([Item(key=number, at=at) for number, (_ref, at) in enumerate(refs)], rule, this.now):
             ref = refs[item.key][0]
