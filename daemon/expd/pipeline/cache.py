@@ -22,7 +22,16 @@ from expd.pipeline.hashing import (
     manifest_from_bytes,
     no_checkpoint,
 )
-from expd.pipeline.links import DEFAULT_LINK_TYPES, LinkType, StrPath, clone, place, remove, temporary_beside
+from expd.pipeline.links import (
+    DEFAULT_LINK_TYPES,
+    LinkType,
+    StrPath,
+    clone,
+    place,
+    place_anew,
+    remove,
+    temporary_beside,
+)
 from expd.pipeline.model import ChangedWhileReadError, Fingerprint, MissingObjectError, PipelineError
 from expd.pipeline.sidebyside import LARGE_BYTES, Checkpoint, side_by_side
 
@@ -72,12 +81,16 @@ class Cache:
 
     def has(self, fingerprint: Fingerprint) -> bool:
         """Whether everything that is needed to bring this content back is there and intact."""
-        if not self._is_intact(fingerprint):
-            return False
         if not fingerprint.is_directory:
-            return True
-        manifest = self._read_manifest(fingerprint)
-        return manifest is not None and all(self._is_intact(entry.fingerprint) for entry in manifest.entries)
+            return self._is_intact(fingerprint)
+        return self._complete_manifest(fingerprint) is not None
+
+    def _complete_manifest(self, fingerprint: Fingerprint) -> Manifest | None:
+        """The manifest of a stored directory, if all that it lists is there and intact."""
+        manifest = self._read_manifest(fingerprint) if self._is_intact(fingerprint) else None
+        if manifest is None or not all(self._is_intact(entry.fingerprint) for entry in manifest.entries):
+            return None
+        return manifest
 
     def _is_intact(self, fingerprint: Fingerprint) -> bool:
         """Whether this one object is there and holds what its name says."""
@@ -252,16 +265,34 @@ class Cache:
 
     def check_out(self, fingerprint: Fingerprint, target: Path, *, types: Sequence[LinkType] | None = None) -> None:
         """Put the content at `target`, in place of whatever is there; MissingObjectError before anything is touched."""
-        if not self.has(fingerprint):
+        if not self.bring(fingerprint, target, types=types):
             raise self.missing(fingerprint)
+
+    def bring(self, fingerprint: Fingerprint, target: Path, *, types: Sequence[LinkType] | None = None) -> bool:
+        """The same, but that it tells whether the content is here; nothing is touched if it is not."""
         if not fingerprint.is_directory:
+            if not self._is_intact(fingerprint):
+                return False
             self._check_out_file(fingerprint, target, types)
-            return
-        manifest = self.manifest(fingerprint)
+            return True
+        manifest = self._complete_manifest(fingerprint)
+        if manifest is None:
+            return False
         remove(target)
-        target.mkdir(parents=True)
+        self._check_out_entries(manifest, str(target), types or self.types)
+        return True
+
+    def _check_out_entries(self, manifest: Manifest, target: str, types: Sequence[LinkType]) -> None:
+        """Make a directory that is not there, with all that a manifest lists."""
+        made = set[str]()
+        os.makedirs(target)  # noqa: PTH103 - see _name
         for entry in manifest.entries:
-            self._check_out_file(entry.fingerprint, target / entry.relpath, types)
+            file, fingerprint = f"{target}/{entry.relpath}", entry.fingerprint
+            parent = file.rpartition("/")[0]
+            if parent not in made:
+                os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - see _name
+                made.add(parent)
+            place_anew(self._name(fingerprint.md5, legacy=fingerprint.legacy), file, types, self.checkpoint)
             self.checkpoint()
 
     def _check_out_file(self, fingerprint: Fingerprint, target: Path, types: Sequence[LinkType] | None) -> None:

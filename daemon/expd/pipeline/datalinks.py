@@ -65,12 +65,11 @@ class DataLinks:
         self, data_file: DataFile, out: Output, fingerprint: Fingerprint, *, is_required: bool
     ) -> Iterator[MissingData]:
         self._restore_listing(data_file, out)
-        if self._cache.has(fingerprint):
-            self._cache.check_out(fingerprint, Path(out.location))
-        elif is_required:
+        if self._cache.bring(fingerprint, Path(out.location)):
+            return
+        if is_required:
             raise self._cache.missing(fingerprint, f"{data_file.path} tracks it; `dvc pull` may bring it")
-        else:
-            yield MissingData(path=data_file.path, fingerprint=fingerprint)
+        yield MissingData(path=data_file.path, fingerprint=fingerprint)
 
     def _restore_listing(self, data_file: DataFile, out: Output) -> None:
         """A `.dvc` file that lists its files needs no manifest in the cache; we do, so it is made from the list."""

@@ -162,14 +162,19 @@ class Project:
                 self._link_outputs(node, node.outs)
         return tuple(missing)
 
+    def data_locations(self) -> list[str]:
+        """Where `.dvc` files have their data from the cache."""
+        files = (node for node in self.contents.nodes if isinstance(node, DataFile))
+        return [out.location for file in files for out in file.outs if out.cache]
+
     def _link_outputs(self, stage: Stage, outs: Sequence[Output]) -> None:
         """Bring back recorded outputs that are not there at all, as far as the cache has them."""
         entry = self.lock_entry(stage)
         for out in outs if entry is not None else ():
             fingerprint = entry.outs.get(out.path) if entry is not None else None
             is_wanted = fingerprint is not None and out.cache and not Path(out.location).exists()
-            if fingerprint is not None and is_wanted and self._cache.has(fingerprint):
-                self._cache.check_out(fingerprint, Path(out.location))
+            if fingerprint is not None and is_wanted:
+                self._cache.bring(fingerprint, Path(out.location))
 
     def bring_back(self, stage: Stage, *, everything: bool) -> None:
         """Put recorded outputs in place that are not there and that no restoring brings: what persists, or all of it."""
