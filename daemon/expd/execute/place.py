@@ -3,6 +3,7 @@
 The run itself knows no difference: it works in `directory`, on files that a manifest describes.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,9 @@ class Place(Protocol):
 
     def bring_along(self, manifest: Manifest) -> frozenset[str]:
         """Put beside the captured files what belongs there uncaptured; gives all that is there and in no result."""
+
+    def note_data(self, locations: Iterable[str]) -> None:
+        """Hear where tracked data was put, before any command runs."""
 
     def give_up(self, log: RunLog) -> None:
         """Deal with what a run left that did not succeed."""

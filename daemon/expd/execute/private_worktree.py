@@ -4,6 +4,8 @@ What a run that did not succeed left is kept aside, and the slot starts empty.
 """
 
 import logging
+import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +13,7 @@ import trio
 
 from expd.execute.begun import forget_begun
 from expd.execute.kept import keep_aside, take_up
+from expd.execute.linked import note
 from expd.execute.manifest import Manifest, load_manifest
 from expd.execute.runlog import RunLog
 from expd.execute.worktree import check_out, forget, make_slot, strip
@@ -19,6 +22,7 @@ from expd.gitio.repository import Repository
 from expd.gitio.slot import LAID_DIRECTORIES, files_to_lay, lay_files
 from expd.gitio.slots import Slots, lay_submodules
 from expd.gitio.submodules import submodules_of
+from expd.pipeline.config import read_config
 from expd.pipeline.copies import copies_store, place_copies
 from expd.pipeline.localconfig import local_config_text
 from expproto.vocabulary import RunId
@@ -42,6 +46,7 @@ class PrivateWorktree:
         self._order = order
         self._user_git = Path(order.git_directory)
         self._is_taken_up = False
+        self._manifest: Manifest | None = None
         self._local_config = Path(order.root, ".dvc", "config.local").as_posix()
 
     def prepare(self) -> Manifest:
@@ -61,7 +66,7 @@ class PrivateWorktree:
         local_config = text.encode("utf-8", "surrogateescape")
         if self._order.resumes is None:
             private = {self._local_config: local_config}
-            manifest = check_out(self.directory, slots.wanted(stash_rev), private)
+            manifest = check_out(self.directory, slots.wanted(stash_rev), private, self._data_terms)
         else:
             manifest = load_manifest(self.directory)
         slots.write_indexes(stash_rev)
@@ -71,7 +76,29 @@ class PrivateWorktree:
             pointers and self._order.resumes is None
         ):  # by the next run `git lfs fetch` may have brought what they stand for
             forget(self.directory)
+        self._manifest = manifest
         return replace(manifest, submodules=submodules, pointers=pointers)
+
+    def _data_terms(self) -> str | None:
+        """Say what decides how data is linked, beside what is checked out; None where it is not to be left there.
+
+        What is copied along may lie in it, and what is pulled may not be there.
+        """
+        order = self._order
+        if order.copies is not None or order.resumes is not None or order.stage_options.pull:
+            return None
+        types = read_config(Path(order.origin_root)).cache_types
+        exclude = self.directory / ".git" / "info" / "exclude"
+        ignored = exclude.read_bytes().decode("utf-8", "surrogateescape") if exclude.is_file() else ""
+        return "\n".join([order.root, order.cache, *types, ignored])
+
+    def note_data(self, locations: Iterable[str]) -> None:
+        """Write down which data was linked, for the next run."""
+        top, manifest = f"{os.path.normpath(self.directory.absolute())}/", self._manifest
+        places = [location.removeprefix(top) for location in locations if location.startswith(top)]
+        terms = self._data_terms() if places and manifest is not None else None
+        if manifest is not None and terms is not None:
+            note(self.directory, places, dict(manifest.files()), terms)
 
     def _take_up(self, run: RunId) -> None:
         """Go on in what a run left. Being asked again, it is there already."""

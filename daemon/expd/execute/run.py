@@ -264,6 +264,7 @@ class Run:
             patience=self._patience,
             freezer=self.freezer,
             stages=self._stages,
+            note_data=self._place.note_data,
             takes_back_ignores=order.captured_tree is not None,
         )
         manifest, cache, planned = await self._keep_trying(lambda: self._arrange(surroundings))
@@ -320,6 +321,7 @@ class Run:
             return
         tracked, missing = link_all_data(self._worktree / self.order.root, cache)
         self._data = frozenset(tracked)
+        self._place.note_data(tracked)
         for data in missing:
             log.note(f"expd: what {data.path} tracks is not in the cache, and not here; `dvc pull` may bring it")
 

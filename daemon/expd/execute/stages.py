@@ -3,7 +3,7 @@
 Several may be under way at once. What they leave does not tell: .gitignore and dvc.lock are written in the order of the plan.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,8 @@ class Surroundings:
     options: StageOptions = DEFAULT_STAGE_OPTIONS
     stages: BegunStages = field(default_factory=lambda: BegunStages(None))
     """What earlier runs in this worktree have begun and finished."""
+    note_data: Callable[[Iterable[str]], None] = lambda _locations: None
+    """Hears where tracked data was put, before any command runs."""
     takes_back_ignores: bool = False
     """Take back what was added to .gitignore unless all went well, as DVC does; not where a later run may go on."""
 
@@ -79,6 +81,7 @@ def plan_stages(project: Project, targets: tuple[str, ...], surroundings: Surrou
     surroundings.log.timings.total = len(order)
     if not options.pull:
         project.link_data_sources(order, allow_missing=_allows_missing(options))
+        surroundings.note_data(project.data_locations())
     return order
 
 

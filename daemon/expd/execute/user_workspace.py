@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +80,9 @@ class UserWorkspace:
             return frozenset()
         slots = Slots(self.directory, Repository(self._user_git), manifest.submodules)
         return frozenset(new_files(self.directory, manifest, slots.is_ignored))
+
+    def note_data(self, locations: Iterable[str]) -> None:
+        """Leave it: in the workspace everything stays."""
 
     def give_up(self, log: RunLog) -> None:
         """Leave everything as the run left it, as DVC does, and note what that is: `restore` then knows it from edits."""

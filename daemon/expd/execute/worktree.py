@@ -15,10 +15,11 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from expd.execute.linked import Linked, load_linked, retain, usable
 from expd.execute.manifest import (
     Manifest,
     Stamp,
@@ -53,19 +54,33 @@ class TrackedChanges:
     deleted: tuple[str, ...]
 
 
-def check_out(worktree: Path, wanted: Wanted, private: Mapping[str, bytes] = EMPTY_MAP) -> Manifest:
+def check_out(
+    worktree: Path,
+    wanted: Wanted,
+    private: Mapping[str, bytes] = EMPTY_MAP,
+    data_terms: Callable[[], str | None] = lambda: None,
+) -> Manifest:
     """Make a worktree hold exactly the wanted files; gives the new manifest, which is stored beside it.
 
-    A `private` file, with mode 0600, may stay beside them where it holds just these bytes.
+    A `private` file, with mode 0600, may stay beside them where it holds just these bytes; and so may data that an
+    earlier run had linked there on the terms that are given, where it stands untouched.
     """
     make_slot(worktree)
     manifest, umask = load_manifest(worktree), _umask()
     retire_manifest(worktree)
     plan = _compared(manifest, wanted, umask) or _listed(manifest, wanted, umask)
     read_content = wanted.reader(plan.has_attributes)
-    kept = _Sweep(manifest, plan, umask, read_content, private).run(worktree)
+    linked = load_linked(worktree)
+    if linked:
+        files = {path: manifest.file_at(number) for path, number in plan.known.items()}
+        plan = replace(plan, linked=usable(linked, {**files, **plan.missing}, data_terms()))
+    sweep = _Sweep(manifest, plan, umask, read_content, private)
+    kept = sweep.run(worktree)
+    if sweep.linked.keys() != linked.keys():
+        retain(worktree, sweep.linked)
     gone = {path: manifest.file_at(number) for path, number in plan.known.items() if not kept[number]}
-    lacking = sorted({**plan.missing, **gone}.items(), key=_attributes_first)
+    # Attributes first: those of a name that is no UTF-8 are read from the worktree alone.
+    lacking = sorted({**plan.missing, **gone}.items(), key=lambda item: not gives_attributes(item[0]))
     written = {path: row_of(file, _write(worktree / path, file, path, read_content)) for path, file in lacking}
     paths, rows = with_rows(manifest, plan.unwanted, written)
     made = Manifest(
@@ -95,6 +110,8 @@ class _Plan:
     directories: AbstractSet[str]
     has_attributes: bool
     """Whether a wanted file gives attributes to others."""
+    linked: Mapping[str, Linked] = field(default_factory=dict)
+    """Data that may stay."""
 
 
 def _compared(manifest: Manifest, wanted: Wanted, umask: int) -> _Plan | None:
@@ -136,11 +153,6 @@ def _listed(manifest: Manifest, wanted: Wanted, umask: int) -> _Plan:
         directories=directories_of(files),
         has_attributes=bool(attributes),
     )
-
-
-def _attributes_first(item: tuple[str, TreeFile]) -> bool:
-    """Order what is to be written: some attributes can be read from the worktree alone."""
-    return not gives_attributes(item[0])
 
 
 def make_slot(worktree: Path) -> None:
@@ -309,6 +321,7 @@ class _Sweep:
     def __init__(
         self, manifest: Manifest, plan: _Plan, umask: int, read_content: ReadContent, private: Mapping[str, bytes]
     ) -> None:
+        self.linked: dict[str, Linked] = {}
         self._kept = bytearray(len(manifest.paths))
         self._manifest = manifest
         self._plan = plan
@@ -366,7 +379,11 @@ class _Sweep:
 
     def _enter(self, descriptor: int, name: str, path: str) -> None:
         if path not in self._plan.directories:
-            _remove_directory(descriptor, name)
+            linked = self._plan.linked.get(path)
+            if linked is not None and linked.is_whole(name, descriptor, self._umask):
+                self.linked[path] = linked
+            else:
+                _remove_directory(descriptor, name)
             return
         _make_usable(name, descriptor, self._umask)
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
