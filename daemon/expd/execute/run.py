@@ -289,10 +289,8 @@ class Run:
         order, log = self.order, surroundings.log
         manifest = again_if_disturbed(self._place.prepare)
         if manifest.pointers:
-            names = ", ".join(manifest.pointers[:_POINTERS_NAMED])
-            log.note(
-                f"expd: {len(manifest.pointers)} files are Git LFS pointers (`git lfs fetch` brings them): {names}"
-            )
+            count, names = len(manifest.pointers), ", ".join(manifest.pointers[:_POINTERS_NAMED])
+            log.note(f"expd: {count} files are Git LFS pointers (`git lfs fetch` brings them): {names}")
         if order.resumes is not None:
             self._stages.load()
             log.note(f"expd: goes on in what run {order.resumes} left")
