@@ -7,6 +7,7 @@ a run that begins from a snapshot which is gone fails with that reason. Done twi
 import logging
 import time
 from collections.abc import Container, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from expd.execute.kept import give_back, runs_set_apart
 from expd.gitio.errors import GitFailed, RefLocked, RefMoved
 from expd.gitio.locking import release
 from expd.gitio.repository import Repository
+from expd.linux.allocator import give_back_memory
 from expd.prepare.capture import held_below, hold_again, let_go
 from expd.queueing.keeping import KeptEntry
 from expd.queueing.recovery import (
@@ -47,6 +49,10 @@ class Recovery:
 
     async def run(self) -> None:
         """Find and mend what a crash has left, in the state directory and in every repository that is known."""
+        await self._go_through_all()
+        await trio.to_thread.run_sync(partial(give_back_memory, with_cycles=True))  # a long queue was there as a whole
+
+    async def _go_through_all(self) -> None:
         for leftover in await self.leftovers_of_state():
             await trio.to_thread.run_sync(remove_leftover, leftover)
         waiting = await insist(self._store.kept)

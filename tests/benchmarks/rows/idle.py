@@ -17,7 +17,10 @@ _WATCHDOG = 2
 
 
 def _wakes(arena: Arena, _number: int) -> float:
-    """Leave the daemon alone for a minute; the count begins when it has rested for a moment from being asked for its id."""
+    """Leave the daemon alone for a minute; the count begins when it has rested for a moment from being asked for its id.
+
+    The first minute is not counted: once after a change it is looked for what retention gives up.
+    """
     if not arena.ask(["expctl", "status", "--quiet"], arena.ours):
         hold(arena, arena.scaled(WAITING))
     daemon = daemon_of(arena)
@@ -35,7 +38,6 @@ WAKES = Row(
     others={"the watchdog's": limit(_WATCHDOG)},
     budgets=[within("the watchdog's", 1)],
     unit="count",
-    warm_up_rounds=0,
 )
 
 

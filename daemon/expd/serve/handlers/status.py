@@ -1,6 +1,7 @@
 """Status: entries as they are on disk, and for the queued ones what they wait for."""
 
 from expd.serve.entries import find_entries, send_entries
+from expd.serve.memory import give_back_after
 from expd.serve.services import Answer, Services
 from expproto.replies import PAGE_ENTRIES, Listed
 from expproto.requests import Status
@@ -19,6 +20,7 @@ async def handle(request: Status, services: Services, answer: Answer) -> Listed:
         count, left_out = len(nearest.entries), nearest.left_out
     else:
         count = await _send_all(services, answer)
+        await give_back_after(count, services.git)
     paused = (await services.store.pool()).paused
     return Listed(count=count, paused=paused, trouble=services.pool.trouble, left_out=left_out)
 

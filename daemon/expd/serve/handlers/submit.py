@@ -12,7 +12,6 @@ import trio
 from expd.dispatch.orders import pack_environment
 from expd.gitio.locate import Location, locate
 from expd.gitio.repository import Repository
-from expd.linux.allocator import give_back_memory
 from expd.linux.scopes import CPU, MEMORY, hindrance
 from expd.prepare.environment import allowed
 from expd.prepare.newfiles import LeftOut, NewFileLimits
@@ -26,6 +25,7 @@ from expd.serve.entries import find_dependencies, send_entries
 from expd.serve.experiments import find_experiment
 from expd.serve.holding import holding
 from expd.serve.living import LivingNames
+from expd.serve.memory import give_back_after
 from expd.serve.refusals import Refused, shown_path
 from expd.serve.services import Answer, Services
 from expd.settings import Settings
@@ -47,8 +47,6 @@ from expproto.vocabulary import Mode, Rev
 
 _journal = logging.getLogger("expd.serve")
 
-_MANY_POINTS = 1000
-"""After so many the C library has kept megabytes, which are given back: ten thousand left 40 MB."""
 _NAMINGS_MAX = 5
 """Tries to name an unnamed entry when another submission takes the random name first."""
 _REQUEST_ID_CHARS = range(8, 65)
@@ -57,8 +55,7 @@ _REQUEST_ID_CHARS = range(8, 65)
 async def handle(request: Submit, services: Services, answer: Answer) -> Submitted | Previewed:
     """Queue a submission; the same request id again gives the entries of the first time."""
     reply = await _handle(request, services, answer)
-    if reply.count >= _MANY_POINTS:  # what they took is free by now
-        await trio.to_thread.run_sync(give_back_memory, limiter=services.git)
+    await give_back_after(reply.count, services.git)
     return reply
 
 
