@@ -4,7 +4,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.arena import Arena
@@ -35,10 +35,19 @@ def memory_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
 
 
-def wakes(pid: int) -> int:
-    """Give how often the threads of a process have waited and gone on."""
-    statuses = [(thread / "status").read_text(encoding="utf-8").splitlines() for thread in _threads(pid)]
-    return sum(int(line.split()[1]) for lines in statuses for line in lines if line.startswith("voluntary_ctxt"))
+def waits(pid: int) -> Mapping[str, int]:
+    """Give how often each thread of a process has waited, by its number; waits tell of wakes."""
+    return {thread.name: _waits_of(thread) for thread in _threads(pid)}
+
+
+def wakes_between(before: Mapping[str, int], after: Mapping[str, int]) -> int:
+    """Give how often the threads of a process woke; one that ended meanwhile woke for it, once at least."""
+    return sum(count - before.get(thread, 0) for thread, count in after.items()) + len(before.keys() - after.keys())
+
+
+def _waits_of(thread: Path) -> int:
+    lines = (thread / "status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
 
 
 def kill(pid: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.arena import Arena, BenchmarkFailed
 from benchmarks.checks import check_count
 from benchmarks.command import TOLERANCE
+from benchmarks.processes import wakes_between
 from benchmarks.report import table
 from benchmarks.row import OURS, Budget, Measured, Row, Side, faster, limit, measure, present, within
 from benchmarks.rows import ROWS
@@ -31,6 +32,13 @@ def test_sides_take_turns_and_warm_up_is_not_counted() -> None:
 
     assert calls == ["ours", "peer", "floor"] * 3
     assert measured == Measured(row=row, seconds={"expd": [1.0, 2.0], "peer": [0.1, 0.2], "floor": [1.0, 2.0]})
+
+
+def test_wakes_are_those_of_each_thread() -> None:
+    """A thread that ended takes its count along, and woke for its end; one that came has all of its own."""
+    assert wakes_between({"1": 10, "2": 20}, {"1": 13, "2": 20}) == 3
+    assert wakes_between({"1": 10, "2": 20}, {"1": 10}) == 1
+    assert wakes_between({"1": 10}, {"1": 10, "3": 4}) == 4
 
 
 def test_ratio_compares_medians() -> None:

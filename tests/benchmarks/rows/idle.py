@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from benchmarks.arena import Arena
-from benchmarks.processes import daemon_of, memory_bytes, wakes
+from benchmarks.processes import daemon_of, memory_bytes, waits, wakes_between
 from benchmarks.queues import hold
 from benchmarks.row import Row, limit, within
 
@@ -25,9 +25,9 @@ def _wakes(arena: Arena, _number: int) -> float:
         hold(arena, arena.scaled(WAITING))
     daemon = daemon_of(arena)
     time.sleep(1)
-    before = wakes(daemon)
+    before = waits(daemon)
     time.sleep(arena.scaled(IDLE_SECONDS))
-    return wakes(daemon) - before
+    return wakes_between(before, waits(daemon))
 
 
 WAKES = Row(
