@@ -13,7 +13,6 @@ import trio
 
 from expd.gitio.errors import GitFailed, ObjectMissing, RefLocked, RefMoved
 from expd.gitio.indexing import index_again
-from expd.gitio.locate import common_directory_of
 from expd.gitio.refs import RefChange, change_ref, experiment_ref, read_ref, twin_of
 from expd.gitio.repository import Repository, again_if_disturbed
 from expd.linux.holders import holder_of
@@ -81,7 +80,7 @@ def _remark(backoff: float, what: str) -> None:
 
 def _file_once(result: Result) -> str:
     repository = Repository(result.git_directory)
-    if not repository.has_object(result.rev) and not _is_found_again(result):
+    if not repository.has_object(result.rev) and not _is_found_again(repository, result.rev):
         raise ObjectMissing(f"the experiment commit {result.rev} is not in {result.git_directory}")
     for number in range(1, _NAMES_MAX):
         name = result.name if number == 1 else f"{result.name}-{number}"
@@ -90,15 +89,15 @@ def _file_once(result: Result) -> str:
     raise GitFailed(f"{result.name} and {_NAMES_MAX} names like it are taken")
 
 
-def _is_found_again(result: Result) -> bool:
+def _is_found_again(repository: Repository, rev: Rev) -> bool:
     """Look once more when packs without an index have one again: a collection may have taken it."""
     try:
-        packs = index_again(common_directory_of(result.git_directory) / "objects")
+        packs = index_again(repository.objects_directory)
     except OSError as error:
         raise GitFailed(f"packs without an index can't be given one: {error}") from error
     for pack in packs:
         _journal.warning("%s had lost its index, and has one again", pack)
-    return bool(packs) and Repository(result.git_directory).has_object(result.rev)
+    return bool(packs) and Repository(Path(repository.handle.path)).has_object(rev)
 
 
 def _take_name(repository: Repository, result: Result, name: str) -> bool:

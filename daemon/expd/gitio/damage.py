@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository, git_errors
 from expd.gitio.submodules import gitlinks_of_index
 from expproto.vocabulary import Rev
@@ -39,7 +38,7 @@ def rev_of(path: Path) -> Rev:
 
 def empty_objects(repository: Repository) -> list[Path]:
     """Find object files without a byte: a look at every loose object, of which a repository in use has thousands."""
-    return sorted(path for path, size in _loose_objects(_objects_of(repository)) if size == 0)
+    return sorted(path for path, size in _loose_objects(repository.objects_directory) if size == 0)
 
 
 def damaged_packs(common_directory: Path) -> list[Path]:
@@ -90,10 +89,6 @@ def _write_anew(repository: Repository, wanted: set[Rev]) -> Iterable[Rev]:
             with git_errors(f"{path} can't be stored"):
                 if str(repository.handle.create_blob_fromworkdir(path)) == rev:
                     yield rev
-
-
-def _objects_of(repository: Repository) -> Path:
-    return common_directory_of(Path(repository.handle.path)) / "objects"
 
 
 def _loose_objects(objects: Path) -> Iterator[tuple[Path, int]]:

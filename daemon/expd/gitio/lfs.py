@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from expd.gitio.errors import GitFailed
-from expd.gitio.locate import common_directory_of
 from expd.gitio.repository import Repository
 
 DRIVER = "lfs"
@@ -53,7 +52,7 @@ class LfsStore:
     """The contents that a repository has here."""
 
     def __init__(self, repository: Repository) -> None:
-        common = common_directory_of(Path(repository.handle.path))
+        common = repository.common_directory
         self._directory = common / (repository.setting("lfs.storage") or "lfs")
 
     def find(self, pointer: Pointer) -> Path | None:

@@ -16,7 +16,6 @@ from pathlib import Path
 import pygit2
 
 from expd.gitio.errors import GitDisturbed, GitFailed, RefLocked, RefMoved
-from expd.gitio.locate import common_directory_of
 from expd.gitio.locking import LockFile, LockHeld, locked
 from expd.gitio.packedrefs import PACKED, has_packed_below, is_packed, packed_names, packed_refs, without
 from expd.gitio.repository import Repository, git_errors
@@ -69,7 +68,7 @@ def spellings_of(repository: Repository, prefix: str) -> Mapping[str, set[str]]:
 
 
 def _names_right_below(repository: Repository, prefix: str) -> set[str]:
-    common = common_directory_of(Path(repository.handle.path))
+    common = repository.common_directory
     try:
         names = {name for name in os.listdir(common / prefix) if not name.endswith(".lock")}  # noqa: PTH208 - no Path for each of thousands
     except (FileNotFoundError, NotADirectoryError):
@@ -108,7 +107,7 @@ def change_ref(repository: Repository, change: RefChange) -> None:
 
     Raises GitFailed where no lock is in the way but a disk, a damaged ref, or another ref as a directory or above one.
     """
-    common = common_directory_of(Path(repository.handle.path))
+    common = repository.common_directory
     if not pygit2.reference_is_valid_name(change.ref):
         raise GitFailed(f"{change.ref} is no name that a ref can have")
     try:
@@ -202,7 +201,7 @@ def put_ref(repository: Repository, ref: str, rev: Rev) -> None:
 
     Raises GitFailed.
     """
-    common = common_directory_of(Path(repository.handle.path))
+    common = repository.common_directory
     temporary = common / "expd" / f"ref-{secrets.token_hex(8)}"
     with git_errors(f"{ref} can't be written"):
         try:
@@ -251,7 +250,7 @@ def keep_commit(repository: Repository, rev: Rev) -> None:
 
 def _read_back(repository: Repository, change: RefChange) -> None:
     """Look with fresh eyes: another handle knows nothing of what this one believes to have written. A file that says so is enough."""
-    common = common_directory_of(Path(repository.handle.path))
+    common = repository.common_directory
     if change.new is not None:
         with contextlib.suppress(OSError):  # Git may have packed it already
             if (common / change.ref).read_bytes() == f"{change.new}\n".encode():

@@ -98,12 +98,9 @@ class Repository:
         self._small_blobs: dict[Rev, bytes] = {}
         self._paths_of_trees = frozenset[str]()
         self._found_named: dict[tuple[bytes, frozenset[bytes]], tuple[bytes, ...]] = {}
-        self._objects = common_directory_of(Path(self.handle.path)) / "objects"
-
-    @property
-    def objects_directory(self) -> Path:
-        """Give the directory of the objects, which all work trees of a repository share."""
-        return self._objects
+        self.common_directory = common_directory_of(Path(self.handle.path))
+        """What all work trees of the repository share (gitrepository-layout(5))."""
+        self.objects_directory = self.common_directory / "objects"
 
     def head_rev(self) -> Rev | None:
         """Give the commit of HEAD, or None before the first one."""
@@ -296,7 +293,7 @@ class Repository:
     def is_empty_file(self, rev: Rev) -> bool:
         """Tell whether an object is a loose one whose file has no byte, which no object is."""
         try:
-            return (self._objects / rev[:2] / rev[2:]).stat().st_size == 0
+            return (self.objects_directory / rev[:2] / rev[2:]).stat().st_size == 0
         except FileNotFoundError:
             return False
 
@@ -318,12 +315,12 @@ class Repository:
             self._unwritten = None
         with git_errors("objects can't be written"):
             new = list(unwritten.values())
-            if new and is_collecting(self._objects.parent):
-                write_pack(self._objects, new, is_kept=True)
+            if new and is_collecting(self.common_directory):
+                write_pack(self.objects_directory, new, is_kept=True)
             elif len(new) >= _PACK_OBJECTS_MIN:
-                write_pack(self._objects, new)
+                write_pack(self.objects_directory, new)
             else:
-                write_loose(self._objects, new)
+                write_loose(self.objects_directory, new)
 
     def write_blob(self, data: bytes) -> Rev:
         """Store bytes as a blob."""
@@ -335,9 +332,8 @@ class Repository:
         with git_errors("a tree can't be written"):
             if not self._paths_of_trees.issuperset(changes):
                 index = pygit2.Index()
-                for (
-                    path
-                ) in changes:  # refuses what can be no path in a tree, such as `..` and `.git` in all its spellings
+                # It refuses what can be no path in a tree, such as `..` and `.git` in all its spellings.
+                for path in changes:
                     index.add(pygit2.IndexEntry(path, pygit2.Oid(hex=EMPTY_TREE), FileMode.BLOB))
                 self._paths_of_trees = frozenset(changes)
             entries = {
@@ -359,7 +355,7 @@ class Repository:
         """Store an object, or keep it for later; gives its id."""
         new = new_object(kind, data)
         if self._unwritten is None:
-            write_loose(self._objects, [new])
+            write_loose(self.objects_directory, [new])
         else:
             self._unwritten[new.id] = new
         return new.id

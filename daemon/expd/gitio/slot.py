@@ -43,17 +43,16 @@ def lay_git_directory(worktree: Path, user: Repository, baseline: Rev, at: str =
 
 def files_to_lay(worktree: Path, user: Repository, baseline: Rev, at: str = ".git") -> dict[str, bytes]:
     """Give the files of a Git directory for a worktree, by their paths in it (gitrepository-layout(5))."""
-    objects = user.objects_directory
     back = None if at == ".git" else os.path.relpath(worktree, os.path.normpath(worktree / at))
     files = {
-        "objects/info/alternates": os.fsencode(objects) + b"\n",
+        "objects/info/alternates": os.fsencode(user.objects_directory) + b"\n",
         "HEAD": f"{baseline}\n".encode("ascii"),
         "config": os.fsencode(_config_text(user, back)),
     }
     # a history that is cut, and what the user excludes beside the files of the tree that say so
     for name in ("shallow", "info/attributes", "info/exclude"):
         with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            files[name] = (objects.parent / name).read_bytes()
+            files[name] = (user.common_directory / name).read_bytes()
     return files
 
 
@@ -98,7 +97,7 @@ def terms_of(user: Repository) -> str:
     """Say what decides, beside objects and the attributes among them, about the bytes that a checkout writes."""
     settings = [f"{key}={user.setting(key)}" for key in _CONFIG_KEYS if key.startswith("core.")]
     try:
-        attributes = (user.objects_directory.parent / "info" / "attributes").read_bytes()
+        attributes = (user.common_directory / "info" / "attributes").read_bytes()
     except OSError:
         return " ".join(settings)
     return " ".join([*settings, hashlib.sha256(attributes).hexdigest()])
@@ -142,7 +141,7 @@ class Slot:
         return (
             has_attributes
             or (self._user.setting("core.autocrlf") or "false") != "false"
-            or (self._user.objects_directory.parent / "info" / "attributes").exists()
+            or (self._user.common_directory / "info" / "attributes").exists()
         )
 
     def store_file(self, path: str, keep: Keep | None = None) -> TreeFile | None:

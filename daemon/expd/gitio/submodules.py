@@ -103,7 +103,7 @@ def submodules_of(repository: Repository, tree: Rev, workspace: Path | None, pre
 def _find(repository: Repository, place: Path | None, path: str, rev: Rev) -> Path | None:
     """Look for a commit in the submodule that is checked out at `place`, then in those that Git keeps (`modules/`)."""
     found = False
-    common = common_directory_of(Path(repository.handle.path))
+    common = repository.common_directory
     for candidate in _candidates(common, place, path):
         try:
             opened = Repository(candidate)
