@@ -1,9 +1,11 @@
 """Packs that are written while `git gc` is under way stay whole, and one that lost its index gets it again."""
 
+import hashlib
 import os
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +138,29 @@ def test_a_pack_that_is_damaged_or_not_ours_gets_no_index_of_ours(tmp_path: Path
             index_of(content)
     theirs.with_suffix(".idx").unlink()
     assert index_again(path / ".git" / "objects") == []
+
+
+BOMB = zlib.compress(bytes(1 << 20))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"",
+        b"\xb0",
+        b"\x35not deflated",
+        b"\x35" + zlib.compress(b"four"),
+        b"\x35" + BOMB,
+        b"\x35" + zlib.compress(b"12345")[:-5],
+    ],
+    ids=["nothing", "half a header", "no deflate", "less than it says", "far more than it says", "cut short"],
+)
+def test_a_pack_that_is_sound_by_its_checksum_alone_is_refused(entry: bytes) -> None:
+    """Whoever made it computed the checksum of nonsense: it is no pack of ours, and harms nobody."""
+    body = b"PACK" + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + entry
+
+    with pytest.raises(CannotIndex):
+        index_of(body + hashlib.sha1(body, usedforsecurity=False).digest())
 
 
 async def test_a_result_whose_pack_lost_its_index_is_filed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expd.gitio.objectfiles import put_object_files
-from expd.gitio.packing import CODES, Place, index_bytes
+from expd.gitio.packing import CODES, Place, index_bytes, new_object
 from expd.linux.durable import sync_directory
 
 _KINDS = {code: kind for kind, code in CODES.items()}
@@ -65,19 +65,26 @@ def _places(body: bytes) -> Iterator[Place]:
         if code not in _KINDS:
             raise CannotIndex
         inflating, end = zlib.decompressobj(), at + size + size // 1000 + _SLACK_BYTES
-        data = inflating.decompress(body[at:end])
+        try:
+            data = inflating.decompress(body[at:end], size + 1)
+        except zlib.error as error:
+            raise CannotIndex from error
+        if len(data) != size or not inflating.eof:
+            raise CannotIndex
         at = min(end, len(body)) - len(inflating.unused_data)
-        name = hashlib.sha1(b"%b %d\0" % (_KINDS[code].encode(), size) + data).digest()  # noqa: S324 - the format's own
-        yield name, zlib.crc32(body[begin:at]), begin
+        yield new_object(_KINDS[code], data).id, zlib.crc32(body[begin:at]), begin
 
 
 def _entry_header(body: bytes, at: int) -> tuple[int, int, int]:
     """Read kind, size, and where what is compressed begins."""
-    byte = body[at]
-    code, size, shift = byte >> 4 & 7, byte & 0x0F, 4
-    while byte & 0x80:
-        at += 1
+    try:
         byte = body[at]
-        size |= (byte & 0x7F) << shift
-        shift += 7
+        code, size, shift = byte >> 4 & 7, byte & 0x0F, 4
+        while byte & 0x80:
+            at += 1
+            byte = body[at]
+            size |= (byte & 0x7F) << shift
+            shift += 7
+    except IndexError as error:
+        raise CannotIndex from error
     return code, size, at + 1
